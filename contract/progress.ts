@@ -33,7 +33,7 @@ const runState = v.picklist(['running', 'paused', 'waiting']);
 export type RunState = v.InferOutput<typeof runState>;
 
 /** Why a migration waits for its operator. */
-const waiting = v.pipe(
+export const waiting = v.pipe(
   v.object({
     /** The step that runs again at `resume`. */
     step: v.string(),
@@ -57,7 +57,7 @@ export const slotWait = v.pipe(
 export type SlotWait = v.InferOutput<typeof slotWait>;
 
 /** The current step of a cutover, and what keeps it from proceeding. */
-const cutoverStep = v.pipe(
+export const cutoverStep = v.pipe(
   v.object({
     step: v.string(),
     /** When it began, ISO 8601, in workflow time. */

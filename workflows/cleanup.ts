@@ -8,8 +8,9 @@ import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { cleanup } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { reasonOf, type Reason } from './failure.ts';
+import { reasonOf } from './failure.ts';
 import { CLEANUP, RELEASE, UNDO } from './options.ts';
+import type { Reason } from './state/reason.ts';
 
 /** Something that could not be removed. */
 export interface Leftover {

@@ -16,6 +16,7 @@ import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf } from './failure.ts';
 import { stopStoring } from './limits.ts';
+import type { In } from './state/stage.ts';
 
 export type Outcome =
   | { readonly done: MigrationSummary }
@@ -23,38 +24,45 @@ export type Outcome =
 
 /** Ends the migration. To be run in a scope that cannot be cancelled. */
 export async function close(run: Execution, outcome: Outcome): Promise<MigrationSummary> {
-  run.ending = true;
-  run.waiting = null;
-  run.state.paused = false;
+  const end = endOf(run, outcome);
+  if (end !== null) run.tell({ type: end });
   stopStoring(run);
-  run.unstored = null;
-  run.cutoverStep = null;
-  const cancelled = !outcome.done && !run.aborting && isCancellation(outcome.failure);
-  if (!outcome.done) run.enter(run.aborting || cancelled ? 'aborted' : 'failed');
+  const { stage } = run.state;
+  const by = stage.at === 'aborting' ? stage.by : null;
   const leftovers = await cleanUp(run, outcome.done !== undefined);
   const left = leftovers.map(({ text }) => `; ${text}`).join('');
-  if (outcome.done) run.enter('done');
-  const how = outcome.done ? outcome.done.summary : stopped(run, cancelled, outcome.failure);
+  const how = outcome.done ? outcome.done.summary : stopped(run, by, outcome.failure);
   answer(run, outcome, how, left);
-  run.show();
+  run.tell({ type: 'closed' });
   await condition(allHandlersFinished);
-  log.info('closing', { phase: run.state.phase, leftovers: leftovers.length });
+  log.info('closing', { stage: run.at, leftovers: leftovers.length });
   const [first] = leftovers;
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
   if (outcome.done) return first ? raise(kept(first, complete, left)) : outcome.done;
-  if (run.aborting) throw ending('Aborted', `${how}${left}`);
-  if (cancelled) throw first ? kept(first, how, left) : outcome.failure;
+  if (by === 'operator') throw ending('Aborted', `${how}${left}`);
+  if (by === 'cancellation') throw first ? kept(first, how, left) : outcome.failure;
   throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`);
 }
 
+/** What the outcome does to the state; null when an abort of the operator has done it already. */
+function endOf(run: Execution, outcome: Outcome): 'completed' | 'cancelled' | 'failed' | null {
+  if (outcome.done) return 'completed';
+  if (run.at === 'aborting') return null;
+  return isCancellation(outcome.failure) ? 'cancelled' : 'failed';
+}
+
 /** How it was stopped, and what that means for the target. */
-function stopped(run: Execution, cancelled: boolean, failure: TemporalFailure): string {
+function stopped(
+  run: Execution,
+  by: In<'aborting'>['by'] | null,
+  failure: TemporalFailure,
+): string {
   const target = run.hasRows
     ? `the tables copied so far stay on "${run.migration.target}", ${LEFT_ON_TARGET}`
     : `"${run.migration.target}" is unchanged`;
-  if (run.aborting) return `aborted by the operator; ${target}`;
-  if (cancelled) return `cancelled; ${target}`;
+  if (by === 'operator') return `aborted by the operator; ${target}`;
+  if (by === 'cancellation') return `cancelled; ${target}`;
   return reasonOf(failure)?.message ?? failure.message;
 }
 

@@ -27,7 +27,6 @@ const SHOWN_TABLES = 20;
 export async function cutOver(run: Execution): Promise<MigrationSummary | undefined> {
   const request = run.cutover;
   if (!request) return undefined;
-  run.enter('cutover');
   // Its own scope: cancelling the cutover stops its step and nothing else.
   const scope = new CancellationScope();
   request.scope = scope;
@@ -44,9 +43,9 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     const reason = reasonOf(error);
     if (!reason) throw error;
     // Built earlier and lost in a failover: the stream, or the next cutover, builds it again.
-    if (reason.code === 'TargetRewound') run.state.constraintsBuilt = false;
+    if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
-    if (request.cancelled) run.cancelCutover(`in step "${run.cutoverStep?.step}"`);
+    if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
     else run.undoCutover(reason, 'cutover undone, streaming continues');
     return undefined;
   }
@@ -59,14 +58,11 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
  * be queried is the slot kept and the migration complete: {@link UNASKED}.
  */
 async function release(run: Execution, endMark: Lsn): Promise<void> {
-  run.ending = true;
-  run.cutoverStep = null;
-  run.show();
+  run.tell({ type: 'releaseBegun' });
   const why = await CancellationScope.nonCancellable(() => dropSlot(run, endMark));
   // Failures recorded by earlier code carry no side.
   const { code, side = 'source' } = why ?? {};
   if (why && !(code && UNASKED.has(code) && side === 'source')) {
-    run.ending = false;
     throw ending(why.code, why.message);
   }
   run.slot = { kept: why ?? null };
@@ -91,7 +87,7 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
-  if (run.state.triggersEnabled === true) {
+  if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
   const endMark = await retryUntilDone(run, 'write end mark', (retry) =>
@@ -150,7 +146,7 @@ async function drain(run: Execution, endMark: Lsn): Promise<void> {
 
 /** Noted before the step begins, because its answer may be lost after the work is done. */
 async function enableTriggers(run: Execution): Promise<TriggerReport> {
-  run.state.triggersEnabled = true;
+  run.tell({ type: 'triggersEnabled' });
   return retryUntilDone(run, 'enable triggers', (retry) =>
     // Not quick: tens of thousands of triggers take long, during which the activity sends heartbeats.
     long.enableTriggers.executeWithOptions(
@@ -201,7 +197,7 @@ function summary(
 ): MigrationSummary {
   const { migration, state } = run;
   const { source, target } = migration;
-  const { skippedViews: skipped = [] } = state;
+  const { skippedViews: skipped } = state;
   const began = Date.parse(state.startedAt.preflight ?? state.asOf);
   const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
   const equal =
@@ -210,7 +206,7 @@ function summary(
       : `${count(counts.rows)} rows on both sides`;
   return {
     summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
-      ...leftOutSentences(state.leftOut),
+      ...leftOutSentences(state.leftOut ?? undefined),
       ...skippedSentence(skipped),
     ]
       .map((sentence) => ` ${sentence}`)
@@ -226,7 +222,7 @@ function summary(
     transactions: state.stream?.transactions ?? 0,
     changes: state.stream?.changes ?? 0,
     seconds,
-    ...leftOutNames(state.leftOut),
+    ...leftOutNames(state.leftOut ?? undefined),
     ...(skipped.length === 0 ? {} : { skippedViews: skipped }),
     ...(differences.length === 0 ? {} : { differences }),
   };
@@ -251,12 +247,12 @@ function unlike(differences: readonly string[]): string {
 }
 
 const SHOWN_DIFFERENCES = 5;
-const DIFFERENCE_NOTE = 'not as on the source: ';
-
 /** Kept for readers of the notes after the cutover was undone. */
 function noteDifferences(run: Execution, differences: readonly string[] = []): void {
-  const others = run.state.notes.filter((note) => !note.startsWith(DIFFERENCE_NOTE));
-  const shown = differences.slice(0, SHOWN_TABLES);
-  run.state.notes = [...others, ...shown.map((one) => `${DIFFERENCE_NOTE}${one}`)];
-  run.refresh();
+  run.tell({ type: 'differencesFound', differences });
+}
+
+/** For the answer of a cutover that was cancelled in it. */
+function stepOf({ state: { stage } }: Execution): string {
+  return (stage.at === 'cuttingOver' && stage.step?.step) || 'unknown';
 }

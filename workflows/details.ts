@@ -4,7 +4,8 @@
  */
 import { FAILURES } from '../contract/failure.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
-import type { Situation, UpdateName } from './policy.ts';
+import type { UpdateName } from './state/policy.ts';
+import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
 import { guardText } from '../contract/guard.ts';
 import { bytes, count, counted, duration, limitsText, percent } from './wording.ts';
@@ -23,15 +24,13 @@ const TITLES: Readonly<Record<Phase, string>> = {
   aborted: 'Aborted',
 };
 
+const END: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
+
 /** The text for one moment. Built from its arguments only, so that a replay builds the same text. */
-export function renderDetails(
-  workflowId: string,
-  progress: Progress,
-  situation: Situation,
-): string {
+export function renderDetails(workflowId: string, progress: Progress, at: At): string {
   const { source, target, waiting, slotWait, notes = [] } = progress;
   return [
-    `## ${title(progress, situation)}`,
+    `## ${title(progress, at)}`,
     '',
     `- from **${source}** to **${target}**`,
     ...(waiting
@@ -50,21 +49,16 @@ export function renderDetails(
     ...throttling(progress),
     ...numbers(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
-    ...commands(workflowId, progress.phase, situation),
+    ...commands(workflowId, at),
   ].join('\n');
 }
 
-function title({ phase, guard }: Progress, situation: Situation): string {
-  switch (situation) {
-    case 'waiting':
-      return 'Waiting for the operator';
-    case 'paused':
-      return 'Paused';
-    case 'ending':
-      return phase === 'done' ? TITLES.done : `${TITLES[phase]} (cleaning up)`;
-    case 'running':
-      return `${TITLES[phase]}${guard?.holding === true ? ' (held by the guard)' : ''}`;
-  }
+function title({ guard }: Progress, at: At): string {
+  const { phase, state, ending } = STAGES[at];
+  if (state === 'waiting') return 'Waiting for the operator';
+  if (state === 'paused') return 'Paused';
+  if (ending && !isOver(at)) return `${TITLES[phase]} (cleaning up)`;
+  return `${TITLES[phase]}${guard?.holding === true ? ' (held by the guard)' : ''}`;
 }
 
 /** The step of the cutover. A slow step and one that cannot proceed must not look alike. */
@@ -122,25 +116,28 @@ function numbers(progress: Progress): string[] {
   }
   if (phase !== 'preflight') lines.push(`- slot \`${slot}\``);
   if (asOf !== undefined) {
-    const isCurrent = isOver(phase) || state !== 'running';
+    const isCurrent = END.has(phase) || state !== 'running';
     const live = isCurrent ? '' : '; live numbers are under Pending Activities';
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
 }
 
-function isOver(phase: Phase): boolean {
-  return phase === 'done' || phase === 'failed' || phase === 'aborted';
+function isOver(at: At): boolean {
+  return at === 'done' || at === 'failed' || at === 'aborted';
 }
 
-/** The updates that are useful now; an update that would change nothing is not shown. */
-function nextUpdates(phase: Phase, situation: Situation): UpdateName[] {
-  if (situation === 'ending' || isOver(phase)) return [];
-  if (situation === 'waiting') return ['resume', 'abort'];
-  if (situation === 'paused') return ['resume', 'cutover', 'abort'];
-  if (phase === 'cutover') return ['pause', 'abort'];
-  return phase === 'stream' ? ['pause', 'cutover', 'abort'] : ['abort'];
-}
+/** The updates that are useful in a stage; one that would change nothing is not shown. */
+const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
+  ...{ preflight: ['abort'], schema: ['abort'], copying: ['abort'], indexing: ['abort'] },
+  ...{ copyWaiting: ['resume', 'abort'], indexWaiting: ['resume', 'abort'] },
+  streaming: ['pause', 'cutover', 'abort'],
+  paused: ['resume', 'cutover', 'abort'],
+  streamWaiting: ['resume', 'abort'],
+  cuttingOver: ['pause', 'abort'],
+  ...{ releasing: [], completing: [], aborting: [], failing: [] },
+  ...{ done: [], aborted: [], failed: [] },
+};
 
 const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   pause: 'stop at a commit; the slot keeps the WAL',
@@ -152,11 +149,11 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
 
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
-function commands(workflowId: string, phase: Phase, situation: Situation): string[] {
-  const updates = nextUpdates(phase, situation);
+function commands(workflowId: string, at: At): string[] {
+  const updates = NEXT[at];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${phase === 'cutover' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
+    `# ${at === 'cuttingOver' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
     ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];

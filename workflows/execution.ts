@@ -1,25 +1,22 @@
 /**
- * One execution of the workflow: what the steps share. `state` survives continue-as-new; everything else belongs to
- * this run alone, so a run never continues as new while any of it is in use.
+ * One execution of the workflow: what the steps share. `state` survives continue-as-new and changes only by
+ * {@link Execution.tell}; everything else are handles of what this run awaits, so a run is never continued while one is in use.
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
 import type { BareStep, Step } from '../activities/interface.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
-import type {
-  CutoverStep,
-  IndexCounters,
-  Phase,
-  Progress,
-  SlotWait,
-  Waiting,
-} from '../contract/progress.ts';
+import type { Progress, Waiting } from '../contract/progress.ts';
 import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
-import { ending, type Reason } from './failure.ts';
-import type { Situation } from './policy.ts';
-import type { State } from './state.ts';
+import { ending } from './failure.ts';
+import type { Event } from './state/event.ts';
+import { listNotes } from './state/notes.ts';
+import type { Reason } from './state/reason.ts';
+import { STAGES, type At } from './state/stage.ts';
+import type { State } from './state/state.ts';
+import { transition } from './state/transition.ts';
 
 /** A running `streamChanges` activity. */
 export interface Lease {
@@ -44,22 +41,8 @@ export interface CutoverRequest {
   cancelled: boolean;
 }
 
-const NOTHING_BUILT: IndexCounters = {
-  indexesBuilt: null,
-  indexesTotal: null,
-  tablesAnalyzed: null,
-  constraintsBuilt: null,
-  constraintsTotal: null,
-};
-
 const POSITION_NOTE =
   'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
-
-/** An attempt on an unreachable worker may keep applying until the target is fenced. */
-const UNREPORTED: Reason = {
-  code: 'Stalled',
-  message: 'its last attempt ended without a report, and the target is being queried',
-};
 
 const LIMITS_NOTE =
   'new limits are not in force yet: they could not be written into the control schema on the target';
@@ -67,35 +50,45 @@ const LIMITS_NOTE =
 export class Execution {
   readonly migration: Migration;
   readonly input: MigrationInput;
-  readonly state: State;
-  waiting: Waiting | null = null;
-  /** No worker has a free slot for its stream or copy. */
-  slotWait: SlotWait | null = null;
+  #state: State;
   lease: Lease | undefined;
+  /** From the request to its answer. */
   cutover: CutoverRequest | undefined;
-  /** The current step of the cutover. */
-  cutoverStep: CutoverStep | null = null;
-  aborting = false;
-  /** The outcome is decided; slot and control schema are being removed. */
-  ending = false;
-  /** The pending query for the target's position; cancelled when the pause ends. */
+  /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
-  /** Limits are being written into the control schema; resolves with the result of the first tries. */
+  /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
-  /** The copy checks again how many streams it may run. */
+  /** The copy checks again how many streams it may have. */
   limitsChanged = new Deferred<void>();
-  /** The answer of an abort: how the migration ended, in one sentence. */
+  /** What an abort answers: how the migration ended, in one sentence. */
   readonly ended = new Deferred<string>();
 
   constructor(migration: Migration, input: MigrationInput, state: State) {
     this.migration = migration;
     this.input = input;
-    this.state = state;
-    // Current Details start empty in every run of a continue-as-new chain.
-    this.show();
+    this.#state = state;
+    // Current Details begin empty in every run of a continue-as-new chain.
+    this.#show();
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get at(): At {
+    return this.#state.stage.at;
+  }
+
+  /** Changes the state by what happened, and shows it. @throws IllegalMove, which fails the workflow task. */
+  tell(event: Event): void {
+    const before = STAGES[this.at].phase;
+    this.#state = transition(this.#state, event, new Date().toISOString());
+    const { phase } = STAGES[this.at];
+    if (phase !== before) log.info('phase', { from: before, to: phase });
+    this.#show();
   }
 
   /** Input of activities that need nothing else. */
@@ -108,42 +101,21 @@ export class Execution {
     return { migration: this.migration, input: this.input };
   }
 
+  /** Why the migration waits for its operator; the same object as long as it waits for the same. */
+  get waiting(): Waiting | null {
+    const { stage } = this.#state;
+    return 'waiting' in stage ? stage.waiting : null;
+  }
+
   /** Why the position of a paused stream is only that of the last checkpoint. Null: the position is known. */
-  get unsure(): Reason | null {
-    return this.state.unsure ?? null;
+  get unsure(): Pick<Reason, 'code' | 'message'> | null {
+    const { stage } = this.#state;
+    return stage.at === 'paused' ? stage.unsure : null;
   }
 
-  set unsure(reason: Reason | null) {
-    this.state.unsure = reason;
-  }
-
-  /** Whether the last attempt to stream or drain ended without a report and was not fenced off since. */
-  get unreported(): boolean {
-    return this.state.unreported ?? false;
-  }
-
-  set unreported(unreported: boolean) {
-    this.state.unreported = unreported;
-  }
-
-  /** Why changed limits could not be written so far; null: they are written, or it was not tried. */
-  get unstored(): Reason | null {
-    return this.state.unstored ?? null;
-  }
-
-  set unstored(reason: Reason | null) {
-    this.state.unstored = reason;
-  }
-
-  get situation(): Situation {
-    if (this.ending) return 'ending';
-    if (this.waiting) return 'waiting';
-    return this.state.paused ? 'paused' : 'running';
-  }
-
-  /** In force, or about to be. */
+  /** In force, or on the way. */
   get limits(): Limits {
-    return this.state.limits?.values ?? { ...UNLIMITED, ...this.input.limits };
+    return this.#state.limits?.values ?? { ...UNLIMITED, ...this.input.limits };
   }
 
   get shownLimits(): ShownLimits {
@@ -151,57 +123,27 @@ export class Execution {
     return this.input.guard === undefined ? others : { ...others, guard };
   }
 
-  /** Before it the target holds no rows: an error ends the migration and everything is undone. */
+  /** Before it there are no rows on the target: an error ends the migration and everything is undone. */
   get hasRows(): boolean {
-    return this.state.startedAt.snapshot !== undefined;
+    return this.#state.startedAt.snapshot !== undefined;
   }
 
-  enter(phase: Phase): void {
-    if (this.state.phase !== phase) log.info('phase', { from: this.state.phase, to: phase });
-    this.state.phase = phase;
-    this.slotWait = null;
-    // An undone cutover and the stream after it keep their first start time.
-    this.state.startedAt[phase] ??= new Date().toISOString();
-    this.show();
-  }
-
-  /** Counters of what is built after the rows, as far as a step reported them. */
-  noteIndexes(counters: Partial<IndexCounters>): void {
-    this.state.indexes = { ...NOTHING_BUILT, ...this.state.indexes, ...counters };
-  }
-
-  /** Records that the numbers of the state are current, and shows them. */
-  refresh(): void {
-    this.state.asOf = new Date().toISOString();
-    this.show();
-  }
-
-  show(): void {
-    setCurrentDetails(renderDetails(this.migration.workflowId, this.progress(), this.situation));
-  }
-
-  /** The pause is over, so its position is no longer needed. */
-  endPause(): void {
-    this.state.paused = false;
-    this.unsure = null;
-    this.asking?.cancel();
-  }
-
-  /** To be called when the stream has stopped for a pause: a position that no attempt reported is not shown as known. */
+  /** To be called when the stream has stopped for a pause: a position that no attempt reported is not called known. */
   notePause(): void {
-    if (!this.state.paused || !this.unreported || this.lease) return;
-    this.unsure ??= UNREPORTED;
-    this.show();
+    if (!this.lease) this.tell({ type: 'positionUnknown', reason: null });
   }
 
-  /** Answers the caller of a cutover with the reason and returns to the stream. */
+  /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    const text = what === '' ? reason.message : `${what}: ${reason.message}`;
-    this.cutover.answer.refuse(ending(reason.code, text));
+    this.tell({ type: 'cutoverUndone' });
+    this.refuseCutover(reason, what);
+  }
+
+  /** Answers the caller of a cutover that is undone. */
+  refuseCutover({ code, message }: Reason, what: string): void {
+    this.cutover?.answer.refuse(ending(code, what === '' ? message : `${what}: ${message}`));
     this.cutover = undefined;
-    this.cutoverStep = null;
-    this.enter('stream');
   }
 
   /**
@@ -209,41 +151,43 @@ export class Execution {
    * database can delay.
    */
   cancelCutover(where: string): void {
-    this.state.paused = true;
+    this.tell({ type: 'cutoverCancelled' });
     this.notePause();
-    const message = `cutover cancelled by the operator ${where}; undone: the slot is kept, the stream is paused at ${this.state.confirmedLsn}${this.unreported ? ' or later' : ''}, ${
-      this.state.triggersEnabled
+    const { confirmedLsn, unreported, triggersEnabled } = this.#state;
+    const message = `cutover cancelled by the operator ${where}; undone: the slot is kept, the stream is paused at ${confirmedLsn}${unreported ? ' or later' : ''}, ${
+      triggersEnabled
         ? 'triggers that were enabled on the target are disabled again before the next change'
         : 'no trigger was enabled on the target'
     }; resume continues streaming, a later cutover starts over`;
-    this.undoCutover({ code: 'Cancelled', message }, '');
+    this.refuseCutover({ code: 'Cancelled', message }, '');
   }
 
   progress(): Progress {
-    const { phase, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.state;
-    const { situation } = this;
+    const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
+    const { slotWait, guard, unstored } = this.#state;
+    const { phase, state } = STAGES[stage.at];
+    const { unsure } = this;
     return {
-      phase,
-      state: situation === 'ending' ? 'running' : situation,
-      waiting: this.waiting,
-      slotWait: this.slotWait,
-      cutover: this.cutoverStep,
+      ...{ phase, state, waiting: this.waiting, slotWait },
+      cutover: stage.at === 'cuttingOver' ? stage.step : null,
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,
-      confirmedLsn,
-      snapshot,
+      ...{ confirmedLsn, snapshot },
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,
-      ...(this.state.guard === undefined ? {} : { guard: this.state.guard }),
-      startedAt: { ...startedAt },
-      asOf,
+      ...(guard === 'off' ? {} : { guard }),
+      ...{ startedAt, asOf },
       notes: [
-        ...notes,
-        ...(this.unsure === null ? [] : [`${POSITION_NOTE}: ${this.unsure.message}`]),
-        ...(this.unstored === null ? [] : [`${LIMITS_NOTE}: ${this.unstored.message}`]),
+        ...listNotes(notes),
+        ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
+        ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],
     };
+  }
+
+  #show(): void {
+    setCurrentDetails(renderDetails(this.migration.workflowId, this.progress(), this.at));
   }
 }

@@ -7,14 +7,7 @@ import {
   TemporalFailure,
 } from '@temporalio/workflow';
 import { isFailureCode, type FailureCode, type FailureSide } from '../contract/failure.ts';
-
-/** A reason in one line, with its code from the catalogue. */
-export interface Reason {
-  readonly code: FailureCode;
-  readonly message: string;
-  /** Which database failed, where the step said so. */
-  readonly side?: FailureSide;
-}
+import type { Reason } from './state/reason.ts';
 
 /**
  * A failure that reads well in CLI and Web UI. Without the stack, because a stack repeats the whole message. A failure

@@ -16,9 +16,10 @@ import * as v from 'valibot';
 import { quick } from './activities.ts';
 import { Deferred } from './deferred.ts';
 import type { Execution } from './execution.ts';
-import { ending, reasonOf, type Reason } from './failure.ts';
+import { ending, reasonOf } from './failure.ts';
 import { passing } from './retry-until-done.ts';
 import { FIRST_TRIES, FURTHER_TRIES, QUICK } from './options.ts';
+import type { Reason } from './state/reason.ts';
 import { limitsText } from './wording.ts';
 
 /** @throws ApplicationFailure `Refused` naming what is wrong; changes nothing. */
@@ -44,11 +45,10 @@ export async function setLimits(run: Execution, raw: unknown): Promise<string> {
   const wanted = { ...run.limits, ...requireChange(raw) };
   if (!sameLimits(wanted, run.limits)) {
     const { version, stored } = versionsOf(run);
-    run.state.limits = { values: wanted, version: later(version), stored };
+    run.tell({ type: 'setLimits', values: wanted, version: later(version), stored });
     log.info('limits', { ...run.shownLimits });
     run.limitsChanged.give();
     run.limitsChanged = new Deferred();
-    run.show();
   }
   const said = `Limits: ${limitsText(run.shownLimits)}.`;
   if (!isUnstored(run)) return said;
@@ -106,8 +106,7 @@ async function store(run: Execution, first: Deferred<Reason | null>): Promise<vo
   try {
     for (let retry: RetryPolicy = FIRST_TRIES; isUnstored(run); retry = FURTHER_TRIES) {
       failed = await storeOnce(run, retry);
-      run.unstored = failed && { code: failed.code, message: failed.message };
-      run.show();
+      run.tell({ type: 'limitsUnstored', reason: failed });
       if (failed === null) continue;
       log.warn('limits could not be written', { code: failed.code, reason: failed.message });
       if (!failed.passes) break;
@@ -135,8 +134,7 @@ async function storeOnce(run: Execution, retry: RetryPolicy): Promise<Failed | n
       },
       [{ ...run.bare, limits: values, version }],
     );
-    const newest = run.state.limits ?? { values, version };
-    run.state.limits = { ...newest, stored: version };
+    run.tell({ type: 'limitsStored', values, version });
     return null;
   } catch (error) {
     if (isCancellation(error)) throw error;
@@ -153,17 +151,10 @@ export function stopStoring(run: Execution): void {
 
 /** Takes a report of the source's guard. Anything else is ignored: anyone can send a signal. */
 export function noteGuard(run: Execution, report: unknown): void {
-  if (
-    run.input.guard === undefined ||
-    run.state.phase !== 'snapshot' ||
-    !v.is(guardReport, report)
-  ) {
-    return;
-  }
-  run.state.guard = { ...report, since: new Date().toISOString() };
+  if (run.input.guard === undefined || !v.is(guardReport, report)) return;
+  run.tell({ type: 'guardReported', report });
   const { measure, value, ceiling } = report;
   log.info(report.holding ? 'the guard holds the copy' : 'the guard does not hold the copy', {
     ...{ measure, value, ceiling },
   });
-  run.show();
 }

@@ -27,7 +27,7 @@ import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
 import { acceptSlotWaits } from './slot-wait.ts';
 import { copyRows } from './snapshot.ts';
-import { carriedState, initialState, type State } from './state.ts';
+import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
 
 /**
@@ -46,16 +46,16 @@ export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise
 }
 
 async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> {
-  if (run.state.phase === 'preflight') {
+  if (run.at === 'preflight') {
     await preflight(run);
     await prepare(run);
-    run.enter('snapshot');
+    run.tell({ type: 'copyBegun' });
     await withOperator(run, 'snapshot', () => copyRows(run));
-    run.enter('indexes');
+    run.tell({ type: 'indexingBegun' });
     await withOperator(run, 'indexes', () => buildIndexes(run));
     // One try here: after a failure and a resume the stream has to continue before the next try.
     if (run.state.consistent) await attempted(run, 'constraints', () => buildConstraints(run));
-    run.enter('stream');
+    run.tell({ type: 'streamBegun' });
   }
   for (;;) {
     await streamUntilCutover(run, raw);
@@ -71,7 +71,7 @@ async function preflight(run: Execution): Promise<void> {
     [run.step],
   );
   throwIfStopped();
-  run.state.notes = noteFindings(findings);
+  run.tell({ type: 'preflightNoted', notes: noteFindings(findings) });
   if (findings.some(({ level }) => level === 'error')) {
     const found = countFindings(findings);
     throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
@@ -80,28 +80,24 @@ async function preflight(run: Execution): Promise<void> {
 
 /** Tables and slot. Marked as begun before they are, because an answer can be lost after the work is done. */
 async function prepare(run: Execution): Promise<void> {
-  run.state.schemaBegun = true;
-  run.enter('schema');
+  run.tell({ type: 'schemaBegun' });
   const { leftOut, later } = await long.copySchema.executeWithOptions(
     { ...LONG, activityId: 'schema', summary: 'copy schema' },
     [run.step],
   );
   throwIfStopped();
-  run.noteIndexes({
-    indexesTotal: later?.indexes ?? null,
-    constraintsTotal: later?.constraints ?? null,
+  run.tell({
+    type: 'schemaCopied',
+    totals: { indexes: later?.indexes ?? null, constraints: later?.constraints ?? null },
+    ...{ leftOut, notes: leftOutNotes(leftOut) },
   });
-  if (leftOut) {
-    run.state.leftOut = leftOut;
-    run.state.notes = [...run.state.notes, ...leftOutNotes(leftOut)];
-  }
-  run.state.slotBegun = true;
+  run.tell({ type: 'slotBegun' });
   const { consistentLsn } = await long.createSlot.executeWithOptions(
     { ...LONG, activityId: 'slot', summary: 'create slot' },
     [run.bare],
   );
   throwIfStopped();
-  run.state.confirmedLsn = consistentLsn;
+  run.tell({ type: 'slotCreated', consistentLsn });
 }
 
 async function buildIndexes(run: Execution): Promise<void> {
@@ -110,15 +106,13 @@ async function buildIndexes(run: Execution): Promise<void> {
     [run.step],
   );
   throwIfStopped();
-  run.noteIndexes({ indexesBuilt: built ?? null, indexesTotal: total ?? null });
-  run.refresh();
+  run.tell({ type: 'indexesBuilt', built: built ?? null, total: total ?? null });
   const { tables } = await long.analyzeTables.executeWithOptions(
     { ...LONG, activityId: 'analyze', summary: 'analyze tables' },
     [run.step],
   );
   throwIfStopped();
-  run.noteIndexes({ tablesAnalyzed: tables });
-  run.refresh();
+  run.tell({ type: 'tablesAnalyzed', tables });
 }
 
 /**

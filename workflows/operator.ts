@@ -18,7 +18,8 @@ import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
-import { rule, type UpdateName } from './policy.ts';
+import { rule, type UpdateName } from './state/policy.ts';
+import { STAGES } from './state/stage.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
@@ -73,14 +74,13 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
 
 /** Synchronous, as the SDK demands of validators: a promise would count as consent. */
 function mayAsk(run: Execution, update: UpdateName): void {
-  const ruling = rule(update, run.state.phase, run.situation);
+  const ruling = rule(update, run.at);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
 async function pause(run: Execution, work: CancellationScope): Promise<string> {
   if (run.cutover) return cancelCutover(run, run.cutover, work);
-  run.state.paused = true;
-  run.show();
+  run.tell({ type: 'pause' });
   // Waits for the end of this lease: a condition "none is running" would miss it when a resume starts the next at once.
   const { lease } = run;
   if (lease) lease.positionWanted = true;
@@ -91,7 +91,7 @@ async function pause(run: Execution, work: CancellationScope): Promise<string> {
   // The lease before this pause may have ended without reporting its position.
   run.notePause();
   // A resume or a cutover may have come while the stream was stopping.
-  if (!run.state.paused) {
+  if (run.at === 'streaming' || run.cutover) {
     return `The stream stopped at ${run.state.confirmedLsn} and continues: a later ${run.cutover ? 'cutover' : 'resume'} ended the pause.`;
   }
   return paused(run);
@@ -99,7 +99,7 @@ async function pause(run: Execution, work: CancellationScope): Promise<string> {
 
 /** The ending of a cancelled workflow begins some steps after the last lease has stopped. */
 function hasEnded(run: Execution, work: CancellationScope): boolean {
-  return run.ending || work.consideredCancelled;
+  return STAGES[run.at].ending || work.consideredCancelled;
 }
 
 function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
@@ -134,14 +134,13 @@ async function cancelCutover(
 }
 
 function resume(run: Execution): string {
-  const { waiting } = run;
-  const { paused, phase, confirmedLsn } = run.state;
-  run.waiting = null;
-  run.endPause();
-  run.show();
+  const { at, waiting } = run;
+  const { confirmedLsn } = run.state;
+  run.tell({ type: 'resume' });
+  run.asking?.cancel();
   if (waiting) return `Retrying step ${waiting.step}, which had stopped with ${waiting.code}.`;
-  if (paused) return `Streaming again from ${confirmedLsn}.`;
-  return `The migration is running, in phase ${phase}.`;
+  if (at === 'paused') return `Streaming again from ${confirmedLsn}.`;
+  return `The migration is running, in phase ${STAGES[at].phase}.`;
 }
 
 function cutover(run: Execution, options: unknown): Promise<string> {
@@ -157,9 +156,9 @@ function cutover(run: Execution, options: unknown): Promise<string> {
       ...{ compare, updateId: currentUpdateInfo()?.id },
       ...{ answer: new Deferred(), scope: undefined, cancelled: false },
     };
-    run.endPause();
-    // Entered here and not when the drain begins, so that a pause in between cancels the cutover.
-    run.enter('cutover');
+    // Here and not when the drain begins, so that a pause in between cancels the cutover.
+    run.tell({ type: 'cutover' });
+    run.asking?.cancel();
     run.lease?.scope.cancel();
   }
   return run.cutover.answer.promise;
@@ -184,10 +183,8 @@ function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {
-  if (!run.ending) {
-    run.aborting = true;
-    run.ending = true;
-    run.enter('aborted');
+  if (run.at !== 'aborting') {
+    run.tell({ type: 'abort' });
     work.cancel();
   }
   return run.ended.promise;

@@ -6,8 +6,9 @@
 import { ActivityFailure, TimeoutFailure, log, type RetryPolicy } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
 import type { Execution } from './execution.ts';
-import { reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { reasonOf, throwIfStopped } from './failure.ts';
 import { FIRST_TRIES, FURTHER_TRIES } from './options.ts';
+import type { Reason } from './state/reason.ts';
 
 /**
  * Runs a step until it succeeds.
@@ -20,9 +21,7 @@ export async function retryUntilDone<T>(
   step: string,
   work: (retry: RetryPolicy) => Promise<T>,
 ): Promise<T> {
-  const began = now();
-  run.cutoverStep = { step, since: began, failing: null };
-  run.show();
+  run.tell({ type: 'stepBegun', step });
   for (let retry = FIRST_TRIES; ; retry = FURTHER_TRIES) {
     try {
       const result = await work(retry);
@@ -33,14 +32,8 @@ export async function retryUntilDone<T>(
       const reason = passing(error);
       if (!reason) throw error;
       log.warn('a step of the cutover keeps failing', { step, ...reason });
-      run.cutoverStep = {
-        ...{ step, since: began },
-        failing: {
-          ...{ code: reason.code, reason: reason.message, action: actionFor(reason) },
-          ...{ since: run.cutoverStep.failing?.since ?? now(), seen: now() },
-        },
-      };
-      run.show();
+      const { code, message } = reason;
+      run.tell({ type: 'stepFailing', code, reason: message, action: actionFor(reason) });
     }
   }
 }
@@ -58,5 +51,3 @@ export function passing(error: unknown): Reason | undefined {
 
 const actionFor = ({ code }: Reason): string =>
   `${FAILURES[code].action} The step is retried automatically; pause cancels the cutover.`;
-
-const now = (): string => new Date().toISOString();

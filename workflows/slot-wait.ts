@@ -13,7 +13,6 @@ export function acceptSlotWaits(run: Execution): void {
     // Anyone may send a signal; an exception here would fail the workflow task repeatedly.
     if (!wait.success) return;
     if (wait.output) log.warn('waiting for a free worker slot', { ...wait.output });
-    run.slotWait = wait.output;
-    run.show();
+    run.tell({ type: 'slotWaited', wait: wait.output });
   });
 }

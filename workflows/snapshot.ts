@@ -17,9 +17,10 @@ import { FAILURES } from '../contract/failure.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { ending, reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { isUnstored, storeLimits } from './limits.ts';
 import { MAX_EMPTY_PASSES, EMPTY_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
+import type { Reason } from './state/reason.ts';
 
 type Pass = 'complete' | 'again';
 
@@ -44,11 +45,9 @@ export async function copyRows(run: Execution): Promise<void> {
   try {
     while ((await onePass(run, budget)) === 'again');
   } finally {
-    delete run.state.guard;
+    run.tell({ type: 'copyStopped' });
   }
-  // Without a single row to copy there was no run.
-  run.state.consistent ||= run.state.firstPass === null;
-  run.state.notes = run.state.notes.filter((note) => !isCopyNote(note));
+  run.tell({ type: 'rowsCopied' });
 }
 
 /** The copy must not begin without its limits. Throws why they cannot be written if that needs the operator. */
@@ -97,7 +96,7 @@ async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
   const [ownerEnd] = await CancellationScope.nonCancellable(() =>
     Promise.allSettled([held, copied]),
   );
-  run.slotWait = null;
+  run.tell({ type: 'slotWaited', wait: null });
   throwIfStopped();
   if (first === 'copy') return await copied;
   return afterOwner(ownerEnd, budget);
@@ -105,7 +104,7 @@ async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
 
 function hold(run: Execution): Promise<HoldReport | undefined> {
   const { guard } = run.input;
-  if (guard) run.state.guard = null;
+  if (guard) run.tell({ type: 'guardBegun' });
   return owner.holdSnapshot.executeWithOptions(
     { ...SNAPSHOT_OWNER, activityId: 'snapshot', summary: 'hold snapshot' },
     [guard ? { ...run.bare, guard } : run.bare],
@@ -130,7 +129,7 @@ async function planAndCopy(run: Execution, budget: RetryBudget): Promise<Pass> {
       [run.step],
     );
     throwIfStopped();
-    notePlan(run, plan);
+    run.tell({ type: 'planned', plan });
     if (plan.runs.length === 0) return 'complete';
     const copied = await copyRuns(run, plan);
     if (copied.failed) throw ending(copied.failed.code, copied.failed.message);
@@ -149,20 +148,6 @@ const SKIPPED: Reason = {
   message:
     'chunks were skipped: their table was rewritten, or an earlier attempt had finished them',
 };
-
-function notePlan(run: Execution, plan: CopyPlan): void {
-  const { state } = run;
-  const { pass, tables, chunksDone, chunksTotal, rows, bytes } = plan;
-  const { estimatedRows, estimatedBytes } = plan;
-  const counters = { tables, chunksDone, chunksTotal, rows, bytes, estimatedRows, estimatedBytes };
-  state.snapshot = { pass, ...counters };
-  if (plan.runs.length > 0) {
-    state.firstPass ??= pass;
-    // Rows of one snapshot are consistent; of several, only when the stream has applied everything up to the newest.
-    state.consistent = state.firstPass === pass;
-  }
-  run.refresh();
-}
 
 /**
  * Copies the plan's runs in parallel streams. Their number comes from the plan, a recorded result, so that a replay
@@ -219,17 +204,9 @@ function copyOne(run: Execution, pass: number, next: CopyRun): Promise<CopyResul
 }
 
 function noteCopied(run: Execution, met: Copied, result: CopyResult): void {
-  const { snapshot } = run.state;
   met.chunks += result.chunks;
   met.skipped += result.rewritten ?? result.skipped;
-  if (!snapshot) return;
-  run.state.snapshot = {
-    ...snapshot,
-    chunksDone: snapshot.chunksDone + result.chunks,
-    rows: snapshot.rows + result.rows,
-    bytes: snapshot.bytes + result.bytes,
-  };
-  run.refresh();
+  run.tell({ type: 'runCopied', result });
 }
 
 function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknown): void {
@@ -238,25 +215,10 @@ function noteFailure(run: Execution, met: Copied, failed: CopyRun, error: unknow
   else if (reason.code === 'TableRewritten') met.rewritten ??= reason;
   else {
     met.failed ??= reason;
-    // The operator is asked when the other runs have ended, which may take hours: show it now. Only notes of the copy
-    // are replaced; those of preflight stay to the end.
-    const { notes } = run.state;
-    const earlier = notes.filter(isCopyNote).slice(1 - MOST_COPY_NOTES);
-    run.state.notes = [
-      ...notes.filter((note) => !isCopyNote(note)),
-      ...earlier,
-      copyNote(failed.label, reason),
-    ];
-    run.refresh();
+    // The operator is asked when the other runs have ended, which may take hours: show it now.
+    run.tell({ type: 'runFailed', run: failed, reason });
   }
 }
-
-/** Current Details stay readable; the timeline shows every failure. */
-const MOST_COPY_NOTES = 20;
-const COPY_NOTE = 'copy of ';
-const copyNote = (label: string, reason: Reason) =>
-  `${COPY_NOTE}${label} stopped: ${reason.message} (\`${reason.code}\`); the other runs continue`;
-const isCopyNote = (note: string) => note.startsWith(COPY_NOTE);
 
 /** Bounds what passes without any result cost: history, and a source on which snapshots are opened without end. */
 class RetryBudget {

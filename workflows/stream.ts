@@ -12,13 +12,13 @@ import {
   workflowInfo,
   type RetryPolicy,
 } from '@temporalio/workflow';
-import { maxLsn, type Lsn } from '../contract/lsn.ts';
-import type { Checkpoint, StreamReport } from '../contract/work.ts';
+import type { Lsn } from '../contract/lsn.ts';
+import type { StreamReport } from '../contract/work.ts';
 import { long, quick } from './activities.ts';
 import { Deferred } from './deferred.ts';
 import { attempted, withOperator, visibly } from './with-operator.ts';
 import type { Execution, Lease } from './execution.ts';
-import { ending, isStopped, reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
 import { passing } from './retry-until-done.ts';
 import {
   CATCH_UP_LEASE_MS,
@@ -30,7 +30,7 @@ import {
   QUICK,
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
-import type { State } from './state.ts';
+import type { State } from './state/state.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -44,7 +44,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   let outdated = false;
   while (!run.cutover) {
     // A pause that came first holds: a resync would empty tables that the answer of the pause called complete.
-    if (outdated && !run.state.paused) {
+    if (outdated && run.at === 'streaming') {
       await withOperator(run, 'resync', () => resync(run));
       throwIfStopped();
       outdated = false;
@@ -55,20 +55,20 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
     }
-    if (run.state.triggersEnabled === true) {
+    if (run.state.triggersEnabled) {
       // Also while paused: the target should look as it did before the cutover.
       await withOperator(run, 'triggers', () => disableTriggers(run));
-    } else if (run.state.paused && run.unsure) {
+    } else if (run.unsure) {
       await withOperator(run, 'position', () => askPosition(run));
-    } else if (run.state.paused) {
+    } else if (run.at === 'paused') {
       const paused = `paused at ${run.state.confirmedLsn}`;
-      await visibly(paused, () => !run.state.paused || run.cutover !== undefined);
+      await visibly(paused, () => run.at !== 'paused');
     } else if (run.state.consistent && !run.state.constraintsBuilt && !repairing) {
       repairing = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
       outdated = await withOperator(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line runs.
-        return !run.state.paused && !run.cutover && (await followedOrOutdated(run, repairing));
+        return run.at === 'streaming' && (await followedOrOutdated(run, repairing));
       });
       repairing &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
@@ -86,16 +86,9 @@ export async function buildConstraints(
     [run.step],
   );
   throwIfStopped();
-  // It ends only when the indexes that waited for fixed rows are built too.
-  const indexesBuilt = run.state.indexes?.indexesTotal ?? null;
-  run.noteIndexes({
-    indexesBuilt,
-    constraintsBuilt: built ?? null,
-    constraintsTotal: total ?? null,
-  });
+  run.tell({ type: 'constraintsListed', built: built ?? null, total: total ?? null });
   await refreshViews(run, null, retry);
-  run.state.constraintsBuilt = true;
-  run.refresh();
+  run.tell({ type: 'constraintsBuilt' });
 }
 
 /** @param at the end mark, within a cutover; null the first time. */
@@ -109,7 +102,7 @@ export async function refreshViews(
     [{ ...run.step, at }],
   );
   throwIfStopped();
-  run.state.skippedViews = skipped;
+  run.tell({ type: 'viewsRefreshed', skipped });
 }
 
 /** One lease. @returns whether it found tables that need a resync first. */
@@ -122,10 +115,7 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
     const reason = reasonOf(error);
     if (reason?.code !== 'Resync') throw error;
     log.info('tables are resynced', { reason: reason.message });
-    run.state.notes = [
-      ...run.state.notes.filter((note) => !isResyncNote(note)),
-      resyncNote(reason),
-    ];
+    run.tell({ type: 'resyncNeeded', reason });
     return true;
   }
 }
@@ -136,18 +126,10 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
  * in phase snapshot, so that pause and cutover are refused as in any copy: tables are empty, and it may take hours.
  */
 async function resync(run: Execution): Promise<void> {
-  run.enter('snapshot');
-  run.state.consistent = false;
+  run.tell({ type: 'resyncBegun' });
   await copyRows(run);
-  run.state.consistent = false;
-  run.enter('stream');
-  run.state.notes = run.state.notes.filter((note) => !isResyncNote(note));
-  run.refresh();
+  run.tell({ type: 'resynced' });
 }
-
-const RESYNC_NOTE = 'the stream is stopped: ';
-const resyncNote = ({ message }: Reason): string => `${RESYNC_NOTE}${message}`;
-const isResyncNote = (note: string): boolean => note.startsWith(RESYNC_NOTE);
 
 async function streamOneLease(run: Execution, repairing: boolean): Promise<void> {
   const lease: Lease = {
@@ -178,7 +160,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
   } finally {
     run.lease = undefined;
     // Cancelled between two attempts: no worker remains to report the end of the wait.
-    run.slotWait = null;
+    run.tell({ type: 'slotWaited', wait: null });
   }
 }
 
@@ -197,7 +179,7 @@ async function fence(run: Execution, lease: Lease, ended: unknown): Promise<void
  * fences it off.
  */
 async function askPosition(run: Execution): Promise<void> {
-  if (!run.state.paused || run.cutover) return;
+  if (run.at !== 'paused') return;
   run.asking = new CancellationScope();
   try {
     await readPosition(run, run.asking, FURTHER_TRIES);
@@ -220,17 +202,13 @@ async function readPosition(
       ),
     );
     throwIfStopped();
-    run.unsure = null;
-    run.unreported = false;
-    noteCheckpoint(run, at);
+    run.tell({ type: 'fenced', checkpoint: at });
   } catch (error) {
     if (isStopped()) throw error;
     if (scope.consideredCancelled) return;
     const reason = passing(error);
     if (!reason) throw error;
-    // A resume that came in between ended the pause.
-    run.unsure = run.state.paused ? reason : null;
-    run.show();
+    run.tell({ type: 'positionUnknown', reason });
   }
 }
 
@@ -247,7 +225,7 @@ export async function disableTriggers(
     [run.bare],
   );
   throwIfStopped();
-  run.state.triggersEnabled = false;
+  run.tell({ type: 'triggersDisabled' });
 }
 
 /** Runs one `streamChanges` activity and notes its report. Without `until` it works for a lease. */
@@ -264,35 +242,12 @@ export async function streamChanges(
   const longest = repairing ? REPAIR_LEASE_MS : consistent ? Infinity : CATCH_UP_LEASE_MS;
   const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
-  run.unreported = true;
+  run.tell({ type: 'attemptBegun' });
   const report = await long.streamChanges.executeWithOptions(
     { ...LONG, retry, activityId, summary },
     [{ ...run.step, floor: confirmedLsn, until, leaseMs }],
   );
-  run.unreported = false;
-  // Here, so that the report of a cancelled drain counts, too.
-  noteReport(run, report);
+  // Here, so that the report of a drain that was cancelled counts, too.
+  run.tell({ type: 'attemptReported', report });
   return report;
-}
-
-/** Stores the report of a lease or a drain. */
-function noteReport(run: Execution, report: StreamReport): void {
-  const { transactions, changes, lagBytes, lagSeconds, rate } = report;
-  const leases = (run.state.stream?.leases ?? 0) + 1;
-  run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate, leases };
-  run.state.consistent ||= report.consistent;
-  moveTo(run, report.confirmedLsn);
-}
-
-function noteCheckpoint(run: Execution, { confirmedLsn, transactions, changes }: Checkpoint): void {
-  const { lagBytes = 0, lagSeconds = 0, leases = 0 } = run.state.stream ?? {};
-  run.state.stream = { transactions, changes, lagBytes, lagSeconds, rate: 0, leases };
-  moveTo(run, confirmedLsn);
-}
-
-/** The floor never falls: a target below it was restored, and the next lease has to notice. */
-function moveTo(run: Execution, confirmed: Lsn): void {
-  const { confirmedLsn } = run.state;
-  run.state.confirmedLsn = confirmedLsn === null ? confirmed : maxLsn(confirmedLsn, confirmed);
-  run.refresh();
 }

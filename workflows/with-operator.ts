@@ -7,8 +7,9 @@ import { condition, log } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure.ts';
 import type { Waiting } from '../contract/progress.ts';
 import type { Execution } from './execution.ts';
-import { reasonOf, throwIfStopped, type Reason } from './failure.ts';
+import { reasonOf, throwIfStopped } from './failure.ts';
 import { WAIT_TIMER } from './options.ts';
+import type { Reason } from './state/reason.ts';
 
 /** Runs a step until it succeeds, waiting for the operator after each failure. */
 export async function withOperator<T>(
@@ -58,9 +59,8 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
     action: FAILURES[reason.code].action,
   };
   log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
-  run.waiting = waiting;
-  run.undoCutover(reason, 'cutover not started, the migration waits for the operator');
-  run.refresh();
+  run.tell({ type: 'operatorNeeded', waiting });
+  run.refuseCutover(reason, 'cutover not started, the migration waits for the operator');
   // Compared by identity: a resume can be followed by the next failure before this condition is evaluated again.
   await visibly(
     `waiting for the operator: ${waiting.code} in ${step}`,

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { formatLsn } from '../../contract/lsn.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
-import { UPDATES, rule, type UpdateName } from '../../workflows/policy.ts';
+import { UPDATES, rule, type UpdateName } from '../../workflows/state/policy.ts';
+import { ALL_STAGES, STAGES } from '../../workflows/state/stage.ts';
 import { temporal, temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
@@ -57,9 +58,16 @@ describe('every update in every phase is answered as the table says', () => {
     await Promise.all([migration.ask('abort'), cutover]);
   });
 
+  /** The stage that shows itself so, before any end. */
+  function stageOf(phase: Phase, state: RunState) {
+    const at = ALL_STAGES.find((one) => STAGES[one].phase === phase && STAGES[one].state === state);
+    if (at === undefined) throw new Error(`no stage shows ${phase} and ${state}`);
+    return at;
+  }
+
   async function askEverything(migration: SimulatedMigration, phase: Phase, state: RunState) {
     for (const update of UPDATES) {
-      const ruling = rule(update, phase, state);
+      const ruling = rule(update, stageOf(phase, state));
       if (ruling.allowed && (!HARMLESS.includes(update) || state !== 'running')) continue;
       expect(await migration.ask(update), update).toMatchObject(
         ruling.allowed
@@ -410,7 +418,7 @@ describe('cancelling the cutover', () => {
 
   /** Refusals in phases that do not allow pause. */
   async function askTheTable(migration: SimulatedMigration) {
-    const ruling = rule('resume', 'cutover', 'running');
+    const ruling = rule('resume', 'cuttingOver');
     expect(await migration.ask('resume')).toEqual({
       ...{ allowed: false, type: 'Refused' },
       text: ruling.allowed ? '' : ruling.text,

@@ -1,9 +1,9 @@
 /** Current Details of the Web UI, and the numbers in them. */
 import { describe, expect, it } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
-import { PHASES, type IndexCounters, type Progress } from '../../contract/progress.ts';
+import type { IndexCounters, Progress } from '../../contract/progress.ts';
 import { renderDetails } from '../../workflows/details.ts';
-import { SITUATIONS } from '../../workflows/policy.ts';
+import { ALL_STAGES, STAGES } from '../../workflows/state/stage.ts';
 import { bytes, count, counted, duration, percent } from '../../workflows/wording.ts';
 
 const streaming: Progress = {
@@ -49,6 +49,8 @@ const cuttingOver: Progress = {
   },
 };
 
+const RUNNING = { snapshot: 'copying', indexes: 'indexing', stream: 'streaming' } as const;
+
 /** Lines inside the code block. */
 function codeLines(details: string): string[] {
   return (/```\n([\s\S]*?)```/.exec(details)?.[1] ?? '').split('\n').filter(Boolean);
@@ -56,7 +58,7 @@ function codeLines(details: string): string[] {
 
 describe('current details', () => {
   it('name the step of a cutover that keeps failing, why, since when, and how to cancel it', () => {
-    const details = renderDetails('orders', cuttingOver, 'running');
+    const details = renderDetails('orders', cuttingOver, 'cuttingOver');
     expect(details).toContain(
       '- step **drain to 16/B374D900** since 2026-11-21 09:41:08 UTC, failing since 2026-11-21 09:41:12 UTC (last seen 2026-11-21 09:45:12 UTC): stream: the database did not answer (ECONNREFUSED) (`Unreachable`)',
     );
@@ -74,7 +76,7 @@ describe('current details', () => {
       since: '2026-11-21T09:41:08.000Z',
       reason: 'a worker has no free slot for open migrations: 2 of 2 in use (--max-activities)',
     };
-    const details = renderDetails('orders', { ...streaming, slotWait }, 'running');
+    const details = renderDetails('orders', { ...streaming, slotWait }, 'streaming');
     expect(details).toContain(
       `- waiting for a free worker slot since 2026-11-21 09:41:08 UTC: ${slotWait.reason}`,
     );
@@ -82,7 +84,7 @@ describe('current details', () => {
   });
 
   it('show phase, numbers, their time, and the next commands', () => {
-    expect(renderDetails('orders', streaming, 'running')).toMatchInlineSnapshot(`
+    expect(renderDetails('orders', streaming, 'streaming')).toMatchInlineSnapshot(`
       "## Stream: applying changes as they commit
 
       - from **orders_old** to **orders_new**
@@ -108,7 +110,11 @@ describe('current details', () => {
   });
 
   it('show why it waits and what to do, and offer resume instead of pause', () => {
-    const details = renderDetails('orders', { ...streaming, state: 'waiting', waiting }, 'waiting');
+    const details = renderDetails(
+      'orders',
+      { ...streaming, state: 'waiting', waiting },
+      'streamWaiting',
+    );
     expect(details).toMatch(/^## Waiting for the operator\n/);
     expect(details).toContain('- step **stream** stopped: table t, LSN 0/1 (`RowMissing`)');
     expect(details).toContain('- **what to do:** Put the row back, then resume.');
@@ -124,7 +130,11 @@ describe('current details', () => {
       ...{ constraintsBuilt: null, constraintsTotal: 1 },
     };
     const at = (phase: 'snapshot' | 'indexes' | 'stream', reported: Partial<IndexCounters> = {}) =>
-      renderDetails('o', { ...streaming, phase, indexes: { ...indexes, ...reported } }, 'running');
+      renderDetails(
+        'o',
+        { ...streaming, phase, indexes: { ...indexes, ...reported } },
+        RUNNING[phase],
+      );
     expect(at('snapshot')).not.toContain('to build');
     expect(at('indexes')).toContain(
       '- 14 indexes and keys to build, 1 constraint or trigger to build\n',
@@ -147,27 +157,27 @@ describe('current details', () => {
       since: '2026-11-21T09:41:07.123Z',
     };
     const copying: Progress = { ...streaming, phase: 'snapshot', limits, guard };
-    const details = renderDetails('o', copying, 'running');
+    const details = renderDetails('o', copying, 'copying');
     expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
     expect(details).toContain('- limits: copy 2 streams, 5.0 MB/s; apply 1,000 changes/s\n');
     expect(details).toContain(
       '- guard: activeSessions 63, ceiling 50: **the copy is held** and continues automatically, since 2026-11-21 09:41:07 UTC\n',
     );
     const failing = { ...guard, value: null, failing: { code: 'Internal', sqlstate: '42P01' } };
-    expect(renderDetails('o', { ...copying, guard: failing }, 'running')).toContain(
+    expect(renderDetails('o', { ...copying, guard: failing }, 'copying')).toContain(
       'activeSessions cannot be measured (Internal, SQLSTATE 42P01): **the copy is held**',
     );
     const free = { ...copying, guard: { ...guard, value: 9, holding: false } };
-    expect(renderDetails('o', free, 'running')).toMatch(
+    expect(renderDetails('o', free, 'copying')).toMatch(
       /^## Snapshot: copying rows\n[^]*- guard: activeSessions 9, ceiling 50, since /,
     );
   });
 
   const ids = ['orders', 'a-workflow-id-that-is-as-long-as-people-make-them-2026', "it's odd; rm"];
-  const cells = PHASES.flatMap((phase) => SITUATIONS.map((situation) => ({ phase, situation })));
-  it.each(cells)('in $phase while $situation fit into the Web UI', ({ phase, situation }) => {
+  it.each(ALL_STAGES)('in stage %s fit into the Web UI', (at) => {
+    const { phase } = STAGES[at];
     for (const id of ids) {
-      const details = renderDetails(id, { ...streaming, phase }, situation);
+      const details = renderDetails(id, { ...streaming, phase }, at);
       expect(details.startsWith('## ')).toBe(true);
       // This UI shows no tables, and code lines end at about 63 characters.
       expect(details).not.toMatch(/^\s*\|/m);
@@ -188,9 +198,11 @@ describe('current details', () => {
 
   it('are empty before anything is known, and show no command after the end', () => {
     const nothing = { ...streaming, snapshot: null, stream: null, confirmedLsn: null };
-    expect(renderDetails('o', { ...nothing, phase: 'preflight' }, 'running')).not.toContain('slot');
+    expect(renderDetails('o', { ...nothing, phase: 'preflight' }, 'preflight')).not.toContain(
+      'slot',
+    );
     for (const phase of ['done', 'failed', 'aborted'] as const) {
-      expect(renderDetails('o', { ...nothing, phase }, 'ending')).not.toContain('```');
+      expect(renderDetails('o', { ...nothing, phase }, phase)).not.toContain('```');
     }
   });
 
@@ -198,7 +210,7 @@ describe('current details', () => {
     const details = renderDetails(
       'o',
       { ...streaming, notes: ['It is old. Upgrade it.'] },
-      'running',
+      'streaming',
     );
     expect(details).toContain('### Notes\n\n- It is old. Upgrade it.');
   });

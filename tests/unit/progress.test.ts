@@ -1,7 +1,7 @@
 /** Progress and state from outside: accepted when valid, refused with the field when not. */
 import { describe, expect, it } from 'vitest';
 import { parseProgress } from '../../contract/progress.ts';
-import { carriedState, initialState } from '../../workflows/state.ts';
+import { carriedState, initialState } from '../../workflows/state/state.ts';
 
 /** As JSON brings it. */
 const ANSWER = {
@@ -42,13 +42,15 @@ describe('the state that an earlier run passed on', () => {
   });
 
   it.each([
-    ['version', { version: 2 }],
+    ['version', { version: 1 }],
+    ['stage.at', { stage: { at: 'resting' } }],
+    ['stage.waiting', { stage: { at: 'streamWaiting' } }],
     ['confirmedLsn', { confirmedLsn: 'x' }],
     ['snapshot.rows', { snapshot: { pass: 1, tables: 1, chunksDone: 1, chunksTotal: 1 } }],
     ['leftOut.more', { leftOut: { excluded: [], never: [] } }],
   ])('is refused when it is not known: %s', (field, changed) => {
     expect(() => carriedState({ ...state, ...changed })).toThrow(
-      `this worker only knows state version 1 and cannot read the carried state (${field}); update the worker`,
+      `this worker only knows state version 2 and cannot read the carried state (${field}); update the worker`,
     );
   });
 });

@@ -21,7 +21,7 @@ import {
   type Progress,
   type RunState,
 } from '../../../contract/progress.ts';
-import type { UpdateName } from '../../../workflows/policy.ts';
+import type { UpdateName } from '../../../workflows/state/policy.ts';
 import { ACTIVITY_SLOTS, MAX_COPIES, MAX_MIGRATIONS } from '../../../workers/options.ts';
 import { workflowBundle } from '../../../workers/bundle.ts';
 import { until } from '../../support/until.ts';

@@ -1,0 +1,190 @@
+/** No sequence of events leads to a state that does not exist; docs/states.md shows the moves. */
+import { describe, expect, it, test } from 'vitest';
+import { FAILURES, type FailureCode } from '../../contract/failure.ts';
+import { UNLIMITED } from '../../contract/limits.ts';
+import { parseLsn } from '../../contract/lsn.ts';
+import type { Event } from '../../workflows/state/event.ts';
+import { rule, UPDATES } from '../../workflows/state/policy.ts';
+import { ALL_STAGES, STAGES, type At } from '../../workflows/state/stage.ts';
+import { carriedState, initialState, type State } from '../../workflows/state/state.ts';
+import { destination, IllegalMove, MOVES, transition } from '../../workflows/state/transition.ts';
+import { drawn, type Pick } from '../support/random/pick.ts';
+
+const WALKS = 300;
+/** Nothing follows them: most walks go on instead. */
+const ENDS = new Set(['abort', 'cancelled', 'failed']);
+const STEPS = 120;
+const NOW = '2026-11-27T10:00:00.000Z';
+
+const MOVE_TYPES = Object.keys(MOVES).filter((type): type is keyof typeof MOVES => type in MOVES);
+
+function reasonFrom(pick: Pick) {
+  const code = pick.one(
+    Object.keys(FAILURES).filter((name): name is FailureCode => name in FAILURES),
+  );
+  return { code, message: 'why' };
+}
+
+/** One event of each kind, with values that may or may not make sense now. */
+function events(pick: Pick): Event[] {
+  const reason = reasonFrom(pick);
+  const lsn = parseLsn(`0/${(16 + pick.below(1000)).toString(16).toUpperCase()}`);
+  const counts = { transactions: pick.below(9), changes: pick.below(9) };
+  const run = { id: 'copy-1', label: 'public.t', firstChunk: 1, lastChunk: 2 };
+  const waiting = { step: 'stream', code: reason.code, reason: 'why', action: 'do it' };
+  const moves: Event[] = MOVE_TYPES.map((type): Event => {
+    if (type === 'operatorNeeded') return { type, waiting };
+    if (type === 'setLimits') return { type, values: UNLIMITED, version: pick.below(9), stored: 0 };
+    return { type };
+  });
+  return [
+    ...moves,
+    { type: 'preflightNoted', notes: ['n'] },
+    {
+      type: 'schemaCopied',
+      totals: { indexes: 1, constraints: null },
+      leftOut: undefined,
+      notes: [],
+    },
+    { type: 'slotBegun' },
+    { type: 'slotCreated', consistentLsn: lsn },
+    {
+      type: 'planned',
+      plan: {
+        ...{ pass: 1 + pick.below(3), tables: 1, chunksDone: 0, chunksTotal: 2, rows: 0, bytes: 0 },
+        ...{ estimatedRows: 1, estimatedBytes: 1, parallelism: 1 },
+        runs: pick.chance(0.5) ? [run] : [],
+      },
+    },
+    { type: 'guardBegun' },
+    {
+      type: 'guardReported',
+      report: { measure: 'query', value: 1, ceiling: 2, holding: pick.chance(0.5) },
+    },
+    { type: 'runCopied', result: { chunks: 1, skipped: 0, rows: 5, bytes: 50 } },
+    { type: 'runFailed', run, reason },
+    { type: 'copyStopped' },
+    { type: 'rowsCopied' },
+    { type: 'indexesBuilt', built: 1, total: 2 },
+    { type: 'tablesAnalyzed', tables: 1 },
+    { type: 'constraintsListed', built: null, total: 2 },
+    { type: 'constraintsBuilt' },
+    { type: 'constraintsLost' },
+    { type: 'viewsRefreshed', skipped: ['v'] },
+    { type: 'resyncNeeded', reason },
+    { type: 'attemptBegun' },
+    {
+      type: 'attemptReported',
+      report: {
+        ...{ ...counts, confirmedLsn: lsn, receivedLsn: lsn, lagBytes: 1, lagSeconds: 1, rate: 1 },
+        ...{ reached: true, consistent: pick.chance(0.5) },
+      },
+    },
+    { type: 'fenced', checkpoint: { confirmedLsn: lsn, ...counts } },
+    { type: 'positionUnknown', reason: pick.chance(0.5) ? reason : null },
+    { type: 'stepBegun', step: 'drain' },
+    { type: 'stepFailing', code: reason.code, reason: 'why', action: 'do it' },
+    { type: 'triggersEnabled' },
+    { type: 'triggersDisabled' },
+    { type: 'differencesFound', differences: ['d'] },
+    { type: 'slotWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
+    { type: 'limitsStored', values: UNLIMITED, version: 1 },
+    { type: 'limitsUnstored', reason: pick.chance(0.5) ? reason : null },
+  ];
+}
+
+function isLegalMove({ type }: Event, at: At): boolean {
+  const move = MOVE_TYPES.find((one) => one === type);
+  return move !== undefined && destination(move, at) !== undefined;
+}
+
+test('no sequence of events reaches a state that does not exist, and a refused one changes nothing', () => {
+  const pick = drawn();
+  const met = new Set<At>();
+  for (let walk = 0; walk < WALKS; walk += 1) {
+    let state: State = initialState(new Date(NOW));
+    for (let step = 0; step < STEPS; step += 1) {
+      const possible = events(pick).filter(({ type }) => !ENDS.has(type) || pick.chance(0.05));
+      const legal = possible.filter((event) => isLegalMove(event, state.stage.at));
+      // Half of all events are legal moves: a walk gets far, and is refused often.
+      const event = pick.one(pick.chance(0.5) && legal.length > 0 ? legal : possible);
+      const before = structuredClone(state);
+      let refused = false;
+      try {
+        state = transition(state, event, NOW);
+      } catch (error) {
+        expect(error).toBeInstanceOf(IllegalMove);
+        refused = true;
+      }
+      if (refused) expect(state).toEqual(before);
+      expect(carriedState(JSON.parse(JSON.stringify(state)))).toEqual(
+        JSON.parse(JSON.stringify(state)),
+      );
+      for (const update of UPDATES) {
+        const ruling = rule(update, state.stage.at);
+        expect(ruling.allowed || ruling.text !== '').toBe(true);
+      }
+      met.add(state.stage.at);
+    }
+  }
+  expect([...met].sort()).toEqual([...ALL_STAGES].sort());
+});
+
+describe('facts', () => {
+  const at = (stage: State['stage']): State => ({ ...initialState(new Date(NOW)), stage });
+
+  it('of an attempt that ends after the pause was over do not make its position unknown', () => {
+    const reason = { code: 'Unreachable', message: 'gone' } as const;
+    const state = transition(at({ at: 'streaming' }), { type: 'positionUnknown', reason }, NOW);
+    expect(state.stage).toEqual({ at: 'streaming' });
+  });
+
+  it('of a step that was cancelled do not bring the cutover back', () => {
+    const state = transition(
+      at({ at: 'paused', unsure: null }),
+      { type: 'stepBegun', step: 's' },
+      NOW,
+    );
+    expect(state.stage).toEqual({ at: 'paused', unsure: null });
+  });
+
+  it('never lower the confirmed LSN', () => {
+    const high = { ...at({ at: 'streaming' }), confirmedLsn: parseLsn('0/20') };
+    const checkpoint = { confirmedLsn: parseLsn('0/10'), transactions: 1, changes: 1 };
+    expect(transition(high, { type: 'fenced', checkpoint }, NOW).confirmedLsn).toBe('0/20');
+  });
+});
+
+it('the documentation shows every move', async () => {
+  const arrows = MOVE_TYPES.flatMap((type) =>
+    ALL_STAGES.flatMap((from) => {
+      const to = destination(type, from);
+      return to === undefined || to === from ? [] : [`  ${from} --> ${to}: ${type}`];
+    }),
+  );
+  const stages = ALL_STAGES.map((at) => {
+    const { phase, state, ending } = STAGES[at];
+    return `| ${at} | ${phase} | ${state} | ${ending ? 'yes' : 'no'} |`;
+  });
+  const page = [
+    '# States of a migration',
+    '',
+    'The workflow is in one stage at a time. Each arrow is an event; an event without an arrow from a stage is illegal there, or',
+    'changes nothing. The source is `MOVES` in `workflows/state/transition.ts`.',
+    '',
+    '```mermaid',
+    'stateDiagram-v2',
+    '  [*] --> preflight',
+    ...arrows,
+    ...['done', 'aborted', 'failed'].map((end) => `  ${end} --> [*]`),
+    '```',
+    '',
+    'The query `progress` shows a stage as phase and state. `ending`: slot and control schema are being removed, or are gone.',
+    '',
+    '| stage | phase | state | ending |',
+    '| --- | --- | --- | --- |',
+    ...stages,
+    '',
+  ].join('\n');
+  await expect(page).toMatchFileSnapshot('../../docs/states.md');
+});

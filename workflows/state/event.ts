@@ -1,0 +1,96 @@
+/** Everything that can happen to a migration. */
+import type { GuardReport } from '../../contract/guard.ts';
+import type { Limits } from '../../contract/limits.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { SlotWait, Waiting } from '../../contract/progress.ts';
+import type {
+  Checkpoint,
+  CopyPlan,
+  CopyResult,
+  CopyRun,
+  LeftOut,
+  StreamReport,
+} from '../../contract/work.ts';
+import type { Reason } from './reason.ts';
+
+interface Totals {
+  readonly indexes: number | null;
+  readonly constraints: number | null;
+}
+
+/** Leads from one stage to another, or is refused: see `MOVES` in transition.ts. */
+export type Move =
+  | { readonly type: 'schemaBegun' }
+  | { readonly type: 'copyBegun' }
+  | { readonly type: 'resyncBegun' }
+  | { readonly type: 'indexingBegun' }
+  | { readonly type: 'streamBegun' }
+  | { readonly type: 'resynced' }
+  | { readonly type: 'pause' }
+  | { readonly type: 'resume' }
+  | { readonly type: 'cutover' }
+  | { readonly type: 'abort' }
+  | {
+      readonly type: 'setLimits';
+      readonly values: Limits;
+      readonly version: number;
+      readonly stored: number;
+    }
+  | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
+  | { readonly type: 'releaseBegun' }
+  | { readonly type: 'cutoverUndone' }
+  | { readonly type: 'cutoverCancelled' }
+  | { readonly type: 'completed' }
+  | { readonly type: 'cancelled' }
+  | { readonly type: 'failed' }
+  | { readonly type: 'closed' };
+
+/** Changes what is known, in any stage: results of steps may arrive after the stage has changed. */
+export type Fact =
+  | { readonly type: 'preflightNoted'; readonly notes: readonly string[] }
+  | {
+      readonly type: 'schemaCopied';
+      readonly totals: Totals;
+      readonly leftOut: LeftOut | undefined;
+      readonly notes: readonly string[];
+    }
+  | { readonly type: 'slotBegun' }
+  | { readonly type: 'slotCreated'; readonly consistentLsn: Lsn }
+  | { readonly type: 'planned'; readonly plan: CopyPlan }
+  | { readonly type: 'guardBegun' }
+  | { readonly type: 'guardReported'; readonly report: GuardReport }
+  | { readonly type: 'runCopied'; readonly result: CopyResult }
+  | { readonly type: 'runFailed'; readonly run: CopyRun; readonly reason: Reason }
+  | { readonly type: 'copyStopped' }
+  | { readonly type: 'rowsCopied' }
+  | { readonly type: 'indexesBuilt'; readonly built: number | null; readonly total: number | null }
+  | { readonly type: 'tablesAnalyzed'; readonly tables: number }
+  | {
+      readonly type: 'constraintsListed';
+      readonly built: number | null;
+      readonly total: number | null;
+    }
+  | { readonly type: 'constraintsBuilt' }
+  | { readonly type: 'constraintsLost' }
+  | { readonly type: 'viewsRefreshed'; readonly skipped: readonly string[] }
+  | { readonly type: 'resyncNeeded'; readonly reason: Reason }
+  | { readonly type: 'attemptBegun' }
+  | { readonly type: 'attemptReported'; readonly report: StreamReport }
+  | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
+  /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
+  | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
+  | { readonly type: 'stepBegun'; readonly step: string }
+  | {
+      readonly type: 'stepFailing';
+      readonly code: Reason['code'];
+      readonly reason: string;
+      readonly action: string;
+    }
+  | { readonly type: 'triggersEnabled' }
+  | { readonly type: 'triggersDisabled' }
+  | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
+  | { readonly type: 'slotWaited'; readonly wait: SlotWait | null }
+  | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
+  | { readonly type: 'limitsUnstored'; readonly reason: Reason | null };
+
+export type Event = Move | Fact;

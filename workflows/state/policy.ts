@@ -1,0 +1,68 @@
+/**
+ * What an operator may request, and when. An update is allowed in a stage when the state machine has a move for it there;
+ * otherwise its refusal is here, as the Temporal CLI prints it. Pure: validators look it up, tests walk through all of it.
+ *
+ * A repeated request is allowed wherever the first was: the second call joins the first or gets its answer again.
+ */
+import { STAGES, type At } from './stage.ts';
+import { destination } from './transition.ts';
+
+export const UPDATES = ['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const;
+export type UpdateName = (typeof UPDATES)[number];
+
+const ENDING = 'the migration is ending: slot and control schema are being removed';
+const ENDED = 'the migration has ended';
+const NO_PAUSE_YET =
+  'pause works in phase stream; this migration is in phase {phase}, where abort is the only way to stop it';
+const ALREADY_WAITS =
+  'the migration already waits for the operator (see the query progress); resume retries the step';
+const NOTHING_TO_RESUME =
+  'nothing to resume: in phase {phase} an error ends the migration instead of waiting';
+const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
+const CUTTING_OVER =
+  'the cutover is under way and retries a failed step automatically: pause cancels it, resume then continues streaming';
+/** A late write found by this check still undoes the cutover. */
+const LAST_STEP =
+  'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
+const RESUME_FIRST =
+  'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
+
+/** Why an update is refused in a stage; `{phase}` stands for the phase. The first that applies: stage, then the update's own. */
+const REFUSALS: Readonly<
+  Record<UpdateName, { readonly otherwise: string } & Partial<Record<At, string>>>
+> = {
+  pause: {
+    ...{ copyWaiting: ALREADY_WAITS, indexWaiting: ALREADY_WAITS, streamWaiting: ALREADY_WAITS },
+    ...{ releasing: `too late to cancel the cutover: ${LAST_STEP}` },
+    ...{ completing: `too late to cancel the cutover: ${LAST_STEP}` },
+    otherwise: NO_PAUSE_YET,
+  },
+  resume: {
+    ...{ cuttingOver: CUTTING_OVER, releasing: LAST_STEP, completing: LAST_STEP },
+    otherwise: NOTHING_TO_RESUME,
+  },
+  cutover: { streamWaiting: RESUME_FIRST, otherwise: NO_CUTOVER_YET },
+  abort: {
+    ...{
+      releasing: `too late to abort: ${LAST_STEP}`,
+      completing: `too late to abort: ${LAST_STEP}`,
+    },
+    otherwise: ENDING,
+  },
+  setLimits: { releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
+};
+
+const OVER: Partial<Record<At, string>> = {
+  ...{ aborting: ENDING, failing: ENDING },
+  ...{ done: ENDED, aborted: ENDED, failed: ENDED },
+};
+
+export type Ruling =
+  { readonly allowed: true } | { readonly allowed: false; readonly text: string };
+
+/** Whether the update may be requested now, or the text of the refusal. Total: every combination has an answer. */
+export function rule(update: UpdateName, at: At): Ruling {
+  if (destination(update, at) !== undefined) return { allowed: true };
+  const text = OVER[at] ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
+  return { allowed: false, text: text.replace('{phase}', STAGES[at].phase) };
+}

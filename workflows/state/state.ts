@@ -1,0 +1,110 @@
+/**
+ * What a migration remembers, across continue-as-new too: small, flat, versioned. The truth about rows, chunks and LSN is in the
+ * control schema on the target; this is the workflow's copy of it, and a floor that may lag. Read-only everywhere: only
+ * transition.ts makes the next state.
+ */
+import * as v from 'valibot';
+import {
+  confirmedLsn,
+  guardState,
+  indexCounters,
+  slotWait,
+  snapshotCounters,
+  startedAt,
+  streamCounters,
+} from '../../contract/progress.ts';
+import { limits } from '../../contract/limits.ts';
+import { leftOut } from '../../contract/work.ts';
+import { reason } from './reason.ts';
+import { notes, NO_NOTES } from './notes.ts';
+import { stage } from './stage.ts';
+
+const VERSION = 2;
+
+const schema = v.pipe(
+  v.object({
+    version: v.literal(VERSION),
+    stage,
+    startedAt: v.pipe(startedAt, v.readonly()),
+    /** When the numbers were last current, ISO 8601. */
+    asOf: v.string(),
+    notes,
+    confirmedLsn,
+    snapshot: v.nullable(snapshotCounters),
+    indexes: v.nullable(indexCounters),
+    stream: v.nullable(streamCounters),
+    /** Pass of the first copied run; null before it. With a later one, consistency is reached by the stream. */
+    firstPass: v.nullable(v.number()),
+    consistent: v.boolean(),
+    /** Foreign keys and triggers are on the target. Never before the target is consistent. */
+    constraintsBuilt: v.boolean(),
+    /** A cutover that was undone may have enabled the triggers: they are disabled again before the next change is applied. */
+    triggersEnabled: v.boolean(),
+    /** What a cleanup has to look for; set before the step that creates it, because the step's answer may be lost. */
+    schemaBegun: v.boolean(),
+    slotBegun: v.boolean(),
+    /** Objects that the target will not have, for the closing summary; null before the schema was copied. */
+    leftOut: v.nullable(leftOut),
+    /** Materialized views that the operator excluded from the refresh. */
+    skippedViews: v.pipe(v.array(v.string()), v.readonly()),
+    /** Null until they were changed: then those of the input apply. */
+    limits: v.nullable(
+      v.pipe(
+        v.object({
+          values: limits,
+          /** Grows with every change. */
+          version: v.number(),
+          /** The one that is in the control schema. */
+          stored: v.number(),
+        }),
+        v.readonly(),
+      ),
+    ),
+    /** Why changed limits could not be written so far; null: they are, or it was not tried. */
+    unstored: v.nullable(reason),
+    /** The last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
+    unreported: v.boolean(),
+    /** No worker has a free slot for the stream or the copy. */
+    slotWait: v.nullable(slotWait),
+    /** `off` while no rows are copied under a guard; null before its first report. */
+    guard: v.union([v.literal('off'), v.nullable(guardState)]),
+  }),
+  v.readonly(),
+);
+
+export type State = v.InferOutput<typeof schema>;
+
+/** A migration that has done nothing yet. */
+export function initialState(now: Date): State {
+  return {
+    version: VERSION,
+    stage: { at: 'preflight' },
+    startedAt: { preflight: now.toISOString() },
+    asOf: now.toISOString(),
+    notes: NO_NOTES,
+    ...{ confirmedLsn: null, snapshot: null, indexes: null, stream: null },
+    ...{ firstPass: null, consistent: false, constraintsBuilt: false, triggersEnabled: false },
+    ...{ schemaBegun: false, slotBegun: false, leftOut: null, skippedViews: [] },
+    ...{ limits: null, unstored: null, unreported: false, slotWait: null, guard: 'off' },
+  };
+}
+
+/** Whether a value is a state that this code knows. */
+export function isState(value: unknown): value is State {
+  return v.is(schema, value);
+}
+
+/**
+ * The state that the previous run of the workflow passed on. Fields that this code does not know stay in it: a newer worker may
+ * take the next run.
+ * @throws Error for a state that this code cannot read: the workflow task is then retried until a worker with the right code takes
+ *   it, whereas a failure would end a migration because of one old worker.
+ */
+export function carriedState(carried: unknown): State {
+  if (isState(carried)) return carried;
+  const [issue] = v.safeParse(schema, carried).issues ?? [];
+  const field = (issue && v.getDotPath(issue)) ?? 'the whole state';
+  throw new Error(
+    `this worker only knows state version ${VERSION} and cannot read the carried state (${field}); update the worker`,
+  );
+}
