@@ -7,6 +7,7 @@ import type { Phase, Progress } from '../contract/progress.ts';
 import type { Situation, UpdateName } from './policy.ts';
 import { builtText } from './built.ts';
 import { guardText } from '../contract/guard.ts';
+import { shellWord } from '../contract/shell-command.ts';
 import { bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 
 const CODE_LINE = 63;
@@ -17,7 +18,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   snapshot: 'Snapshot: copying rows',
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
-  cutover: 'Cutover: draining, settling, checking',
+  cutover: 'Cutover: draining, setting sequences, checking',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -105,7 +106,7 @@ function numbers(progress: Progress): string[] {
     lines.push(
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
-    if (pass > 1) lines.push(`- exported snapshot ${pass}`);
+    if (pass > 1) lines.push(`- pass ${pass}`);
   }
   if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
     const built = builtText(indexes);
@@ -157,7 +158,11 @@ function commands(workflowId: string, phase: Phase, situation: Situation): strin
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
     `# ${phase === 'cutover' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
-    ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
+    ...command([
+      'temporal workflow update execute',
+      `-w ${shellWord(workflowId)}`,
+      `--name ${name}`,
+    ]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];
 }
@@ -169,8 +174,4 @@ function command(words: readonly string[]): string[] {
   return words.map(
     (word, i) => `${i === 0 ? '' : '  '}${word}${i === words.length - 1 ? '' : ' \\'}`,
   );
-}
-
-function quoted(workflowId: string): string {
-  return /^[\w./:@-]+$/.test(workflowId) ? workflowId : `'${workflowId.replaceAll("'", `'\\''`)}'`;
 }

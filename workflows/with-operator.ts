@@ -59,7 +59,7 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
   };
   log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
   run.waiting = waiting;
-  run.undoCutover(reason, 'cutover not started, the migration waits for the operator');
+  run.undoCutover(reason, 'cutover not started: the migration waits for the operator');
   run.refresh();
   // Compared by identity: a resume can be followed by the next failure before this condition is evaluated again.
   await visibly(
