@@ -213,7 +213,7 @@ export const FAILURES = {
   Stalled: {
     handling: 'timed',
     meaning:
-      'The source sent neither data nor keepalives for too long, or either database stopped working on a query without an answer.',
+      'The source sent neither data nor keepalives for too long, or a database stopped processing a query without answering.',
     action:
       'Nothing, if it recovers on its own; otherwise check the network, the walsender, and the sessions of walferry.',
   },
@@ -236,11 +236,11 @@ export const FAILURES = {
     meaning:
       'Temporal repeated a cutover that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
     action:
-      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with no update id that was used before.',
+      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with a new update id.',
   },
   Cancelled: {
     handling: 'operator',
-    meaning: 'The operator cancelled the cutover with pause before its point of no return.',
+    meaning: 'The operator cancelled the cutover with pause before the slot was dropped.',
     action: 'Call resume to continue streaming; a later cutover starts over.',
   },
   SlotKept: {

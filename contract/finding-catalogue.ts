@@ -110,7 +110,7 @@ const ONE = {
   'event-trigger-right': refuses('The role may not create event triggers on the target.'),
   'event-triggers': notes('Event triggers of the source are created on the target after the rows.'),
   'login-triggers': warns('Login event triggers of the source also fire for walferry.'),
-  'event-triggers-left': warns('The input ignores event triggers.'),
+  'event-triggers-ignored': warns('The input ignores event triggers.'),
   'target-event-triggers': warns("Event triggers of the target fire for walferry's statements."),
   'target-event-trigger-blocks': refuses(
     'Event triggers on the target block statements of walferry (tried and rolled back).',
@@ -159,13 +159,13 @@ const ONE = {
     meaning:
       'UPDATE and DELETE of a table cannot be replicated; a warning if the input accepts inserts only.',
   },
-  'special-numbers-full': {
+  'non-finite-numbers-full': {
     levels: ['error', 'warning'],
     meaning:
-      'With wal2json 2.5, changes could match a wrong row: REPLICA IDENTITY FULL, no key, float or numeric columns.',
+      'With wal2json before 2.6, changes could match a wrong row: REPLICA IDENTITY FULL, no key, float or numeric columns.',
   },
-  'special-numbers': warns(
-    'wal2json 2.5 sends NaN and infinities as null; their values are read from the source by key.',
+  'non-finite-numbers': warns(
+    'wal2json before 2.6 sends NaN and infinities as null; their values are read from the source by key.',
   ),
   'char-byte': refuses(
     'Columns have type "char", and only the target is older than 15: bytes above 127 would change.',
@@ -192,7 +192,7 @@ const ONE = {
   'extension-right': refuses('The role may not create an extension on the target.'),
   'extension-refused': refuses('An extension is available on the target, but creating it fails.'),
   'extension-schema': refuses('The target has an extension in another schema.'),
-  'extension-left': warns(
+  'extension-ignored': warns(
     'The input ignores extensions; objects that depend on them are not moved.',
   ),
   'extension-needed': refuses('The input ignores an extension that moved objects need.'),

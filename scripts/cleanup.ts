@@ -1,6 +1,7 @@
 /** `npm run cleanup`: lists and removes what earlier migrations left behind. */
 import { Command } from 'commander';
 import { LEFT_ON_TARGET, MigrationError } from '../contract/failure.ts';
+import { cleanupCommand } from '../contract/shell-command.ts';
 import { classify } from '../postgres/connection/failure.ts';
 import { connect } from '../postgres/connection/session.ts';
 import { bytes } from '../workflows/wording.ts';
@@ -23,7 +24,7 @@ const program = new Command('npm run cleanup --')
   .option('--workflow-id <id>', 'remove the slot and the control schema of this workflow id')
   .option(
     '--force',
-    'remove even if the Temporal server is unavailable or the owner is uncertain',
+    'skip the safety checks: Temporal server unavailable, slot in use (its session is ended), other source, owner uncertain',
     false,
   )
   .showHelpAfterError()
@@ -91,7 +92,7 @@ function list({ slots, controls }: Leftovers, source: string, target: string): s
     lines.push(`slot on "${source}": ${name}, ${keeps}, ${used}, ${whose}`);
   }
   lines.push(
-    `remove what one left: npm run cleanup -- ${source} ${target} --workflow-id ${controls[0]?.workflowId ?? 'ID'}`,
+    `remove what one left: ${cleanupCommand({ source, target }, controls[0]?.workflowId ?? 'ID')}`,
   );
   return lines;
 }

@@ -38,17 +38,18 @@ const USAGE_ERROR = 2;
 const HELP = `
 Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
-PGPASSFILE. Every open migration occupies one slot of --max-activities until it ends. A migration
-without a slot waits, and reports that in its progress, in Current Details and in this log.`;
+PGPASSFILE. A migration occupies one worker slot of --max-activities while it copies or streams; a
+pause frees it. One without a worker slot waits, and reports that in its progress, in Current Details
+and in this log.`;
 
 function settingsOf(args: readonly string[]): Settings {
   const program = new Command('npm run worker --')
     .description('Runs migrations: polls a task queue of a Temporal server.')
-    .option('--task-queue <name>', 'where migrations are started', TASK_QUEUE)
+    .option('--task-queue <name>', 'task queue to poll', TASK_QUEUE)
     .option('--max-activities <n>', 'open migrations at the same time', positive, MAX_MIGRATIONS)
     .option('--max-copies <n>', 'copies at the same time, of all migrations', positive, MAX_COPIES)
     .addOption(
-      new Option('--log-format <format>', 'lines for machines or for people (default: by terminal)')
+      new Option('--log-format <format>', 'format of log lines (default: pretty on a terminal)')
         .choices(['json', 'pretty'])
         .default(process.stdout.isTTY ? 'pretty' : 'json', 'pretty on a terminal'),
     )

@@ -6,6 +6,7 @@
 import { log } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { cleanupCommand } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
@@ -102,9 +103,9 @@ function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Left
 }
 
 function controlKept({ migration }: Execution, why: Reason): Leftover {
-  const { source, target, workflowId } = migration;
+  const { target, workflowId } = migration;
   return {
     code: 'ControlKept',
-    text: `the control schema is still on "${target}" (${why.message}); remove it: npm run cleanup -- ${source} ${target} --workflow-id ${workflowId}`,
+    text: `the control schema is still on "${target}" (${why.message}); remove it: ${cleanupCommand(migration, workflowId)}`,
   };
 }

@@ -8,6 +8,7 @@ import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
 import { guardText } from '../contract/guard.ts';
+import { shellWord } from '../contract/shell-command.ts';
 import { bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 
 const CODE_LINE = 63;
@@ -18,7 +19,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   snapshot: 'Snapshot: copying rows',
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
-  cutover: 'Cutover: draining, settling, checking',
+  cutover: 'Cutover: draining, setting sequences, checking',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -99,7 +100,7 @@ function numbers(progress: Progress): string[] {
     lines.push(
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
-    if (pass > 1) lines.push(`- exported snapshot ${pass}`);
+    if (pass > 1) lines.push(`- pass ${pass}`);
   }
   if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
     const built = builtText(indexes);
@@ -154,7 +155,11 @@ function commands(workflowId: string, at: At): string[] {
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
     `# ${at === 'cuttingOver' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
-    ...command(['temporal workflow update execute', `-w ${quoted(workflowId)}`, `--name ${name}`]),
+    ...command([
+      'temporal workflow update execute',
+      `-w ${shellWord(workflowId)}`,
+      `--name ${name}`,
+    ]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];
 }
@@ -166,8 +171,4 @@ function command(words: readonly string[]): string[] {
   return words.map(
     (word, i) => `${i === 0 ? '' : '  '}${word}${i === words.length - 1 ? '' : ' \\'}`,
   );
-}
-
-function quoted(workflowId: string): string {
-  return /^[\w./:@-]+$/.test(workflowId) ? workflowId : `'${workflowId.replaceAll("'", `'\\''`)}'`;
 }

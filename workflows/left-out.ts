@@ -11,7 +11,7 @@ export function leftOutSentences(leftOut: LeftOut | undefined): string[] {
   return [
     ...sentence('Not selected by the input', unselected),
     ...sentence(STANDING, excluded),
-    ...sentence('Not moved, as the input accepts', accepted),
+    ...sentence('Not moved, because "ignore" names them', accepted),
     ...sentence('Never moved, create them manually where needed', never),
     ...sentence(
       'Added NOT VALID at the cutover, and validated only if that took seconds (otherwise: alter table … validate constraint …)',
@@ -31,7 +31,7 @@ export function skippedSentence(views: readonly string[]): string[] {
   return sentence('Materialized views that were not refreshed', views);
 }
 
-const STANDING = 'Left out with the excluded tables or extensions that they depend on';
+const STANDING = 'Not moved, because they depend on excluded tables or ignored extensions';
 
 function sentence(why: string, names: readonly string[]): string[] {
   if (names.length === 0) return [];

@@ -60,7 +60,7 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
   };
   log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
   run.tell({ type: 'operatorNeeded', waiting });
-  run.refuseCutover(reason, 'cutover not started, the migration waits for the operator');
+  run.refuseCutover(reason, 'cutover not started: the migration waits for the operator');
   // Compared by identity: a resume can be followed by the next failure before this condition is evaluated again.
   await visibly(
     `waiting for the operator: ${waiting.code} in ${step}`,

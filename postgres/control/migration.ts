@@ -6,6 +6,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { cleanupCommand } from '../../contract/shell-command.ts';
 import { classify } from '../connection/failure.ts';
 import { readIdentity, type Identity } from '../identity/identity.ts';
 import { registerSide } from './side.ts';
@@ -77,7 +78,7 @@ export async function registerMigration(
   if (other) {
     throw new MigrationError(
       'SchemaFailed',
-      `the target "${migration.target}" has the control schema of another migration (workflow "${other.workflow_id}"): if that migration is over, remove it with npm run cleanup -- ${migration.source} ${migration.target} --workflow-id ${other.workflow_id}`,
+      `the target "${migration.target}" has the control schema of another migration (workflow "${other.workflow_id}"): if that migration is over, remove it with ${cleanupCommand(migration, other.workflow_id)}`,
       { object: 'walferry.migration' },
     );
   }

@@ -2,7 +2,6 @@
 import pg from 'pg';
 import type { Finding } from '../../contract/finding.ts';
 import type { FindingCode } from '../../contract/finding-catalogue.ts';
-import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 
 /** A failure's message is limited to 4 KiB, and a thousand names are of no use. */
@@ -97,13 +96,4 @@ export function span(seconds: number): string {
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${(seconds / 3600).toFixed(1)} h`;
   return `${Math.round(seconds / 86_400)} days`;
-}
-
-/** The shell command that removes the leftovers of an earlier migration. */
-export function cleanupCommand({ source, target }: Migration, workflowId: string): string {
-  return `npm run cleanup -- ${source} ${target} --workflow-id ${shellWord(workflowId)}`;
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,7 @@
 /** Removes what one workflow id left, after all safety checks. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import { shellWord } from '../../contract/shell-command.ts';
 import { forgetSides } from '../../postgres/control/side.ts';
 import { endOnTarget } from '../../postgres/schema/end.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
@@ -18,7 +19,7 @@ export function refusal(
   force: boolean,
 ): string | undefined {
   if (runs.reachable && runs.open) {
-    return `a run of workflow "${workflowId}" is open (running, or paused in Temporal); end it first: temporal workflow update execute -w ${workflowId} --name abort (or temporal workflow terminate -w ${workflowId})`;
+    return `a run of workflow "${workflowId}" is open (running, or paused in Temporal); end it first: temporal workflow update execute -w ${shellWord(workflowId)} --name abort (or temporal workflow terminate -w ${shellWord(workflowId)})`;
   }
   if (force) return undefined;
   if (!runs.reachable) {

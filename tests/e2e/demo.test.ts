@@ -110,7 +110,7 @@ test('a run right after a crash of an earlier one survives two kills, ends equal
   expect(demo.out).toContain('$ temporal workflow start --type migrateDatabase');
   expect(demo.out).toMatch(/Web UI: http:\S+\/namespaces\/default\/workflows\/demo-/);
   const [, done, kept] =
-    /of the (\d+) from before the kill (\d+) were not copied/.exec(demo.out) ?? [];
+    /of the (\d+) from before the kill (\d+) were not repeated/.exec(demo.out) ?? [];
   expect(Number(done)).toBeGreaterThan(0);
   expect(kept).toBe(done);
   expect(demo.out).toMatch(/kills survived +│ 2 \(copy, stream\)/);

@@ -68,7 +68,7 @@ test('a database with every kind of object arrives with all of them, identical t
   const progress = await lab.progress();
   const notes = progress.notes?.join('\n') ?? '';
   expect(notes).toContain(
-    'Left out with the excluded tables or extensions that they depend on: FUNCTION obj.count_hidden(), VIEW obj.over_hidden, FK CONSTRAINT obj.audit to_hidden.',
+    'Not moved, because they depend on excluded tables or ignored extensions: FUNCTION obj.count_hidden(), VIEW obj.over_hidden, FK CONSTRAINT obj.audit to_hidden.',
   );
   // Reported once by preflight, with its advice; named again at the end.
   expect(notes.split('object_publication')).toHaveLength(2);

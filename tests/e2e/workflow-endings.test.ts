@@ -81,7 +81,7 @@ describe('done', () => {
       expect(waiting?.reason).toContain('MATERIALIZED VIEW app.m (SQLSTATE 22P02)');
       expect(notes).toEqual([
         'note [publications]: not moved: p. Create them.',
-        'Left out with the excluded tables or extensions that they depend on: VIEW app.v.',
+        'Not moved, because they depend on excluded tables or ignored extensions: VIEW app.v.',
       ]);
       migration.world.mangle('refreshViews', { views: 0, skipped });
       await migration.ask('resume');

@@ -647,7 +647,7 @@ describe('cancelling the cutover', () => {
       );
       const { world } = migration;
       expect(await migration.ask('cutover')).toMatchObject({
-        ...{ allowed: false, type: code, text: text(/the look did not pass/) },
+        ...{ allowed: false, type: code, text: text(/the check did not pass/) },
       });
       const stoodAt = world.confirmed;
       await until('the stream to continue', () => world.confirmed > stoodAt);

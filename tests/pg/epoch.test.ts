@@ -165,7 +165,7 @@ test('after the scheduler’s clock was set back, the refusal says by how much, 
     (failure: unknown) => failure,
   );
   const { message } = error as Error;
-  expect(message).toContain('scheduled 3600 s before');
+  expect(message).toContain('scheduled 3600 s after this one');
   await db.targetClient.query(/run on the target: (update [^;]*)$/.exec(message)?.[1] ?? '');
   const next = await takeEpoch(db.targetClient, migration, null, 1_000);
   expect(next.epoch).toBe(taken.epoch + 1n);

@@ -558,7 +558,7 @@ test('partitions with their own replica identity stop with what to do; with FULL
   await db.sourceClient.query(/* sql */ `alter table m_2 replica identity using index m_2_own`);
   const failure = await failureOf(db, migration, VIA);
   expect(failure).toMatchObject({ code: 'SchemaDrift', details: { table: 'public.m_2' } });
-  expect(failure?.message).toContain('unique within the partition only');
+  expect(failure?.message).toContain('unique only within the partition');
 });
 
 test('a partition whose changes were identified by its own index is resynced once it is FULL as the message asks', async () => {

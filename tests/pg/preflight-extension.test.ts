@@ -143,12 +143,12 @@ it('extensions that the input excludes need nothing on the target: what goes wit
     findingsOf(db, { input: { ignore: { extensions }, tables: { exclude } } });
   expect(codes(await of([]))).toEqual(['extension-missing']);
   const left = await of(['walferry_nowhere']);
-  expect(codes(left)).toEqual(['extension-left']);
-  expect(only(left, 'extension-left').message).toMatch(
+  expect(codes(left)).toEqual(['extension-ignored']);
+  expect(only(left, 'extension-ignored').message).toMatch(
     /: walferry_nowhere; nor are objects that depend on them: function public\.slow_ones\(\), materialized view public\.slowest, view public\.slow, view public\.slower$/,
   );
   const unmatched = await of(['walferry_nowhere', 'Cube']);
-  expect(codes(unmatched).sort()).toEqual(['extension-left', 'ignore-object-unmatched']);
+  expect(codes(unmatched).sort()).toEqual(['extension-ignored', 'ignore-object-unmatched']);
   expect(only(unmatched, 'ignore-object-unmatched').message).toMatch(/: Cube$/);
 });
 
@@ -171,7 +171,7 @@ it('an extension that a selected table or another extension needs is refused wit
     ['hstore', 'pg_trgm', 'uuid-ossp', 'cube', 'earthdistance'],
     ['public.used'],
   );
-  expect(codes(rest)).toEqual(['extension-left']);
+  expect(codes(rest)).toEqual(['extension-ignored']);
   expect(rest[0]?.message).toMatch(
     /depend on them: function public\.alike\(pg_catalog\.text\), type public\.tags$/,
   );

@@ -62,7 +62,7 @@ describe('what needs a special right', () => {
     expect(only(found, 'event-trigger-right').message).toContain(`role ${login.role} may not`);
     const left = { ignore: { eventTriggers: ['audit'] } };
     const accepted = codes(await findingsOf(db, { target: login.service, input: left }));
-    expect(accepted).toContain('event-triggers-left');
+    expect(accepted).toContain('event-triggers-ignored');
     expect(accepted).not.toContain('event-trigger-right');
     // The right to create temporary objects, which the attempt's function needs, does not decide.
     await db.targetClient.query(`revoke temporary on database ${db.target} from public`);

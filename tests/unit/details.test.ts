@@ -89,7 +89,7 @@ describe('current details', () => {
 
       - from **orders_old** to **orders_new**
       - copied 48 of 48 chunks (100 %): 3,000,000 rows, 240.0 MB, 12 tables
-      - exported snapshot 2
+      - pass 2
       - confirmed \`16/B374D848\`: everything committed before it is on the target
       - applied 1,234 transactions, 5,678 changes; 1,200 changes/s
       - lag 1.2 kB, 0.8 s; 3 leases

@@ -46,11 +46,11 @@ describe('objects that are not carried', () => {
       ...{ excluded, never: ['PUBLICATION p'], more: 3 },
       ...{ accepted: ['3 large objects'], unselected: ['TABLE app.old'] },
     };
-    const standing = `Left out with the excluded tables or extensions that they depend on: ${excluded.slice(0, 20).join(', ')} and 2 more.`;
+    const standing = `Not moved, because they depend on excluded tables or ignored extensions: ${excluded.slice(0, 20).join(', ')} and 2 more.`;
     expect(leftOutSentences(leftOut)).toEqual([
       'Not selected by the input: TABLE app.old.',
       standing,
-      'Not moved, as the input accepts: 3 large objects.',
+      'Not moved, because "ignore" names them: 3 large objects.',
       'Never moved, create them manually where needed: PUBLICATION p.',
       '3 more objects are left out.',
     ]);

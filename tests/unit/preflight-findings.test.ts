@@ -472,7 +472,7 @@ const CASES: Case[] = [
     },
   ],
   [
-    'special-numbers-full',
+    'non-finite-numbers-full',
     'error',
     source({
       relations: [{ ...TABLE, identity: 'f', key: null, columns: NUMERIC }],
@@ -480,7 +480,7 @@ const CASES: Case[] = [
     }),
   ],
   [
-    'special-numbers-full',
+    'non-finite-numbers-full',
     'warning',
     source({
       relations: [{ ...TABLE, identity: 'f', key: null, columns: NUMERIC }],
@@ -488,7 +488,7 @@ const CASES: Case[] = [
     }),
   ],
   [
-    'special-numbers',
+    'non-finite-numbers',
     'warning',
     source({
       relations: [{ ...TABLE, columns: NUMERIC }],
@@ -563,7 +563,7 @@ const CASES: Case[] = [
     },
   ],
   [
-    'extension-left',
+    'extension-ignored',
     'warning',
     // Missing on the target, and with its own rows: both are implied.
     source({
@@ -581,7 +581,7 @@ const CASES: Case[] = [
   ],
   ['ignore-object-unmatched', 'warning', source({ left: { ...SOURCE.left, absent: ['hstor'] } })],
   [
-    'event-triggers-left',
+    'event-triggers-ignored',
     'warning',
     source({ left: { ...SOURCE.left, eventTriggers: ['audit'] } }),
   ],

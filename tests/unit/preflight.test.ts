@@ -2,9 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
+import { cleanupCommand } from '../../contract/shell-command.ts';
 import { libraries } from '../../postgres/preflight/checks/plugin.ts';
 import type { SourceFacts } from '../../postgres/preflight/facts.ts';
-import { cleanupCommand, identifier, list, size, span } from '../../postgres/preflight/wording.ts';
+import { identifier, list, size, span } from '../../postgres/preflight/wording.ts';
 import {
   codes,
   findings,

@@ -31,7 +31,7 @@ export const left: Check = ({ source, target }) => {
       along.length > 0 ? `; nor are objects that depend on them: ${list(along)}` : '';
     findings.push(
       warning(
-        'extension-left',
+        'extension-ignored',
         `extensions are not moved because "ignore" lists them: ${list(extensions)}${dependent}`,
         'No action is needed if nothing uses them. The catalog does not show uses inside function bodies: those functions fail on the target when called.',
       ),
@@ -40,7 +40,7 @@ export const left: Check = ({ source, target }) => {
   if (eventTriggers.length > 0) {
     findings.push(
       warning(
-        'event-triggers-left',
+        'event-triggers-ignored',
         `event triggers are not moved because "ignore" lists them: ${list(eventTriggers)}`,
         'If you need them, create them on the target after the cutover; their functions are moved.',
       ),

@@ -1,8 +1,9 @@
 /** Nothing of an earlier migration remains: its slot would retain WAL forever, and its control rows describe other copies. */
 import type { Finding } from '../../../contract/finding.ts';
 import { slotPrefix, type Migration } from '../../../contract/migration.ts';
+import { cleanupCommand, shellWord } from '../../../contract/shell-command.ts';
 import type { Check, SlotFacts, SourceFacts, TargetFacts } from '../facts.ts';
-import { cleanupCommand, error, list, warning } from '../wording.ts';
+import { error, list, warning } from '../wording.ts';
 
 export const leftover: Check = ({ source, target, migration }) => [
   ...(source ? slots(source, migration) : []),
@@ -66,7 +67,9 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
         found.state === 'foreign'
           ? 'the target has a schema "walferry" that walferry did not create'
           : 'the target has a schema "walferry" that the role may not read',
-        'Rename or drop that schema, or use the role that created it in the target service.',
+        found.state === 'foreign'
+          ? 'Rename or drop that schema on the target.'
+          : 'Use the role that created it in the target service. Do not drop it: it may hold the state of another migration.',
       ),
     ];
   }
@@ -91,7 +94,7 @@ function control({ control: found }: TargetFacts, migration: Migration): Finding
 /** This run ends with its findings; cleanup waits for that. */
 function resetAction(migration: Migration): string {
   const { workflowId } = migration;
-  return `To continue where it was: temporal workflow reset -w ${workflowId} --type LastWorkflowTask --reason "continue" --run-id RUN, where RUN is the run before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and restart.`;
+  return `To continue where it was: temporal workflow reset -w ${shellWord(workflowId)} --run-id RUN --type LastWorkflowTask --reapply-exclude Update --reason "continue", where RUN is the run before the reset. To start over: ${cleanupCommand(migration, workflowId)}, empty the target's tables and start the migration again.`;
 }
 
 const MEGABYTE = 1024 * 1024;

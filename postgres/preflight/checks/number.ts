@@ -35,7 +35,7 @@ export const number: Check = ({ source, input }) => {
     const finding = known ? error : warning;
     findings.push(
       finding(
-        'special-numbers-full',
+        'non-finite-numbers-full',
         `tables have REPLICA IDENTITY FULL, no key, and float or numeric columns: ${list(full.map(columnsOf))}; ${known ? "the source's wal2json (2.5 or older)" : 'wal2json 2.5 or older, if the source has it,'} sends NaN and infinities as null, so a change could match a wrong row`,
         'Update wal2json on the source to 2.6 or newer, give the tables a primary key, or exclude them.',
       ),
@@ -44,7 +44,7 @@ export const number: Check = ({ source, input }) => {
   if (known && bare.length > 0) {
     findings.push(
       warning(
-        'special-numbers',
+        'non-finite-numbers',
         `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key their values cannot be read from the source: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
         'Update wal2json on the source to 2.6 or newer, or give the tables a primary key, unless these columns are never null, NaN or infinite.',
       ),
@@ -53,7 +53,7 @@ export const number: Check = ({ source, input }) => {
   if (known && keyed.length > 0) {
     findings.push(
       warning(
-        'special-numbers',
+        'non-finite-numbers',
         `the source's wal2json (2.5 or older) sends NaN and infinities as null in ${list(keyed.map(columnsOf))}, so every null there is read from the source by key, which is slower${
           inKey.length === 0
             ? ''
