@@ -187,10 +187,14 @@ test('a guard holds the copy, and progress, Current Details, watch and log repor
   expect(await setLimits({ applyChangesPerSecond: 20 })).toMatchObject({ done: true });
   const streams = async (rate: number | undefined) =>
     (await beats('streamChanges'))[0]?.heartbeat['changesPerSecondLimit'] === rate;
+  // It reads the limit with a batch, once a second at most: all rows at once could be applied before that.
+  await until('the limit of the stream', async () => {
+    await lab.onSource(`insert into big select max(id) + 1 from big`);
+    return streams(20);
+  });
   await lab.onSource(
     `do $$ begin for i in 1..3000 loop insert into big values (100000 + i); commit; end loop; end $$`,
   );
-  await until('the limit of the stream', () => streams(20));
   await setLimits({ applyChangesPerSecond: 50 });
   await until('the raised limit of the stream', () => streams(50));
   expect(await setLimits({ applyChangesPerSecond: -1 })).toMatchObject({ done: false });
