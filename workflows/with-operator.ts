@@ -66,6 +66,8 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
     `waiting for the operator: ${waiting.code} in ${step}`,
     () => run.waiting !== waiting,
   );
+  // An abort ends the wait, too: the caller must not take it for a resume.
+  throwIfStopped();
 }
 
 /** A wait that the timeline shows: a timer with a label, at the cost of two events. */
