@@ -60,7 +60,9 @@ describe('what earlier migrations left', () => {
       new RegExp(`${slot} .* retains \\d+ MB of WAL`),
     );
     for (const { action } of findings) {
-      expect(action).toContain(`temporal workflow reset -w ${workflowId} --type LastWorkflowTask`);
+      expect(action).toContain(
+        `temporal workflow reset -w ${workflowId} --run-id RUN --type LastWorkflowTask --reapply-exclude Update`,
+      );
       expect(action).toContain(
         `npm run cleanup -- ${db.source} ${db.target} --workflow-id ${workflowId}`,
       );
