@@ -20,6 +20,7 @@ import { ending, reasonOf } from './failure.ts';
 import { passing } from './retry-until-done.ts';
 import { FIRST_TRIES, FURTHER_TRIES, QUICK } from './options.ts';
 import type { Reason } from './state/reason.ts';
+import { STAGES } from './state/stage.ts';
 import { limitsText } from './wording.ts';
 
 /** @throws ApplicationFailure `Refused` naming what is wrong; changes nothing. */
@@ -151,7 +152,8 @@ export function stopStoring(run: Execution): void {
 
 /** Takes a report of the source's guard. Anything else is ignored: anyone can send a signal. */
 export function noteGuard(run: Execution, report: unknown): void {
-  if (run.input.guard === undefined || !v.is(guardReport, report)) return;
+  if (run.input.guard === undefined || STAGES[run.at].phase !== 'snapshot') return;
+  if (!v.is(guardReport, report)) return;
   run.tell({ type: 'guardReported', report });
   const { measure, value, ceiling } = report;
   log.info(report.holding ? 'the guard holds the copy' : 'the guard does not hold the copy', {

@@ -53,7 +53,11 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
     // outlive this run, or an update could be lost.
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
-      await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, run.state);
+      await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, {
+        ...run.state,
+        // Of an attempt that has ended.
+        slotWait: null,
+      });
     }
     if (run.state.triggersEnabled) {
       // Also while paused: the target should look as it did before the cutover.

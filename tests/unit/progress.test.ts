@@ -50,7 +50,7 @@ describe('the state that an earlier run passed on', () => {
     ['leftOut.more', { leftOut: { excluded: [], never: [] } }],
   ])('is refused when it is not known: %s', (field, changed) => {
     expect(() => carriedState({ ...state, ...changed })).toThrow(
-      `this worker only knows state version 2 and cannot read the carried state (${field}); update the worker`,
+      `this worker only knows state version 2 and cannot read the carried state (${field}): run a worker of the version that wrote it, or a newer one`,
     );
   });
 });

@@ -148,6 +148,18 @@ describe('facts', () => {
     expect(state.stage).toEqual({ at: 'paused', unsure: null });
   });
 
+  it('of limits that are not in force outlive a release that is undone, and end with the migration', () => {
+    const reason = { code: 'Denied', message: 'no' } as const;
+    const unstored = { ...at({ at: 'cuttingOver', step: null }), unstored: reason };
+    const releasing = transition(unstored, { type: 'releaseBegun' }, NOW);
+    expect(transition(releasing, { type: 'cutoverUndone' }, NOW).unstored).toEqual(reason);
+    const aborting = transition(unstored, { type: 'abort' }, NOW);
+    expect(aborting.unstored).toBeNull();
+    expect(transition(aborting, { type: 'limitsUnstored', reason }, NOW).unstored).toBeNull();
+    const wait = { since: NOW, reason: 'full' };
+    expect(transition(aborting, { type: 'slotWaited', wait }, NOW).slotWait).toBeNull();
+  });
+
   it('never lower the confirmed LSN', () => {
     const high = { ...at({ at: 'streaming' }), confirmedLsn: parseLsn('0/20') };
     const checkpoint = { confirmedLsn: parseLsn('0/10'), transactions: 1, changes: 1 };

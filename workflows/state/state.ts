@@ -105,6 +105,6 @@ export function carriedState(carried: unknown): State {
   const [issue] = v.safeParse(schema, carried).issues ?? [];
   const field = (issue && v.getDotPath(issue)) ?? 'the whole state';
   throw new Error(
-    `this worker only knows state version ${VERSION} and cannot read the carried state (${field}); update the worker`,
+    `this worker only knows state version ${VERSION} and cannot read the carried state (${field}): run a worker of the version that wrote it, or a newer one`,
   );
 }

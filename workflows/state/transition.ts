@@ -88,7 +88,8 @@ function moved(state: State, event: Move, now: string): State {
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
-  if (event.type === 'resyncBegun') return { ...next, consistent: false };
+  // A step that is retried has no wait of its last attempt.
+  if (event.type === 'resyncBegun') return { ...next, consistent: false, slotWait: null };
   // The stream has to apply everything up to the new snapshot first.
   if (event.type === 'resynced') {
     return { ...next, consistent: false, notes: { ...next.notes, resync: null }, asOf: now };
@@ -98,8 +99,8 @@ function moved(state: State, event: Move, now: string): State {
     const { values, version, stored } = event;
     return { ...next, limits: { values, version, stored } };
   }
-  // The end does not wait for limits.
-  return STAGES[at].ending ? { ...next, unstored: null } : next;
+  // The end does not wait for limits; a cutover that is being released may still be undone.
+  return isOver(at) ? { ...next, unstored: null } : next;
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */
@@ -231,14 +232,19 @@ function noted(state: State, event: Fact, now: string): State {
         asOf: now,
       };
     case 'slotWaited':
-      return { ...state, slotWait: event.wait };
+      return { ...state, slotWait: isOver(state.stage.at) ? null : event.wait };
     case 'limitsStored': {
       const newest = state.limits ?? { values: event.values, version: event.version };
       return { ...state, limits: { ...newest, stored: event.version } };
     }
     case 'limitsUnstored':
-      return { ...state, unstored: kept(event.reason) };
+      return { ...state, unstored: isOver(state.stage.at) ? null : kept(event.reason) };
   }
+}
+
+/** Whether the outcome is decided: what arrives late is no longer of interest. */
+function isOver(at: At): boolean {
+  return STAGES[at].ending && at !== 'releasing';
 }
 
 /** Without what the state does not carry. */
