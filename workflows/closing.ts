@@ -14,7 +14,7 @@ import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
-import { ending, reasonOf } from './failure.ts';
+import { ending, raise, reasonOf } from './failure.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
 
@@ -76,8 +76,4 @@ function answer(run: Execution, outcome: Outcome, how: string, left: string): vo
 
 function kept(first: Leftover, how: string, left: string): Error {
   return ending(first.code, `${how}${left}`);
-}
-
-function raise(error: Error): never {
-  throw error;
 }

@@ -25,7 +25,8 @@ const TITLES: Readonly<Record<Phase, string>> = {
   aborted: 'Aborted',
 };
 
-const END: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
+/** Ends, as stages and as phases. */
+const END: ReadonlySet<At | Phase> = new Set(['done', 'failed', 'aborted'] as const);
 
 /** The text for one moment. Built from its arguments only, so that a replay builds the same text. */
 export function renderDetails(workflowId: string, progress: Progress, at: At): string {
@@ -58,7 +59,7 @@ function title({ guard }: Progress, at: At): string {
   const { phase, state, ending } = STAGES[at];
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
-  if (ending && !isOver(at)) return `${TITLES[phase]} (cleaning up)`;
+  if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
   return `${TITLES[phase]}${guard?.holding === true ? ' (held by the guard)' : ''}`;
 }
 
@@ -122,10 +123,6 @@ function numbers(progress: Progress): string[] {
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
-}
-
-function isOver(at: At): boolean {
-  return at === 'done' || at === 'failed' || at === 'aborted';
 }
 
 /** The updates that are useful in a stage; one that would change nothing is not shown. */

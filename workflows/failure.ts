@@ -56,3 +56,8 @@ export function isStopped(): boolean {
 export function throwIfStopped(): void {
   if (isStopped()) throw new CancelledFailure('stopped');
 }
+
+/** Throws what was caught or made, as an expression. */
+export function raise(error: unknown): never {
+  throw error;
+}

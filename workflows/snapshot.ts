@@ -17,7 +17,7 @@ import { FAILURES } from '../contract/failure.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { ending, reasonOf, throwIfStopped } from './failure.ts';
+import { ending, raise, reasonOf, throwIfStopped } from './failure.ts';
 import { isUnstored, storeLimits } from './limits.ts';
 import { MAX_EMPTY_PASSES, EMPTY_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
 import type { Reason } from './state/reason.ts';
@@ -237,9 +237,4 @@ class RetryBudget {
       await sleep(EMPTY_PASS_PAUSE_MS * (this.#empty - 1), { summary: 'before the next pass' });
     }
   }
-}
-
-/** Rethrows what was caught. */
-function raise(error: unknown): never {
-  throw error;
 }

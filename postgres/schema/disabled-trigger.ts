@@ -87,29 +87,36 @@ export async function readDisabledTriggers(
 export async function markDisabled(
   target: pg.ClientBase,
   migration: Migration,
-  { kind, noted }: Pick<DisabledTrigger, 'kind' | 'noted'>,
+  trigger: Noted,
   givenBack: boolean,
 ): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.disabled_trigger set given_back = $6
-     where migration = $1 and kind = $2 and schema_name = $3 and table_name = $4 and name = $5`,
-    [migration.id, kind, noted.schema_name, noted.table_name, noted.name, givenBack],
-  );
+  await update(target, migration, trigger, 'given_back', givenBack);
 }
 
 /** Records the state that it will get, for one that is not switched yet. */
 export async function noteState(
   target: pg.ClientBase,
   migration: Migration,
-  { kind, noted }: Pick<DisabledTrigger, 'kind' | 'noted'>,
+  trigger: Noted,
   state: string,
+): Promise<void> {
+  await update(target, migration, trigger, 'state', state);
+}
+
+type Noted = Pick<DisabledTrigger, 'kind' | 'noted'>;
+
+async function update(
+  target: pg.ClientBase,
+  migration: Migration,
+  { kind, noted }: Noted,
+  column: 'given_back' | 'state',
+  value: boolean | string,
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    update walferry.disabled_trigger set state = $6
+    update walferry.disabled_trigger set ${column} = $6
      where migration = $1 and kind = $2 and schema_name = $3 and table_name = $4 and name = $5`,
-    [migration.id, kind, noted.schema_name, noted.table_name, noted.name, state],
+    [migration.id, kind, noted.schema_name, noted.table_name, noted.name, value],
   );
 }
 

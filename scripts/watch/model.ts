@@ -203,7 +203,7 @@ export class ProgressModel {
     };
   }
 
-  /** After a kill, between leases, while it is paused: old numbers must not look like a stream that stands still. */
+  /** After a kill, between leases, while it is paused: old numbers must not look like a stream that is stuck. */
   #age(progress: Progress | undefined, now: Point): string | undefined {
     if (progress && OVER.has(progress.phase)) return undefined;
     const known = progress?.stream;

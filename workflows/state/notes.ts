@@ -13,7 +13,7 @@ export const notes = v.pipe(
     leftOut: texts,
     /** Runs of the copy that stopped while others continue. */
     copy: texts,
-    /** Why the stream stands still for a resync. */
+    /** Why the stream is stopped for a resync. */
     resync: v.nullable(v.string()),
     /** What the cutover found to differ; kept when it was undone. */
     differences: texts,

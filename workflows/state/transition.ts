@@ -100,7 +100,7 @@ function moved(state: State, event: Move, now: string): State {
     return { ...next, limits: { values, version, stored } };
   }
   // The end does not wait for limits; a cutover that is being released may still be undone.
-  return isOver(at) ? { ...next, unstored: null } : next;
+  return isDecided(at) ? { ...next, unstored: null } : next;
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */
@@ -232,18 +232,18 @@ function noted(state: State, event: Fact, now: string): State {
         asOf: now,
       };
     case 'slotWaited':
-      return { ...state, slotWait: isOver(state.stage.at) ? null : event.wait };
+      return { ...state, slotWait: isDecided(state.stage.at) ? null : event.wait };
     case 'limitsStored': {
       const newest = state.limits ?? { values: event.values, version: event.version };
       return { ...state, limits: { ...newest, stored: event.version } };
     }
     case 'limitsUnstored':
-      return { ...state, unstored: isOver(state.stage.at) ? null : kept(event.reason) };
+      return { ...state, unstored: isDecided(state.stage.at) ? null : kept(event.reason) };
   }
 }
 
 /** Whether the outcome is decided: what arrives late is no longer of interest. */
-function isOver(at: At): boolean {
+function isDecided(at: At): boolean {
   return STAGES[at].ending && at !== 'releasing';
 }
 
