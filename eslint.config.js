@@ -29,7 +29,7 @@ const noTemporal = {
 const recognized = {
   group: ['**/connection/session.ts'],
   importNames: ['connect', 'clientConfig'],
-  message: 'Sessions of a migration are opened by postgres/identity/connect.ts.',
+  message: 'Sessions of a migration are opened by postgres/session/open.ts.',
 };
 
 export default tseslint.config(

@@ -20,7 +20,7 @@ import type {
   StreamReport,
   Work,
 } from '../contract/work.ts';
-import type { RunOfPass } from '../postgres/snapshot/copy.ts';
+import type { RunOfPass } from '../postgres/snapshot/copy-run.ts';
 import type { StreamOptions } from '../postgres/stream/changes.ts';
 import type { SequenceReport, TriggerReport } from './interface.ts';
 

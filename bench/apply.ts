@@ -12,8 +12,8 @@ import { Batch } from '../postgres/apply/batch.ts';
 import { Defaults } from '../postgres/connection/defaults.ts';
 import type { Change, PlannedRelation } from '../postgres/apply/change.ts';
 import { replay } from '../postgres/apply/replay.ts';
-import { readTable } from '../postgres/apply/table.ts';
-import { connect } from '../postgres/connection/session.ts';
+import { readTable } from '../postgres/apply/target-table.ts';
+import { connect } from '../postgres/connection/connect.ts';
 
 const SCHEMA = 'walferry_bench';
 const ROWS = 200_000;

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import * as v from 'valibot';
 import { parseInput } from '../contract/input.ts';
-import { connect } from '../postgres/connection/session.ts';
+import { connect } from '../postgres/connection/connect.ts';
 import { LOOPBACK } from '../scripts/cluster/port.ts';
 import { PostgresServer } from '../scripts/cluster/postgres.ts';
 import { DATABASE, ROLE, SIDES } from '../scripts/cluster/settings.ts';

@@ -150,7 +150,7 @@ export interface AnalyzeReport {
 export interface RefreshReport {
   /** Materialized views that were filled. */
   readonly views: number;
-  /** Those that the operator excluded (see postgres/schema/refresh.ts), with the reason; unset for none. */
+  /** Those that the operator excluded (see postgres/schema/refresh-views.ts), with the reason; unset for none. */
   readonly skipped?: readonly string[];
 }
 

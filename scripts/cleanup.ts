@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { LEFT_ON_TARGET, MigrationError } from '../contract/failure.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { classify } from '../postgres/connection/failure.ts';
-import { connect } from '../postgres/connection/session.ts';
+import { connect } from '../postgres/connection/connect.ts';
 import { bytes } from '../workflows/wording.ts';
 import { readLeftovers, selectLeftovers } from './cleanup/leftovers.ts';
 import type { Leftovers } from './cleanup/leftovers.ts';

@@ -19,7 +19,7 @@ import {
   type Settings,
 } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { hasReplicaRole } from '../snapshot/replica-role.ts';
+import { hasReplicaRole } from '../session/replica-role.ts';
 import { replayByPlace } from './by-place.ts';
 import { isPassing } from './passing.ts';
 import { fold } from './fold.ts';
@@ -27,8 +27,8 @@ import type { Image } from './fold.ts';
 import { replay } from './replay.ts';
 import type { Step } from './replay.ts';
 import { applySets, FEW_ROWS, insertRows, Staging } from './sets.ts';
-import { destinationOf, readTable } from './table.ts';
-import type { TargetTable } from './table.ts';
+import { destinationOf, readTable } from './target-table.ts';
+import type { TargetTable } from './target-table.ts';
 
 /**
  * Number of parts that a refused batch is split into before the refused parts are replayed: one conflict in 20,000 changes then

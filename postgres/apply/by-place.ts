@@ -7,8 +7,8 @@ import type pg from 'pg';
 import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
 import { KeyMissing, StepFailed, WrongRowCount } from './replay.ts';
 import type { Step } from './replay.ts';
-import { columnsMatch, statementOf } from './statement.ts';
-import type { Where } from './statement.ts';
+import { columnsMatch, statementOf } from './change-statement.ts';
+import type { Where } from './change-statement.ts';
 
 /** Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
 export async function replayByPlace(

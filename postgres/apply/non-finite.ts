@@ -13,9 +13,9 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { Planning } from '../connection/planning.ts';
-import { connectSource } from '../identity/connect.ts';
-import { flushSeen } from '../wal/flush.ts';
+import { Planning } from '../session/planning.ts';
+import { connectSource } from '../session/open.ts';
+import { flushSeen } from '../replication/flush.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
@@ -26,10 +26,10 @@ import type {
   RowChange,
   Update,
 } from './change.ts';
-import { exposedColumns, NON_FINITE_NUMBERS } from './exposed.ts';
+import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
 import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts';
-import type { FoldedTable } from './folded.ts';
-import { readSourceKey, tableName, type SourceKeyColumn } from './table.ts';
+import type { FoldedTable } from './folded-flight.ts';
+import { readSourceKey, tableName, type SourceKeyColumn } from './target-table.ts';
 
 /** For a NOT NULL column of a row that no longer exists: a later change deletes or moves the row, and overwrites this. */
 const PLACEHOLDER = 'NaN';

@@ -3,11 +3,11 @@ import pg from 'pg';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { isVisible, parseSnapshot } from '../snapshot/visibility.ts';
+import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import type { PlannedRelation } from './change.ts';
-import { exposedColumns, NON_FINITE_NUMBERS } from './exposed.ts';
-import { printed } from './statement.ts';
-import type { SourceKeyColumn } from './table.ts';
+import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
+import { printed } from './change-statement.ts';
+import type { SourceKeyColumn } from './target-table.ts';
 
 /** A commit that waits for its synchronous standby can take a while; after this time the batch is retried. */
 const VISIBLE_DEADLINE_MS = 20_000;

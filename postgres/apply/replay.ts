@@ -8,9 +8,9 @@
 import type pg from 'pg';
 import type { RowChange } from './change.ts';
 import type { PositionedChange } from './fold.ts';
-import { statementOf } from './statement.ts';
-import type { Statement } from './statement.ts';
-import type { TargetTable } from './table.ts';
+import { statementOf } from './change-statement.ts';
+import type { Statement } from './change-statement.ts';
+import type { TargetTable } from './target-table.ts';
 
 /** A change with its table, and its columns by position. */
 export interface Step {

@@ -3,10 +3,10 @@
  * sets.ts and for its reasons. Inserts use COPY. Updates and deletes join with arrays of values: in a small batch a staging table
  * would cost a millisecond more. Each statement has the number of rows that it must hit.
  */
-import type { Flight } from '../connection/flight.ts';
+import type { Flight } from '../session/flight.ts';
 import type { RowLayout, RowGroup, TableRows } from './table-rows.ts';
 import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
-import type { TargetColumn, TargetTable } from './table.ts';
+import type { TargetColumn, TargetTable } from './target-table.ts';
 import { SKIPPED } from '../wal2json/value.ts';
 
 const TAB = 0x09;

@@ -16,9 +16,9 @@ import { pipeline } from 'node:stream/promises';
 import { copyLine, copyPieces } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
 import { runStatements, WrongRowCount } from './replay.ts';
-import { assigned, deleteByKey, fixed, insertOf, updateByKey, writable } from './statement.ts';
-import type { Statement } from './statement.ts';
-import type { TargetTable } from './table.ts';
+import { assigned, deleteByKey, fixed, insertOf, updateByKey, writable } from './change-statement.ts';
+import type { Statement } from './change-statement.ts';
+import type { TargetTable } from './target-table.ts';
 
 /**
  * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its creation:

@@ -10,7 +10,7 @@ import { sqlstate } from '../connection/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
-import { tableName } from './table.ts';
+import { tableName } from './target-table.ts';
 
 /** For the operator to run on the target. */
 const SHOW_STOPPED_CHANGE = 'select * from walferry.stopped_change order by at desc limit 1;';

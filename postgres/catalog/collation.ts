@@ -5,7 +5,7 @@
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import { keyOfName } from './table-name.ts';
-import type { Difference } from './drift.ts';
+import type { Difference } from './column-difference.ts';
 
 export interface Collation {
   /** Schema-qualified, except for collations in pg_catalog. */

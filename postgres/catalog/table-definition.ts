@@ -13,7 +13,7 @@ import {
   UNSEEN_COMMANDS,
   WITNESS,
   type FileState,
-} from './file.ts';
+} from './table-file.ts';
 
 export interface ColumnDefinition {
   readonly name: string;

@@ -1,5 +1,5 @@
 /** Compares a column's types on both sides at every depth, to find source values that mean something else on the target. Pure. */
-import type { Difference } from './drift.ts';
+import type { Difference } from './column-difference.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';

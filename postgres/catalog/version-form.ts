@@ -4,7 +4,7 @@
  * as `infinity`. The smallest interval, which every server rejects on input, is reported here with a clear message.
  */
 import type pg from 'pg';
-import type { Difference } from './drift.ts';
+import type { Difference } from './column-difference.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
 import { INNER, reachable } from './type-graph.ts';

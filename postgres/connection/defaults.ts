@@ -8,7 +8,7 @@
 import type pg from 'pg';
 import { EVALUATED, EVALUATED_IN_QUERIES, PINNED } from './pinned.ts';
 import { dependsOnRole, normalPath } from './search-path.ts';
-import { connect, type Purpose } from './session.ts';
+import { connect, type Purpose } from './connect.ts';
 
 /** Values by name, for one transaction. */
 export type Settings = ReadonlyMap<string, string>;

@@ -6,11 +6,11 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
-import { connectSource, connectTarget } from '../identity/connect.ts';
-import { hasSchemaControl } from '../schema/control.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
+import { hasSchemaControl } from '../store/archive-entry.ts';
 import type { Attempt } from '../schema/switching.ts';
 import { readChecks } from '../schema/waiting-check.ts';
-import { bounded } from './objects.ts';
+import { bounded } from './object-differences.ts';
 
 interface Check {
   readonly kind: 'TABLE' | 'DOMAIN';

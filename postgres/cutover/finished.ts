@@ -8,14 +8,14 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { addMissingColumns } from '../control/columns.ts';
-import { hasSchemaControl, nameEntry, readWaiting } from '../schema/control.ts';
+import { addMissingColumns } from '../store/columns.ts';
+import { hasSchemaControl, nameEntry, readWaiting } from '../store/archive-entry.ts';
 import { readAsleep } from '../schema/disable-trigger.ts';
-import { readUnsecured } from '../schema/row-security.ts';
-import { readUnfilled } from '../schema/refresh.ts';
+import { readUnsecured } from '../schema/restored-row-security.ts';
+import { readUnfilled } from '../schema/refresh-views.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
-import { whileAllWatched } from '../schema/watch.ts';
+import { whileAllWatched } from '../session/liveness.ts';
 
 const SHOWN = 20;
 

@@ -19,12 +19,12 @@ import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { isAltered } from '../catalog/type-record.ts';
 import { classify } from '../connection/failure.ts';
 import type { Work } from '../../contract/work.ts';
-import { connectSource, connectTarget } from '../identity/connect.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { withRows } from '../schema/existing.ts';
-import { whileAllWatched } from '../schema/watch.ts';
-import { readPlannedRelations, type PlannedRelationRow } from '../control/relation.ts';
-import { readRecordedSchemas } from '../control/schema-row.ts';
-import { followColumns } from '../stream/follow.ts';
+import { whileAllWatched } from '../session/liveness.ts';
+import { readPlannedRelations, type PlannedRelationRow } from '../store/planned-relation.ts';
+import { readRecordedSchemas } from '../store/recorded-schema.ts';
+import { followColumns } from '../drift/follow.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
 
 /** The definitions that the stream has followed. */

@@ -15,20 +15,20 @@ import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
 import { isKeyUnread, unsentOf } from '../replication/warning.ts';
-import { isUnprintable } from '../replication/refusal.ts';
-import { StepSession } from '../schema/step-session.ts';
-import { whileWatched } from '../schema/watch.ts';
-import { backendPidOf } from '../replication/socket.ts';
-import { Doubt } from '../stream/doubt.ts';
-import { readOutside } from '../stream/outside.ts';
-import { pluginOptions } from '../wal2json/options.ts';
+import { isUnprintable } from '../replication/stream-failure.ts';
+import { StepSession } from '../session/step-session.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { backendPidOf } from '../session/socket.ts';
+import { Doubt } from '../drift/doubt.ts';
+import { readOutside } from '../drift/outside.ts';
+import { pluginOptions } from '../wal2json/plugin-options.ts';
 import { isEntered } from './entering.ts';
 import { movedSequences } from './late-sequence.ts';
 import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
-import { markTransaction } from './end-mark.ts';
-import { openSource } from './source.ts';
+import { markTransaction } from '../stream/end-mark.ts';
+import { openSource } from './open-source.ts';
 
 /**
  * The changed tables, aggregated on the server, so that few rows are returned however much changed since the mark. A transaction

@@ -7,7 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { compileSelection, takesSchema, type Selection } from '../catalog/selection.ts';
-import { hasSchemaControl } from '../schema/control.ts';
+import { hasSchemaControl } from '../store/archive-entry.ts';
 import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
 
 /** What determines the next value, apart from the options. */

@@ -8,7 +8,7 @@ import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
-import { underAnyPath } from '../connection/planning.ts';
+import { underAnyPath } from '../session/planning.ts';
 
 type Sides = Readonly<Record<'source' | 'target', pg.ClientBase>>;
 

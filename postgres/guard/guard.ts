@@ -9,8 +9,8 @@ import { ceilingsOf, guardText, type GuardInput, type GuardReport } from '../../
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { readLimits, storeGuard } from '../control/throttle.ts';
-import { connectSource, connectTarget } from '../identity/connect.ts';
+import { readLimits, storeGuard } from '../store/throttle.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { Hysteresis, type Failing, type Seen } from './hysteresis.ts';
 import { GUARD_LIMITS, measure } from './measure.ts';
 

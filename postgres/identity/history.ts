@@ -4,7 +4,7 @@
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
-import { connect, type SessionOptions } from '../connection/session.ts';
+import { connect, type SessionOptions } from '../connection/connect.ts';
 
 /**
  * The position at which a timeline branched off its ancestor: up to it, both have the same WAL.

@@ -5,10 +5,10 @@
  */
 import type pg from 'pg';
 import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
-import { connect } from '../connection/session.ts';
+import { connect } from '../connection/connect.ts';
 import { readBlockers } from '../slot/blockers.ts';
-import { probePluginOptions } from '../slot/plugin.ts';
-import { pluginOptions } from '../wal2json/options.ts';
+import { probePluginOptions } from '../slot/plugin-probe.ts';
+import { pluginOptions } from '../wal2json/plugin-options.ts';
 import type { PluginFacts } from './facts.ts';
 
 /** A busy source creates the slot within a moment; only a long transaction delays it longer. */

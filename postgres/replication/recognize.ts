@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn } from '../../contract/lsn.ts';
 import { readIdentity, isSame, wrongServer } from '../identity/identity.ts';
-import type { ReaderOptions } from './options.ts';
+import type { ReaderOptions } from './reader-options.ts';
 
 /**
  * Refuses another server, or one whose WAL ends before the start LSN.

@@ -7,10 +7,10 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { Defaults } from '../connection/defaults.ts';
-import type { StoredEntry } from './control.ts';
+import type { StoredEntry } from '../store/archive-entry.ts';
 import { evaluateFor } from './evaluate.ts';
-import type { StepSession } from './step-session.ts';
-import { readListing } from './listing.ts';
+import type { StepSession } from '../session/step-session.ts';
+import { readListing } from '../dump/definition-listing.ts';
 
 /** Counting may compare every row with every other (exclusion constraints); the operator gets the query in any case. */
 const COUNT_LIMIT_MS = 60_000;

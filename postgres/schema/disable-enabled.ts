@@ -3,12 +3,12 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Purpose } from '../connection/session.ts';
-import { backendPidOf } from '../replication/socket.ts';
-import { hasSchemaControl } from './control.ts';
+import type { Purpose } from '../connection/connect.ts';
+import { backendPidOf } from '../session/socket.ts';
+import { hasSchemaControl } from '../store/archive-entry.ts';
 import { firingStates, readEnabledTriggers, readEnabledOnPlanned } from './enabled-trigger.ts';
 import { disableFound } from './disable-trigger.ts';
-import { whileWatched } from './watch.ts';
+import { whileWatched } from '../session/liveness.ts';
 
 const SHOWN = 5;
 

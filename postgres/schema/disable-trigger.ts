@@ -8,10 +8,10 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { hasSchemaControl } from './control.ts';
+import { hasSchemaControl } from '../store/archive-entry.ts';
 import type { TableName } from './existing.ts';
-import { noteDisabledClones, readClones, type Clone } from './clone.ts';
-import { disableRowSecurity, enableRowSecurity } from './row-security.ts';
+import { noteDisabledClones, readClones, type Clone } from '../store/disabled-clone.ts';
+import { disableRowSecurity, enableRowSecurity } from './restored-row-security.ts';
 import { switching, type Attempt } from './switching.ts';
 import { firingStates, readEnabledTriggers } from './enabled-trigger.ts';
 import {
@@ -22,7 +22,7 @@ import {
   statesOn,
   type EnabledTrigger,
   type DisabledTrigger,
-} from './disabled-trigger.ts';
+} from '../store/disabled-trigger.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 
 const ENABLED_EVENT_TRIGGERS = /* sql */ `

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { EnabledTrigger } from './disabled-trigger.ts';
+import type { EnabledTrigger } from '../store/disabled-trigger.ts';
 
 const FIRES_FOR_REPLICA = ['A', 'R'];
 const FIRES_FOR_ALL = ['O', 'A', 'R'];

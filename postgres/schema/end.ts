@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import { dropControl } from '../control/migration.ts';
+import { dropControl } from '../store/migration.ts';
 import { readAsleepOnLogin } from './disable-trigger.ts';
 
 /**

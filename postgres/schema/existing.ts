@@ -4,9 +4,9 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { ArchiveEntry } from './archive.ts';
+import type { ArchiveEntry } from '../dump/archive.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { underAnyPath } from '../connection/planning.ts';
+import { underAnyPath } from '../session/planning.ts';
 
 export interface TableName {
   readonly schema: string;

@@ -5,9 +5,9 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
+import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
 import { matchExisting } from './match.ts';
-import { underAnyPath } from '../connection/planning.ts';
+import { underAnyPath } from '../session/planning.ts';
 
 /**
  * The statement with NOT VALID, or null where that is impossible or not wanted: before version 18 not for partitioned tables

@@ -7,10 +7,10 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import type { StoredEntry } from './control.ts';
-import { nameOther, runOther } from './others.ts';
+import type { StoredEntry } from '../store/archive-entry.ts';
+import { nameOther, runOther } from '../dump/others.ts';
 import type { OwnerRights } from './owner.ts';
-import { runEntry } from './run.ts';
+import { runEntry } from './run-entry.ts';
 import { switching, type Attempt } from './switching.ts';
 
 /** Needed privileges: rows are copied, compared and changed; sequences are set; indexes are created in the schema. */

@@ -1,7 +1,7 @@
 /** Materialized views that the source has filled since the schema was copied. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { connectSource } from '../identity/connect.ts';
+import { connectSource } from '../session/open.ts';
 
 /**
  * Marks views to be filled that were empty on the source when the schema was copied and hold rows there now. Views that the

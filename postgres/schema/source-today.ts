@@ -9,12 +9,12 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
-import { claimEntry, nameEntry, type StoredEntry } from './control.ts';
-import type { StepSession } from './step-session.ts';
+import { connectSource } from '../session/open.ts';
+import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
+import type { StepSession } from '../session/step-session.ts';
 import { splitOwner } from './owner.ts';
-import { NOT_FOUND } from './run.ts';
-import { isViolation } from './statement.ts';
+import { NOT_FOUND } from './run-entry.ts';
+import { isViolation } from './ddl-failure.ts';
 
 const UNDEFINED_COLUMN = '42703';
 

@@ -9,12 +9,12 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { addMissingColumns } from '../control/columns.ts';
-import { takeTurn } from '../control/turn.ts';
-import { connectTarget } from '../identity/connect.ts';
-import { backendPidOf } from '../replication/socket.ts';
-import { failed } from './statement.ts';
-import { whileWatched } from './watch.ts';
+import { addMissingColumns } from '../store/columns.ts';
+import { takeTurn } from '../store/turn.ts';
+import { connectTarget } from '../session/open.ts';
+import { backendPidOf } from '../session/socket.ts';
+import { failed } from './ddl-failure.ts';
+import { whileWatched } from '../session/liveness.ts';
 
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;

@@ -9,7 +9,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { connectSource } from '../identity/connect.ts';
+import { connectSource } from '../session/open.ts';
 import type { Attempt, Switching } from './switching.ts';
 
 /**

@@ -5,7 +5,7 @@
  */
 import pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
-import { queryTogether } from '../connection/together.ts';
+import { queryTogether } from '../session/query-together.ts';
 import { quoted } from '../catalog/table-name.ts';
 
 /**

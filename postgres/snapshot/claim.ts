@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { queryTogether } from '../connection/together.ts';
+import { queryTogether } from '../session/query-together.ts';
 
 /** A terminated backend rolls back its COPY at once. */
 const DEADLINE_MS = 20_000;

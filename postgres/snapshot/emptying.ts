@@ -9,8 +9,8 @@ import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { endCopiers } from './claim.ts';
 import { holdAt } from './holdpoint.ts';
-import { hasReplicaRole } from './replica-role.ts';
-import { underAnyPath } from '../connection/planning.ts';
+import { hasReplicaRole } from '../session/replica-role.ts';
+import { underAnyPath } from '../session/planning.ts';
 
 /** Removes the tables' chunks and marks. @returns the tables with a marked chunk: only they have copied rows. */
 export async function forgetChunks(

@@ -3,9 +3,9 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { extremeMessage, intervalColumnsOf, isExtreme } from '../catalog/version-form.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
-import { underAnyPath } from '../connection/planning.ts';
+import { underAnyPath } from '../session/planning.ts';
 import { blocks, type BlockRange } from './pipe.ts';
-import type { CheckedTable } from './tables.ts';
+import type { CheckedTable } from './table-lock.ts';
 
 /**
  * Scans the range if the table has columns with intervals.

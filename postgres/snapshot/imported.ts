@@ -2,10 +2,10 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { queryTogether } from '../connection/together.ts';
-import type { OwnedSnapshot } from '../control/exported-snapshot.ts';
+import { queryTogether } from '../session/query-together.ts';
+import type { OwnedSnapshot } from '../store/exported-snapshot.ts';
 import { mayBeAlive } from './live.ts';
-import { parseSnapshot } from './visibility.ts';
+import { parseSnapshot } from '../catalog/visibility.ts';
 
 /** Errors of importing a snapshot whose session is gone; they depend on the version and on how it ended. */
 const GONE = new Set<string | undefined>([

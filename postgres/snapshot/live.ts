@@ -7,7 +7,7 @@ import {
   readNewestSnapshot,
   type Backend,
   type OwnedSnapshot,
-} from '../control/exported-snapshot.ts';
+} from '../store/exported-snapshot.ts';
 
 const POLL_MS = 50;
 const BEAT_EVERY_MS = 1_000;

@@ -5,10 +5,10 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
-import { CopyIn, CopyOut } from '../connection/copy-session.ts';
+import { CopyIn, CopyOut } from '../session/copy-session.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
-import { PRINTS_WITH_SCHEMAS, type Planning } from '../connection/planning.ts';
-import type { CheckedTable } from './tables.ts';
+import { PRINTS_WITH_SCHEMAS, type Planning } from '../session/planning.ts';
+import type { CheckedTable } from './table-lock.ts';
 import { quoted } from '../catalog/table-name.ts';
 
 const QUERY_CANCELED = '57014';

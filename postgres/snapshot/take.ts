@@ -14,31 +14,31 @@ import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
-import { readKeepers, unloggedText, type Keeper } from '../catalog/file.ts';
+import { readKeepers, unloggedText, type Keeper } from '../catalog/table-file.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { insertChunks } from '../control/chunk.ts';
-import { holdEpoch } from '../control/epoch.ts';
-import { readNewestSnapshot, readOutdated } from '../control/exported-snapshot.ts';
-import { requireMigration } from '../control/migration.ts';
+import { insertChunks } from '../store/chunk.ts';
+import { holdEpoch } from '../store/epoch.ts';
+import { readNewestSnapshot, readOutdated } from '../store/exported-snapshot.ts';
+import { requireMigration } from '../store/migration.ts';
 import {
   forgetOids,
   readPlannedRelations,
   readUnfinished,
   storeDefinitions,
-} from '../control/relation.ts';
-import type { PlannedRelationRow, PlannedDefinition } from '../control/relation.ts';
-import { plannedDefinition } from '../control/planned-definition.ts';
-import { recordSchemas } from '../control/schema-row.ts';
-import type { Turn } from '../control/turn.ts';
+} from '../store/planned-relation.ts';
+import type { PlannedRelationRow, PlannedDefinition } from '../store/planned-relation.ts';
+import { plannedDefinition } from '../store/planned-definition.ts';
+import { recordSchemas } from '../store/recorded-schema.ts';
+import type { Turn } from '../store/turn.ts';
 import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { emptyTables, forgetChunks } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
-import { followNames, followTrees } from './membership.ts';
+import { followNames, followTrees } from '../drift/membership.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;

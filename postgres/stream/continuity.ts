@@ -8,10 +8,10 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { addMissingColumns } from '../control/columns.ts';
-import { slotPosition } from '../identity/connect.ts';
-import { pluginOptions } from '../wal2json/options.ts';
-import { startFailure } from '../replication/refusal.ts';
+import { addMissingColumns } from '../store/columns.ts';
+import { slotPosition } from '../session/open.ts';
+import { pluginOptions } from '../wal2json/plugin-options.ts';
+import { startFailure } from '../replication/stream-failure.ts';
 
 interface Stored {
   confirmed: string | null;

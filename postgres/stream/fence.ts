@@ -2,8 +2,8 @@
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint, StreamReport } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { connectTarget } from '../identity/connect.ts';
-import { takeEpoch } from '../control/epoch.ts';
+import { connectTarget } from '../session/open.ts';
+import { takeEpoch } from '../store/epoch.ts';
 
 /**
  * Ensures that no attempt can write any longer, and returns the target's checkpoint. For every stop without an answer.

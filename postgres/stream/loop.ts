@@ -8,25 +8,25 @@
  */
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
-import type { LastCommit } from '../control/epoch.ts';
+import type { LastCommit } from '../store/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Horizon } from '../replication/confirm.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
-import { warningFailure } from '../replication/refusal.ts';
+import { warningFailure } from '../replication/stream-failure.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
-import type { Batch, BatchLimits } from './batch.ts';
-import type { Doubt } from './doubt.ts';
-import type { TableMappings, Unsettled } from './filter.ts';
+import type { Batch, BatchLimits } from './gathered-batch.ts';
+import type { Doubt } from '../drift/doubt.ts';
+import type { TableMappings, Unsettled } from './table-mapping.ts';
 import { Gathering, type GatheringParts } from './gathering.ts';
 import type { Lease } from './lease.ts';
 import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
 import { Ways } from './ways.ts';
-import type { TargetWriter } from './writer.ts';
+import type { TargetWriter } from './target-writer.ts';
 
 export interface LoopLimits extends BatchLimits {
   /** A position without changes is stored at least at this interval, so that an idle database's slot moves. Milliseconds. */

@@ -5,7 +5,7 @@
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { LogicalMessage } from '../wal2json/message.ts';
-import { nonceOf, type Mark } from '../wal/flush.ts';
+import { nonceOf, type Mark } from '../replication/flush.ts';
 
 export class Marks {
   #ahead: readonly Mark[];

@@ -1,7 +1,7 @@
 /** A second session, opened on demand, that reports whether another walferry session makes progress. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { connectSide } from '../identity/connect.ts';
+import { connectSide } from '../session/open.ts';
 import type { Side } from '../identity/identity.ts';
 
 /**

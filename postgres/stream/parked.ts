@@ -8,14 +8,14 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import type { TargetApplier } from '../apply/target.ts';
-import { cut } from '../connection/session.ts';
-import type { Attempt } from '../control/epoch.ts';
+import type { TargetApplier } from '../apply/applier.ts';
+import { cut } from '../connection/connect.ts';
+import type { Attempt } from '../store/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { StreamOptions } from './changes.ts';
 import type { Held } from './held.ts';
 import type { StreamLoop } from './loop.ts';
-import type { StreamPlan } from './plan.ts';
+import type { StreamPlan } from './lease-plan.ts';
 
 /** The workflow needs some tens of milliseconds to start the next lease, longer on a busy server. */
 const PARKED_MS = 2_000;

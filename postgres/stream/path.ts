@@ -4,10 +4,10 @@
  * reports what is wrong with a change, and where.
  */
 import type { PlannedRelation } from '../apply/change.ts';
-import { exposedColumns } from '../apply/exposed.ts';
+import { exposedColumns } from '../apply/exposed-column.ts';
 import { TableRows, type RowLayout } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
-import type { TableMapping } from './filter.ts';
+import type { TableMapping } from './table-mapping.ts';
 
 /** Row buffers kept for the next batches: one is written while the other is filled. */
 const SPARE = 1;

@@ -7,17 +7,17 @@
 import type { Migration } from '../../contract/migration.ts';
 import { compareLsn } from '../../contract/lsn.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
-import { cut } from '../connection/session.ts';
-import { continueEpoch, type Attempt } from '../control/epoch.ts';
-import { connectSource, connectTarget } from '../identity/connect.ts';
+import { cut } from '../connection/connect.ts';
+import { continueEpoch, type Attempt } from '../store/epoch.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { within } from '../replication/deadline.ts';
-import { hasSchemaControl } from '../schema/control.ts';
+import { hasSchemaControl } from '../store/archive-entry.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
-import { streamLease } from './attempt.ts';
+import { streamLease } from './lease-attempt.ts';
 import type { StreamOptions } from './changes.ts';
-import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
+import { DRIFT_CHECKED, CatalogMoved } from '../drift/moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
-import { readPlan } from './plan.ts';
+import { readPlan } from './lease-plan.ts';
 
 /** For one statement on an open session; the ordinary start has its own limits. */
 const TAKE_MS = 2_000;

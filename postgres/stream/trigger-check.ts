@@ -5,12 +5,12 @@
  */
 import type pg from 'pg';
 import type { PlannedRelation } from '../apply/change.ts';
-import type { Question } from '../apply/folded.ts';
-import { destinationOf } from '../apply/table.ts';
+import type { Question } from '../apply/folded-flight.ts';
+import { destinationOf } from '../apply/target-table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { triggerQuery, firingStates, readEnabledTriggers } from '../schema/enabled-trigger.ts';
-import { CatalogMoved } from './moved.ts';
+import { CatalogMoved } from '../drift/moved.ts';
 
 /** Collects the tables that the open transaction has written to. */
 export class TriggerCheck {

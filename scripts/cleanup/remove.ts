@@ -2,11 +2,11 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
-import { forgetSides } from '../../postgres/control/side.ts';
+import { forgetSides } from '../../postgres/store/side.ts';
 import { endOnTarget } from '../../postgres/schema/end.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { removeSlot } from '../../postgres/slot/drop.ts';
+import { removeSlot } from '../../postgres/slot/drop-slot.ts';
 import type { Leftovers, Selection } from './leftovers.ts';
 import type { KnownRuns } from './runs.ts';
 

@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { compareLsn, isLsn } from '../../contract/lsn.ts';
-import { clientConfig, pinNewer } from '../../postgres/connection/session.ts';
+import { clientConfig, pinNewer } from '../../postgres/connection/connect.ts';
 import type { Proof } from './comparison.ts';
 
 export interface ChunkMark {

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { MIGRATION_COMPLETE } from '../../contract/failure.ts';
 import { isLsn } from '../../contract/lsn.ts';
 import type { MigrationSummary } from '../../contract/work.ts';
-import { connect } from '../../postgres/connection/session.ts';
+import { connect } from '../../postgres/connection/connect.ts';
 import type { Observer } from '../watch/observer.ts';
 import type { Sample } from '../watch/sample.ts';
 import type { Closing } from './closing.ts';

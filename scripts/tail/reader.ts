@@ -11,8 +11,8 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { formatLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import { clientConfig, pinNewer } from '../../postgres/connection/session.ts';
-import { renderOptions } from '../../postgres/wal2json/options.ts';
+import { clientConfig, pinNewer } from '../../postgres/connection/connect.ts';
+import { renderOptions } from '../../postgres/wal2json/plugin-options.ts';
 
 const OPTIONS = renderOptions({
   'format-version': '2',

@@ -1,6 +1,6 @@
 /** How the writer connects to its database: like any application, by a service name. */
 import pg from 'pg';
-import { clientConfig } from '../../postgres/connection/session.ts';
+import { clientConfig } from '../../postgres/connection/connect.ts';
 
 export type Connection = pg.Client & AsyncDisposable;
 

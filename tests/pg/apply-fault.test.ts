@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { FAILURES, MigrationError } from '../../contract/failure.ts';
 import type { FailureCode } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
-import { takeEpoch } from '../../postgres/control/epoch.ts';
+import { takeEpoch } from '../../postgres/store/epoch.ts';
 import { addService, connectTo, targetServer } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
 import { until } from '../support/until.ts';
@@ -266,7 +266,7 @@ test('a role without replica role says so, defers constraints and still applies'
       update public.node set tag = 101 - tag where id <= 100;
       commit;`);
     const changes = await feed.changes();
-    const { TargetApplier } = await import('../../postgres/apply/target.ts');
+    const { TargetApplier } = await import('../../postgres/apply/applier.ts');
     await using applier = await TargetApplier.open(
       { ...feed.migration, target: role },
       { numericAsText: true },

@@ -9,11 +9,11 @@ import type { Lsn } from '../../contract/lsn.ts';
 import { slotName } from '../../contract/migration.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Change, PlannedColumn, PlannedRelation } from '../../postgres/apply/change.ts';
-import { TargetApplier } from '../../postgres/apply/target.ts';
-import { takeEpoch } from '../../postgres/control/epoch.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { TargetApplier } from '../../postgres/apply/applier.ts';
+import { takeEpoch } from '../../postgres/store/epoch.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
-import { pluginOptions } from '../../postgres/wal2json/options.ts';
+import { pluginOptions } from '../../postgres/wal2json/plugin-options.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 

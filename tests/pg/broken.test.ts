@@ -1,8 +1,8 @@
 /** Rows that violate what is to be built are reported together, with their count and the query that lists them. */
 import { expect, test } from 'vitest';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 

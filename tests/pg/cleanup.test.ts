@@ -4,9 +4,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
-import { registerMigration } from '../../postgres/control/migration.ts';
+import { registerMigration } from '../../postgres/store/migration.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 

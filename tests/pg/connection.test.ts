@@ -12,7 +12,7 @@ import {
   programEnvironment,
 } from '../../postgres/connection/program.ts';
 import { READABLE } from '../../postgres/connection/pinned.ts';
-import { clientConfig, connect } from '../../postgres/connection/session.ts';
+import { clientConfig, connect } from '../../postgres/connection/connect.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { addService, connectTo, freshPair, sourceServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';

@@ -7,14 +7,14 @@ import {
   readMigration,
   registerMigration,
   requireMigration,
-} from '../../postgres/control/migration.ts';
+} from '../../postgres/store/migration.ts';
 import {
   readPlannedRelations,
   readUnfinished,
   registerRelations,
   storeDefinitions,
-} from '../../postgres/control/relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+} from '../../postgres/store/planned-relation.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 

@@ -1,9 +1,9 @@
 /** Text or binary: the rows are the same, and binary is used only where both servers read the bytes alike. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CopyFormat } from '../../contract/input.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { copyChunks } from '../../postgres/snapshot/copy.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
+import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { failureOf } from '../support/resync.ts';

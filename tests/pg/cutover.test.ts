@@ -1,13 +1,13 @@
 /** The steps of a cutover: end mark, sequences, counts, and the final check for later changes. */
 import { expect, test } from 'vitest';
 import { compareLsn, parseLsn } from '../../contract/lsn.ts';
-import { compareCounts } from '../../postgres/cutover/counts.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { objectDifferences } from '../../postgres/cutover/objects.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
+import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { serverOf } from '../support/versions.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { Defaults, setFor } from '../../postgres/connection/defaults.ts';
-import { connect } from '../../postgres/connection/session.ts';
+import { connect } from '../../postgres/connection/connect.ts';
 import { PINNED } from '../../postgres/connection/pinned.ts';
 import { normalPath } from '../../postgres/connection/search-path.ts';
 import { connectTo, freshPair } from '../support/database.ts';

@@ -2,11 +2,11 @@
 import { expect, it, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
-import { objectDifferences } from '../../postgres/cutover/objects.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
+import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { storeChecks } from '../../postgres/schema/deferred-check.ts';
-import { readDoubtfulChecks } from '../../postgres/schema/doubtful-check.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { readDoubtfulChecks } from '../../postgres/dump/doubtful-check.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { addService, connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { findingsOf, only } from '../support/preflight.ts';

@@ -3,8 +3,8 @@
  * the target would read as other values. On the target, it rounds or truncates them. Each test ends with an exact comparison.
  */
 import { expect, test } from 'vitest';
-import { readPlannedRelations } from '../../postgres/control/relation.ts';
-import { checkDrift } from '../../postgres/stream/drift-check.ts';
+import { readPlannedRelations } from '../../postgres/store/planned-relation.ts';
+import { checkDrift } from '../../postgres/drift/drift-check.ts';
 import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {

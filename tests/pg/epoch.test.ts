@@ -8,11 +8,11 @@ import {
   holdEpoch,
   NOT_ADVANCED,
   takeEpoch,
-} from '../../postgres/control/epoch.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
+} from '../../postgres/store/epoch.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../support/lease.ts';
 import { holding, inputOf } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
-import { isReplaced } from '../../postgres/catalog/file.ts';
+import { isReplaced } from '../../postgres/catalog/table-file.ts';
 import { readDefinitions, type TableDefinition } from '../../postgres/catalog/table-definition.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { serverOf } from '../support/versions.ts';

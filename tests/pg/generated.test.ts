@@ -1,6 +1,6 @@
 /** Values of generated columns, which the target computes itself: compared before a cutover ends. */
 import { expect, test } from 'vitest';
-import { compareCounts } from '../../postgres/cutover/counts.ts';
+import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';

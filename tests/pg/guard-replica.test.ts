@@ -6,7 +6,7 @@ import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { measure } from '../../postgres/guard/measure.ts';
 import { readGuard } from '../../postgres/preflight/read/guard.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { holding, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { streamChanges } from '../support/lease.ts';

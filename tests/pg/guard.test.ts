@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { UNLIMITED } from '../../contract/limits.ts';
-import { addMissingColumns } from '../../postgres/control/columns.ts';
-import { exchangeShare, storeGuard, storeLimits } from '../../postgres/control/throttle.ts';
+import { addMissingColumns } from '../../postgres/store/columns.ts';
+import { exchangeShare, storeGuard, storeLimits } from '../../postgres/store/throttle.ts';
 import { holding, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { copiedOnce, inTheMiddle, planned, running, set } from '../support/throttled.ts';

@@ -1,7 +1,7 @@
 /** How much of the target's memory and workers index builds may use. */
 import { expect, test } from 'vitest';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { freshPair } from '../support/database.ts';
 import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 

@@ -1,10 +1,10 @@
 /** Materialized views match the tables: filled early, refreshed within the cutover, in dependency order. */
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
 

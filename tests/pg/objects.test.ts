@@ -1,11 +1,11 @@
 /** Every kind of object arrives as on the source: the catalogs of both sides are compared by kind. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { analyzeTables } from '../../postgres/schema/analyze.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { analyzeTables } from '../../postgres/schema/analyze-tables.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { CATALOG, catalogLines } from './object-catalog.ts';
 import {

@@ -1,10 +1,10 @@
 /** Workers of this version continue a migration whose control schema an earlier version created. */
 import { expect, test } from 'vitest';
-import { addMissingColumns } from '../../postgres/control/columns.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { addMissingColumns } from '../../postgres/store/columns.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { drain, expectSame, startMigration } from '../support/stream.ts';
 import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';

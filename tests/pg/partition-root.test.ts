@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { readRelations } from '../../postgres/catalog/relation.ts';
-import { compareCounts } from '../../postgres/cutover/counts.ts';
+import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
 import { streamChanges } from '../support/lease.ts';
 import { resync, drainWithCopies, failureOf } from '../support/resync.ts';

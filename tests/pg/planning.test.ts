@@ -1,8 +1,8 @@
 /** Tables whose reads cannot be planned under our empty search path, because functions of their indexes use unqualified names. */
 import { expect, it } from 'vitest';
-import { connect } from '../../postgres/connection/session.ts';
+import { connect } from '../../postgres/connection/connect.ts';
 import { emptyTables } from '../../postgres/snapshot/emptying.ts';
-import { takeReplicaRole } from '../../postgres/snapshot/replica-role.ts';
+import { takeReplicaRole } from '../../postgres/session/replica-role.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';

@@ -8,7 +8,7 @@ import { connect as dial, createServer } from 'node:net';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { linkOf } from '../../postgres/connection/link.ts';
-import { connect } from '../../postgres/connection/session.ts';
+import { connect } from '../../postgres/connection/connect.ts';
 import { give, serverAccount } from '../../scripts/cluster/account.ts';
 import { LOOPBACK, freePort } from '../../scripts/cluster/port.ts';
 import { addService, freshPair, sourceServer, targetServer } from '../support/database.ts';

@@ -3,10 +3,10 @@
  * real extension for one that a server lacks, an old version, and tables with users' rows.
  */
 import { expect, it } from 'vitest';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { undoSchema } from '../../postgres/schema/undo.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { freshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';

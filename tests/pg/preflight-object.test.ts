@@ -1,8 +1,8 @@
 /** Preflight of objects that are not moved, that need a special right, or whose names are taken on the target. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { undoSchema } from '../../postgres/schema/undo.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 import { inputOf, migrationOf, testWork } from './schema-fidelity.ts';

@@ -2,13 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { findOther } from '../../scripts/setup/versions.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { codes, findingsOf, follow, loginOn, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';

@@ -13,7 +13,7 @@ import { slotName } from '../../contract/migration.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
-import { pluginOptions } from '../../postgres/wal2json/options.ts';
+import { pluginOptions } from '../../postgres/wal2json/plugin-options.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { findOther } from '../../scripts/setup/versions.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, migrationOf, only } from '../support/preflight.ts';
 

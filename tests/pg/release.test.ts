@@ -2,11 +2,11 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { takeEpoch } from '../../postgres/control/epoch.ts';
+import { takeEpoch } from '../../postgres/store/epoch.ts';
 import { lastLook, laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { enteringTables } from '../../postgres/cutover/entering.ts';
-import { releaseSlot } from '../../postgres/cutover/release.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { releaseSlot } from '../../postgres/cutover/release-slot.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { marked, startMigration } from '../support/stream.ts';
 import { until } from '../support/until.ts';

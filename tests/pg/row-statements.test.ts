@@ -1,10 +1,10 @@
 /** Real output of wal2json through byte rows, folding and one pipelined send of statements: the target equals the source. */
 import { expect, test } from 'vitest';
-import { FoldedFlights, PLANS_BY_KEY, type FoldedTable } from '../../postgres/apply/folded.ts';
+import { FoldedFlights, PLANS_BY_KEY, type FoldedTable } from '../../postgres/apply/folded-flight.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
-import { readTable } from '../../postgres/apply/table.ts';
-import { Flight, FlightFailed, Kept } from '../../postgres/connection/flight.ts';
+import { readTable } from '../../postgres/apply/target-table.ts';
+import { Flight, FlightFailed, Kept } from '../../postgres/session/flight.ts';
 import { triggerQuery, firingStates } from '../../postgres/schema/enabled-trigger.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
 import { freshPair } from '../support/database.ts';

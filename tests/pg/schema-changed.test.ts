@@ -1,8 +1,8 @@
 /** DDL that an operator runs on both sides after the schema is copied does not stop the later schema steps. */
 import { expect, test } from 'vitest';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';

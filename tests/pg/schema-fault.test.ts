@@ -1,10 +1,10 @@
 /** Errors, aborts and second attempts of the schema steps. */
 import { expect, test } from 'vitest';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { undoSchema } from '../../postgres/schema/undo.ts';
+import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { addService, connectTo, freshPair, targetServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';

@@ -1,17 +1,17 @@
 /** What belongs to a selection, and what may exist on the target before. */
 import { expect, test } from 'vitest';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { findOther } from '../../scripts/setup/versions.ts';
-import { compareColumns } from '../../postgres/catalog/drift.ts';
+import { compareColumns } from '../../postgres/catalog/column-difference.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
 import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { undoSchema } from '../../postgres/schema/undo.ts';
+import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { freshPair } from '../support/database.ts';
 import {
   buildFidelity,

@@ -1,11 +1,11 @@
 /** The schema's way to the target: everything arrives, nothing is left behind, and nothing is done twice. */
 import { expect, test } from 'vitest';
-import { analyzeTables } from '../../postgres/schema/analyze.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { buildIndexes } from '../../postgres/schema/indexes.ts';
+import { analyzeTables } from '../../postgres/schema/analyze-tables.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import { freshPair } from '../support/database.ts';
 import {
   buildFidelity,

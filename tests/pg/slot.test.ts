@@ -1,10 +1,10 @@
 /** Creating and dropping the slot: idempotent, without orphans, and with an xid barrier behind which nothing is lost. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { readMigration } from '../../postgres/control/migration.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { dropSlot } from '../../postgres/slot/drop.ts';
-import { probePluginOptions } from '../../postgres/slot/plugin.ts';
+import { readMigration } from '../../postgres/store/migration.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
+import { dropSlot } from '../../postgres/slot/drop-slot.ts';
+import { probePluginOptions } from '../../postgres/slot/plugin-probe.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { recordedWork, registered } from '../support/control.ts';
 import { until } from '../support/until.ts';
@@ -158,7 +158,7 @@ test('dropping ends the session that uses the slot, and may be repeated', async 
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
   const user = new pg.Client({
-    ...(await import('../../postgres/connection/session.ts')).clientConfig(db.source, 'stream'),
+    ...(await import('../../postgres/connection/connect.ts')).clientConfig(db.source, 'stream'),
     // @ts-expect-error: a walsender session, which the driver passes on without knowing it
     replication: 'database',
   });

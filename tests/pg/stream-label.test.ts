@@ -15,7 +15,7 @@ import {
   untilStreaming,
 } from '../support/stream.ts';
 import { parseInput } from '../../contract/input.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../support/lease.ts';
 

@@ -6,7 +6,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport } from '../../contract/work.ts';
 import type { StreamOptions } from '../../postgres/stream/changes.ts';
-import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
+import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { ParkedStreams } from '../../postgres/stream/parked.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { streamChanges } from '../support/lease.ts';

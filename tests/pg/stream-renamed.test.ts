@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../support/lease.ts';
 import { drainWithCopies } from '../support/resync.ts';

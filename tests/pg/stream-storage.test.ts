@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../support/lease.ts';
 import { resync, drainWithCopies, failureOf } from '../support/resync.ts';

@@ -2,9 +2,9 @@
 import { expect, test, vi } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { holdEpoch, takeEpoch } from '../../postgres/control/epoch.ts';
+import { holdEpoch, takeEpoch } from '../../postgres/store/epoch.ts';
 import { fenceStream, streamChanges } from '../../postgres/stream/changes.ts';
-import { withSlotFree } from '../../postgres/stream/slot.ts';
+import { withSlotFree } from '../../postgres/stream/slot-claim.ts';
 import { drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import {

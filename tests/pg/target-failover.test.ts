@@ -1,12 +1,12 @@
 /** An asynchronous standby of the target is promoted during the cutover: the latest work of finished steps is lost with its marks. */
 import { expect, test } from 'vitest';
-import { compareCounts } from '../../postgres/cutover/counts.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
-import { releaseSlot } from '../../postgres/cutover/release.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { buildConstraints } from '../../postgres/schema/constraints.ts';
+import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
+import { releaseSlot } from '../../postgres/cutover/release-slot.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
+import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
-import { refreshViews } from '../../postgres/schema/refresh.ts';
+import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import { freshPair } from '../support/database.ts';
 import { Steps } from '../support/steps.ts';

@@ -8,9 +8,9 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { compareLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../support/lease.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
@@ -86,7 +86,7 @@ test('1, consumes before applying: what was received but is not on the target is
   await expectSame(db);
 });
 
-// Protection: postgres/stream/writer.ts, a failed batch is rolled back as a whole and nothing is written after it.
+// Protection: postgres/stream/target-writer.ts, a failed batch is rolled back as a whole and nothing is written after it.
 test('2, errors skipped row by row: a change that fails stops the stream, and neither it nor a later one is lost', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -105,7 +105,7 @@ test('2, errors skipped row by row: a change that fails stops the stream, and ne
   await expectSame(db);
 });
 
-// Protection: postgres/slot/create.ts, an existing slot is used, not recreated.
+// Protection: postgres/slot/create-slot.ts, an existing slot is used, not recreated.
 test('3, slot dropped on restart: after a kill the same slot delivers what was written while no stream ran', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(TABLE);
@@ -134,7 +134,7 @@ test('3, slot dropped on restart: after a kill the same slot delivers what was w
   await expectSame(db);
 });
 
-// Protection: postgres/stream/filter.ts, what the copy's snapshot shows is not applied again, anything else is.
+// Protection: postgres/stream/table-mapping.ts, what the copy's snapshot shows is not applied again, anything else is.
 test('4, copy not aligned with the slot: under load copy and stream meet without a row too few or too many', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(LOAD_TABLES);
@@ -162,7 +162,7 @@ test('4, copy not aligned with the slot: under load copy and stream meet without
   await expectSame(db);
 });
 
-// Protection: postgres/stream/writer.ts, the target transaction stays open between two pieces of one source transaction.
+// Protection: postgres/stream/target-writer.ts, the target transaction stays open between two pieces of one source transaction.
 test('5, transactions torn apart: a transaction of any size becomes visible whole', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
@@ -189,7 +189,7 @@ test('5, transactions torn apart: a transaction of any size becomes visible whol
   for (const count of seen) expect([1, 2, whole - 1, whole]).toContain(count);
 });
 
-// Protection: postgres/apply/table.ts, a column that is not in the change is not in the statement.
+// Protection: postgres/apply/target-table.ts, a column that is not in the change is not in the statement.
 test('6, absent TOAST written as null: a large value that an update leaves unchanged stays, also under a new key', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
@@ -254,7 +254,7 @@ test('8, NaN to null: NaN and infinities arrive, and a null next to them stays n
   ]);
 });
 
-// Protection: postgres/apply/fold.ts and postgres/stream/filter.ts.
+// Protection: postgres/apply/fold.ts and postgres/stream/table-mapping.ts.
 test('9, key changes and TRUNCATE ignored: both are applied, at their place between the other changes', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
@@ -275,7 +275,7 @@ test('9, key changes and TRUNCATE ignored: both are applied, at their place betw
   expect(await valuesOf(db, 'select v from u')).toEqual(['new']);
 });
 
-// Protection: postgres/cutover/sequences.ts. A test of a whole migration (tests/e2e) covers that a cutover calls it.
+// Protection: postgres/cutover/set-sequences.ts. A test of a whole migration (tests/e2e) covers that a cutover calls it.
 test('10, sequences set at copy time only: what was drawn after the copy is never drawn again', async () => {
   await using db = await freshPair();
   const migration = await startMigration(

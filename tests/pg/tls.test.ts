@@ -19,7 +19,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { linkOf } from '../../postgres/connection/link.ts';
-import { clientConfig, connect } from '../../postgres/connection/session.ts';
+import { clientConfig, connect } from '../../postgres/connection/connect.ts';
 import { give, serverAccount } from '../../scripts/cluster/account.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import { PostgresServer } from '../../scripts/cluster/postgres.ts';

@@ -1,10 +1,10 @@
 /** Types of the same name with another definition on the target: a value would be rounded or truncated there without an error. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { compareColumns } from '../../postgres/catalog/drift.ts';
+import { compareColumns } from '../../postgres/catalog/column-difference.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';
 import { drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';

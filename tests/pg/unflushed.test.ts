@@ -5,11 +5,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
-import { releaseSlot } from '../../postgres/cutover/release.ts';
-import { setSequences } from '../../postgres/cutover/sequences.ts';
-import { copySchema } from '../../postgres/schema/copy.ts';
-import { createSlot } from '../../postgres/slot/create.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { releaseSlot } from '../../postgres/cutover/release-slot.ts';
+import { setSequences } from '../../postgres/cutover/set-sequences.ts';
+import { copySchema } from '../../postgres/schema/copy-schema.ts';
+import { createSlot } from '../../postgres/slot/create-slot.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../support/lease.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';

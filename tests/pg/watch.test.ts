@@ -1,7 +1,7 @@
 /** Heartbeats of steps whose work a server does: on both sides, also before the migration is known on the target. */
 import { expect, it } from 'vitest';
 import type { Heartbeat } from '../../contract/work.ts';
-import { whileAllWatched } from '../../postgres/schema/watch.ts';
+import { whileAllWatched } from '../../postgres/session/liveness.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';

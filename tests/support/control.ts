@@ -1,6 +1,6 @@
 /** A registered migration between a fresh pair, and the `Work` that a test passes to a step. */
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
-import { registerMigration } from '../../postgres/control/migration.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
+import { registerMigration } from '../../postgres/store/migration.ts';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
@@ -9,8 +9,8 @@ import type { CopyPlan, CopyResult } from '../../contract/work.ts';
 import {
   readNewestSnapshot,
   type OwnedSnapshot,
-} from '../../postgres/control/exported-snapshot.ts';
-import { copyChunks } from '../../postgres/snapshot/copy.ts';
+} from '../../postgres/store/exported-snapshot.ts';
+import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import type { FreshPair } from './database.ts';

@@ -4,9 +4,9 @@ import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignored.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
-import { copyChunks } from '../../postgres/snapshot/copy.ts';
+import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
-import { planCopy } from '../../postgres/snapshot/plan.ts';
+import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import type { FreshPair } from './database.ts';
 import { drain, EVERYTHING, testWork } from './stream.ts';
 

@@ -20,20 +20,20 @@ import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import { readTypeGraph } from '../../postgres/catalog/type-graph.ts';
 import { TypePairs } from '../../postgres/catalog/type-pair.ts';
 import { recordTypes } from '../../postgres/catalog/type-record.ts';
-import { recordSnapshot } from '../../postgres/control/exported-snapshot.ts';
+import { recordSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import {
   numbersOf,
   readPlannedRelations,
   registerRelations,
   storeDefinitions,
   type PlannedDefinition,
-} from '../../postgres/control/relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/control/schema.ts';
-import { writeEndMark } from '../../postgres/cutover/end-mark.ts';
-import { recordSchemas } from '../../postgres/control/schema-row.ts';
-import { registerSide } from '../../postgres/control/side.ts';
+} from '../../postgres/store/planned-relation.ts';
+import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
+import { writeEndMark } from '../../postgres/stream/end-mark.ts';
+import { recordSchemas } from '../../postgres/store/recorded-schema.ts';
+import { registerSide } from '../../postgres/store/side.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
-import { parseSnapshot } from '../../postgres/snapshot/visibility.ts';
+import { parseSnapshot } from '../../postgres/catalog/visibility.ts';
 import type { StreamOptions } from '../../postgres/stream/changes.ts';
 import { streamChanges } from './lease.ts';
 import { connectTo, type FreshPair } from './database.ts';

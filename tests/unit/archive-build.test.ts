@@ -1,7 +1,7 @@
 /** Which builds may run at the same time, and which foreign keys can be added unchecked. */
 import { describe, expect, test } from 'vitest';
 import { deferred } from '../../postgres/schema/foreign-key.ts';
-import { nextTask, runTasks, type Task } from '../../postgres/schema/tasks.ts';
+import { nextTask, runTasks, type Task } from '../../postgres/schema/run-tasks.ts';
 
 const task = (id: number, more: Partial<Task> = {}): Task => ({
   id,

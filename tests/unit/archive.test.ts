@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { describeEntry, parseArchive, type ArchiveEntry } from '../../postgres/schema/archive.ts';
-import { filterArchive, type Choice, type FilteredArchive } from '../../postgres/schema/filter.ts';
+import { describeEntry, parseArchive, type ArchiveEntry } from '../../postgres/dump/archive.ts';
+import { filterArchive, type Choice, type FilteredArchive } from '../../postgres/dump/archive-filter.ts';
 
 const read = (name: string) =>
   readFileSync(path.join(import.meta.dirname, 'archive-example', name), 'utf8');

@@ -4,7 +4,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import type { Cell } from '../../postgres/wal2json/message.ts';
-import { pluginOptions, renderOptions } from '../../postgres/wal2json/options.ts';
+import { pluginOptions, renderOptions } from '../../postgres/wal2json/plugin-options.ts';
 
 test('numbers keep the digits that the source printed', () => {
   const big = '9223372036854775807';

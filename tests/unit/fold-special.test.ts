@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isVisible, parseSnapshot } from '../../postgres/snapshot/visibility.ts';
+import { isVisible, parseSnapshot } from '../../postgres/catalog/visibility.ts';
 
 test.each([
   ['before the oldest running', 99, '100:110:100,105', true],

@@ -2,7 +2,7 @@
  * The data of CopyData messages is separated from other messages wherever the network splits the bytes.
  */
 import { expect, test } from 'vitest';
-import { copyDataHeader, FrameSplitter } from '../../postgres/connection/frames.ts';
+import { copyDataHeader, FrameSplitter } from '../../postgres/session/frames.ts';
 
 const message = (type: string, body: string): Buffer => {
   const bytes = Buffer.alloc(5 + Buffer.byteLength(body));

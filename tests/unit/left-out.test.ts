@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ArchiveEntry } from '../../postgres/schema/archive.ts';
+import type { ArchiveEntry } from '../../postgres/dump/archive.ts';
 import { newsOf } from '../../postgres/schema/left-out.ts';
 import {
   leftOutNames,

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TableName } from '../../postgres/catalog/selection.ts';
-import { coveringPatterns, exactPattern } from '../../postgres/schema/pattern.ts';
+import { coveringPatterns, exactPattern } from '../../postgres/dump/dump-pattern.ts';
 
 /**
  * As PostgreSQL's programs read a pattern: quoted characters are literal, `*` is any run, bars and parentheses are

@@ -17,7 +17,7 @@ import type {
   TargetFacts,
   TargetTable,
 } from '../../postgres/preflight/facts.ts';
-import { OutOfLocks } from '../../postgres/schema/together.ts';
+import { OutOfLocks } from '../../postgres/dump/lock-table-full.ts';
 import {
   ENDPOINT,
   findings,

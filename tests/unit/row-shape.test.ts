@@ -10,7 +10,7 @@ import {
   shapeMismatch,
   plainRowShape,
   translate,
-} from '../../postgres/stream/row-shape.ts';
+} from '../../postgres/drift/row-shape.ts';
 import type { RowMessage } from '../../postgres/wal2json/message.ts';
 
 function column(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runTasks, type Task } from '../../postgres/schema/tasks.ts';
+import { runTasks, type Task } from '../../postgres/schema/run-tasks.ts';
 
 const task = (id: number, depends: number[] = []): Task => ({
   ...{ id, depends, tables: [], exclusive: false, weight: -id, label: `task ${id}` },

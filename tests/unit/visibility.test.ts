@@ -8,7 +8,7 @@ import {
   parseSnapshot,
   widenXid,
   type ExportedSnapshot,
-} from '../../postgres/snapshot/visibility.ts';
+} from '../../postgres/catalog/visibility.ts';
 
 const pass = (snapshot: string, lsn = '0/1'): ExportedSnapshot => ({
   number: 1,

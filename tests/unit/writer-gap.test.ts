@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
-import { TargetWriter, type Applying } from '../../postgres/stream/writer.ts';
+import { TargetWriter, type Applying } from '../../postgres/stream/target-writer.ts';
 
 test('after a batch that failed no later batch reaches the target', async () => {
   const start = parseLsn('0/10');

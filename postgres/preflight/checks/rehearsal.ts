@@ -3,7 +3,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../schema/owner.ts';
 import type { Check, Facts } from '../facts.ts';
-import { describeTogether, OutOfLocks, raiseSetting } from '../../schema/together.ts';
+import { describeTogether, OutOfLocks, raiseSetting } from '../../dump/lock-table-full.ts';
 import type { RefusedObject, RehearsalFacts } from '../rehearsal.ts';
 import { counted, error, identifier, list, note, statements, warning } from '../wording.ts';
 import { nullableChild } from './nullable-child.ts';

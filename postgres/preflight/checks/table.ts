@@ -1,6 +1,6 @@
 /** On the target the selected tables are all missing, or all exist and are empty. */
 import type { Finding } from '../../../contract/finding.ts';
-import { compareColumns, renderDifferences } from '../../catalog/drift.ts';
+import { compareColumns, renderDifferences } from '../../catalog/column-difference.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { createsTables, type Check, type TargetTable } from '../facts.ts';
 import type { NamedObject } from '../read/object.ts';

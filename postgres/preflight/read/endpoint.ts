@@ -10,8 +10,8 @@ import { MigrationError } from '../../../contract/failure.ts';
 import { classify } from '../../connection/failure.ts';
 import { linkOf, type Link } from '../../connection/link.ts';
 import { READABLE } from '../../connection/pinned.ts';
-import { connect, type SessionOptions } from '../../connection/session.ts';
-import { backendPidOf } from '../../replication/socket.ts';
+import { connect, type SessionOptions } from '../../connection/connect.ts';
+import { backendPidOf } from '../../session/socket.ts';
 import { readSession, type SessionFacts } from './session.ts';
 
 export interface EndpointFacts {

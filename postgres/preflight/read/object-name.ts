@@ -6,7 +6,7 @@ import pg from 'pg';
 import type { Relation } from '../../catalog/relation.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import { keyOfName, quoted } from '../../catalog/table-name.ts';
-import { underAnyPath } from '../../connection/planning.ts';
+import { underAnyPath } from '../../session/planning.ts';
 
 export interface ObjectNameColumn extends TableName {
   readonly column: string;

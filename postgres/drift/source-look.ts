@@ -1,0 +1,36 @@
+/** What a drift check reads about the source's tables. */
+import type pg from 'pg';
+import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { Selection } from '../catalog/selection.ts';
+import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
+import type { PlannedRelationRow } from '../store/planned-relation.ts';
+
+/**
+ * Under one snapshot: the check before a commit compares fingerprints, and must find all DDL since the columns, keys and tree
+ * positions were read.
+ */
+export async function readSource(
+  source: pg.ClientBase,
+  {
+    rows,
+    selection,
+  }: { readonly rows: readonly PlannedRelationRow[]; readonly selection: Selection },
+  turn: () => Promise<void> | undefined,
+): Promise<{
+  readonly here: readonly Relation[];
+  readonly definitions: Map<number, TableDefinition>;
+}> {
+  await source.query(/* sql */ `begin isolation level repeatable read read only`);
+  try {
+    const found = await readRelations(source, selection, 'estimated');
+    const here = found.filter(({ kind }) => kind !== 'f');
+    await turn();
+    const definitions = await readDefinitions(
+      source,
+      [...rows, ...here].map(({ oid }) => oid),
+    );
+    return { here, definitions };
+  } finally {
+    await source.query(/* sql */ `rollback`).catch(() => undefined);
+  }
+}

@@ -1,0 +1,99 @@
+/** Planner statistics for the copied tables: without them the first queries after a cutover may take minutes. */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { AnalyzeReport, Work } from '../../contract/work.ts';
+import { Defaults, setFor } from '../connection/defaults.ts';
+import { endEarlierSessions, StepSessions } from '../session/step-session.ts';
+import { failed, prepareSession } from './ddl-failure.ts';
+import { runTasks, type Task } from './run-tasks.ts';
+import { whileWatched } from '../session/liveness.ts';
+
+interface AnalyzeTask extends Task {
+  readonly sql: string;
+  /** Quoted. */
+  readonly table: string;
+}
+
+/**
+ * Analyzes every table of the migration, several in parallel, including extended statistics. Idempotent: skips tables that
+ * were analyzed after the last index was built.
+ * @throws MigrationError `SchemaFailed`; `signal.reason` when aborted.
+ */
+export async function analyzeTables(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<AnalyzeReport> {
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
+  try {
+    const first = await sessions.open(prepareSession);
+    await endEarlierSessions(first.client, 'index');
+    const defaults = await Defaults.read(migration.target, 'index', first.client);
+    const tasks = await analyzeTasks(first.client, migration.id);
+    while (sessions.all.length < Math.min(input.copy.parallelism, tasks.length)) {
+      await sessions.open(prepareSession);
+    }
+    const progress = { now: '', done: 0, total: tasks.length };
+    await whileWatched(
+      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      work,
+      () => ({ step: 'analyzing tables', ...progress }),
+      async () => {
+        await runTasks(
+          tasks,
+          sessions.all,
+          (session, { sql, table }) =>
+            session.run(async (client) => {
+              // Session settings without a transaction: in one, the locks of all partitions would add up.
+              await setFor('session', client, await defaults.forTable(client, table));
+              await client.query(sql);
+            }),
+          (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
+        );
+      },
+    );
+    return { tables: tasks.length };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'tables could not be analyzed', code: 'SchemaFailed' });
+  }
+}
+
+/** One task per table that is due; a partitioned table's task includes its partitions. */
+async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<AnalyzeTask[]> {
+  const { rows } = await target.query<{ table: string; label: string; pages: number; oid: string }>(
+    /* sql */ `
+    with named as (
+      select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'TABLE'
+      union
+      select schema_name, table_name from walferry.relation where migration = $1
+    ), since as (
+      select coalesce(max(e.done_at), max(m.created_at)) as at
+        from walferry.migration m
+        left join walferry.schema_entry e on e.migration = m.id and e.phase = 'indexes'
+       where m.id = $1
+    )
+    select format('%I.%I', n.nspname, c.relname) as table,
+           n.nspname || '.' || c.relname as label, c.relpages as pages, c.oid::text as oid
+      from named
+      join pg_catalog.pg_namespace n on n.nspname = named.schema_name
+      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = named.name
+     where c.relkind in ('r', 'p') and not c.relispartition
+       and (pg_catalog.pg_stat_get_last_analyze_time(c.oid) > (select at from since)) is not true`,
+    [migration],
+  );
+  return rows.map((row) => ({
+    id: Number(row.oid),
+    depends: [],
+    tables: [row.label],
+    exclusive: true,
+    weight: row.pages,
+    label: `statistics of ${row.label}`,
+    sql: `analyze ${row.table}`,
+    table: row.table,
+  }));
+}

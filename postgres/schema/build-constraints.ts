@@ -1,0 +1,286 @@
+/**
+ * What is created only once the target is consistent, while the stream runs: unique and exclusion constraints that the copied
+ * rows violated (fixes of these rows arrive with the stream), foreign keys (added unchecked, then validated without blocking
+ * writers), triggers, rules, policies, row security and what pg_dump postponed. Every entry is one transaction with its mark.
+ */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { IndexReport, Work } from '../../contract/work.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { addMissingColumns } from '../store/columns.ts';
+import { combined, explained, isBroken } from './broken.ts';
+import {
+  claimEntry,
+  nameEntry,
+  partOf,
+  readEntries,
+  readWaiting,
+  reportPhase,
+  type StoredEntry,
+} from '../store/archive-entry.ts';
+import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
+import { buildIndex } from './build-indexes.ts';
+import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import { grantOnPresent } from './late-grant.ts';
+import { aboutOthers, creations, runOther } from '../dump/others.ts';
+import { OwnerRights } from './owner.ts';
+import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
+import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
+import { noteSecured } from './restored-row-security.ts';
+import { runEntry } from './run-entry.ts';
+import { entryToday, leaveGone, wayOut } from './source-today.ts';
+import { failed, isViolation, prepareSession } from './ddl-failure.ts';
+import { runTasks, type Task } from './run-tasks.ts';
+import { whileWatched } from '../session/liveness.ts';
+
+interface Step {
+  readonly migration: Migration;
+  readonly work: Work;
+  /** Entries that triggers and rules depend on. */
+  readonly tables: ReadonlyMap<number, StoredEntry>;
+  readonly enabled: readonly string[];
+  /** Comments and grants on objects that walferry did not create. */
+  readonly others: ReadonlySet<number>;
+  readonly defaults: Defaults;
+}
+
+/**
+ * Builds the remaining post-data. Idempotent; abortable. Does nothing when walferry did not create the tables.
+ * Triggers and rules that would fire in replica role are created disabled: `enableTriggers` enables them at the cutover.
+ * @throws MigrationError `ConstraintFailed` with every unique index, exclusion constraint and foreign key that rows break,
+ *   with count and query, after all others were built; `SchemaFailed`; `Contention` when a lock was not granted for about a
+ *   minute; `signal.reason` when aborted.
+ */
+export async function buildConstraints(
+  migration: Migration,
+  input: MigrationInput,
+  work: Work,
+): Promise<IndexReport> {
+  await using sessions = new StepSessions(
+    { side: 'target', migration, purpose: 'index' },
+    work.signal,
+  );
+  const prepare = async (client: pg.Client) => {
+    await prepareSession(client);
+    await setBriefLockTimeout(client);
+  };
+  try {
+    const first = await sessions.open(prepare);
+    await endEarlierSessions(first.client, 'index');
+    await addMissingColumns(first.client);
+    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
+    const [entries, unbuilt, tables] = await whileWatched(
+      watched,
+      work,
+      () => ({ step: 'reading the objects to build' }),
+      () => readPlan(first.client, migration),
+    );
+    if (entries.some(({ done }) => !done)) {
+      while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
+    }
+    const progress = { now: '', done: 0, total: unbuilt.length + entries.length };
+    const step: Step = {
+      migration,
+      work,
+      tables: new Map(tables.map((entry) => [entry.id, entry])),
+      enabled: await probeFiringStates(first.client),
+      others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
+      defaults: await Defaults.read(migration.target, 'index', first.client),
+    };
+    const bypasses = await bypassesRowSecurity(first.client);
+    await whileWatched(
+      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      work,
+      () => ({ step: 'building constraints', ...progress }),
+      async () => {
+        const broken = await buildAll(first, [...unbuilt, ...entries], step, bypasses, progress);
+        broken.push(...(await validateAll(sessions.all, step, (now) => (progress.now = now))));
+        const failure = combined(broken);
+        if (failure !== undefined) throw failure;
+      },
+    );
+    return await reportPhase(first.client, migration.id, 'constraints');
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw failed(error, { what: 'constraints could not be built', code: 'SchemaFailed' });
+  }
+}
+
+/** Triggers and rules depend on other entries; grants and comments are about other entries. */
+const NEED_OTHERS = new Set(['TRIGGER', 'RULE', 'ACL', 'COMMENT']);
+
+/** The step's entries, unbuilt indexes, and, if one of those requires it, all entries that were built before. */
+async function readPlan(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<readonly [StoredEntry[], StoredEntry[], StoredEntry[]]> {
+  const entries = await readEntries(target, migration.id, ['constraints']);
+  const unbuilt = await readWaiting(target, migration.id, 'indexes');
+  const needsOthers = [...unbuilt, ...entries].some(
+    ({ kind, done }) => !done && NEED_OTHERS.has(kind),
+  );
+  return [
+    entries,
+    unbuilt,
+    // Hundreds of thousands of statements, and rarely needed.
+    needsOthers ? await readEntries(target, migration.id, ['tables', 'indexes']) : [],
+  ];
+}
+
+/** @returns the failures of entries that rows break; entries that depend on those wait for the next attempt. */
+async function buildAll(
+  session: StepSession,
+  entries: readonly StoredEntry[],
+  step: Step,
+  bypasses: boolean,
+  progress: { now: string; done: number },
+): Promise<MigrationError[]> {
+  const broken: MigrationError[] = [];
+  const without = new Set<number>();
+  for (const entry of entries) {
+    progress.now = nameEntry(entry);
+    // Row security would hide rows from a role without BYPASSRLS, which still has to apply changes to them.
+    const later = entry.kind === 'ROW SECURITY' && !bypasses;
+    const left = entry.depends.some((id) => without.has(id));
+    if (left) without.add(entry.id);
+    else if (later) {
+      await session.transaction((client) => noteSecured(client, step.migration, entry.id));
+    } else if (!entry.done) {
+      try {
+        // Foreign keys may depend on a unique index that had to wait until its rows were fixed.
+        if (entry.phase === 'indexes') {
+          await retryLock(step.work, () => buildIndex(session, step.migration, entry, step));
+        } else await buildOne(session, entry, step);
+      } catch (error) {
+        if (!isBroken(error)) throw error;
+        broken.push(error);
+        without.add(entry.id);
+      }
+    }
+    progress.done += 1;
+  }
+  return broken;
+}
+
+/** Like `buildIndex`, handles what the source has dropped or altered since. */
+async function buildOne(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+  const { migration, work } = step;
+  try {
+    await buildStored(session, entry, step);
+  } catch (error) {
+    const place = { migration, entry, session };
+    const today = await entryToday(error, place, work);
+    if (today === 'gone') await leaveGone(place, work);
+    else if (today !== null) await buildOne(session, today, step);
+    else throw await named(error, entry, step, session);
+  }
+}
+
+async function buildStored(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+  const { migration, work } = step;
+  await retryLock(work, () =>
+    session.transaction(async (client) => {
+      if (entry.kind === 'FK CONSTRAINT') {
+        await addForeignKey(client, migration, entry);
+        return;
+      }
+      if (!(await claimEntry(client, migration.id, entry.id))) return;
+      if (step.others.has(entry.id)) {
+        if (entry.kind === 'ACL') await grantOnPresent(client, migration, entry);
+        else await runOther(client, migration.id, entry);
+        return;
+      }
+      const rights = new OwnerRights(client);
+      await runEntry(client, entry, rights);
+      await rights.takeBack();
+      if (entry.kind === 'EVENT TRIGGER') await disableEventTrigger(client, migration, entry.name);
+      if (entry.kind === 'TRIGGER' || entry.kind === 'RULE') {
+        await disableOnTables(client, migration, tablesOf(entry, step), step.enabled, true);
+      }
+    }),
+  );
+}
+
+function tablesOf(entry: StoredEntry, step: Step): TableName[] {
+  if (entry.tableToday) return [entry.tableToday];
+  return entry.depends.flatMap((id) => {
+    const on = step.tables.get(id);
+    if (on === undefined || on.schema === null) return [];
+    // Views can have triggers and rules, too. The server does not allow disabling them, but nothing writes to views here.
+    return on.kind === 'TABLE' ? [{ schema: on.schema, name: on.name }] : [];
+  });
+}
+
+/** Validates the foreign keys that were added: several in parallel, one at a time per table. */
+async function validateAll(
+  sessions: readonly StepSession[],
+  step: Step,
+  report: (now: string) => void,
+): Promise<MigrationError[]> {
+  const [first] = sessions;
+  if (first === undefined) return [];
+  const entries = await readEntries(first.client, step.migration.id, ['constraints']);
+  const tasks = entries
+    .filter(({ kind, added, done }) => kind === 'FK CONSTRAINT' && added !== null && !done)
+    .map((entry): Task & { entry: StoredEntry } => ({
+      id: entry.id,
+      depends: [],
+      tables: entry.tables.slice(0, 1),
+      exclusive: true,
+      weight: 0,
+      label: nameEntry(entry),
+      entry,
+    }));
+  const broken = await runTasks(
+    tasks,
+    sessions,
+    async (session, { entry }) => {
+      await retryLock(step.work, () =>
+        session.transaction((client) => validateForeignKey(client, step.migration, entry)),
+      ).catch(async (error: unknown) => {
+        const place = { migration: step.migration, entry, session };
+        if ((await entryToday(error, place, step.work)) !== 'gone') {
+          throw await named(error, entry, step, session);
+        }
+        await retryLock(step.work, () =>
+          session.transaction((client) => dropForeignKey(client, entry)),
+        );
+        await leaveGone(place, step.work);
+      });
+    },
+    (running) => report(running.slice(0, 3).join(', ')),
+    isBroken,
+  );
+  return broken.filter(isBroken);
+}
+
+async function named(
+  error: unknown,
+  entry: StoredEntry,
+  step: Step,
+  session: StepSession,
+): Promise<unknown> {
+  step.work.signal.throwIfAborted();
+  if (error instanceof MigrationError) return error;
+  const [table] = entry.tables;
+  const part = partOf(entry);
+  const failure = failed(error, {
+    what: `${nameEntry(entry)} could not be built`,
+    object: nameEntry(entry),
+    ...(table === undefined ? {} : { table }),
+    ...(part === null ? {} : { constraint: part }),
+    code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
+    advice: wayOut(error, entry),
+  });
+  if (!isBroken(failure)) return failure;
+  return explained(failure, { migration: step.migration, entry, session }, step.work);
+}
+
+async function bypassesRowSecurity(target: pg.ClientBase): Promise<boolean> {
+  const { rows } = await target.query<{ bypasses: boolean }>(/* sql */ `
+    select rolsuper or rolbypassrls as bypasses from pg_catalog.pg_roles where rolname = current_user`);
+  return rows[0]?.bypasses ?? false;
+}

@@ -1,0 +1,323 @@
+/**
+ * One lease after everything is open: runs the loop, sends its heartbeats, and ends it so that the next lease finds the slot
+ * free and the source has the confirmed LSN.
+ */
+import { constants } from 'node:buffer';
+import type pg from 'pg';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import type { TargetApplier } from '../apply/applier.ts';
+import { classify } from '../connection/failure.ts';
+import { cut } from '../connection/connect.ts';
+import type { Attempt } from '../store/epoch.ts';
+import { within } from '../replication/deadline.ts';
+import type { ReplicationReader } from '../replication/reader.ts';
+import { backendPidOf } from '../session/socket.ts';
+import { ApplyThrottle } from '../throttle/apply-throttle.ts';
+import type { StreamOptions } from './changes.ts';
+import type { Batch } from './gathered-batch.ts';
+import { fence, type Stopped } from './fence.ts';
+import type { Left } from './table-mapping.ts';
+import { Lease } from './lease.ts';
+import { StreamLoop, type LoopParts } from './loop.ts';
+import { Marks } from './marks.ts';
+import { TriggerCheck } from './trigger-check.ts';
+import { Meter } from './meter.ts';
+import { Onlooker } from './onlooker.ts';
+import type { StreamPlan } from './lease-plan.ts';
+import { Pulse } from './pulse.ts';
+import { confirmedBySource, released } from './slot-claim.ts';
+import { StandbyWatch } from './standby.ts';
+import { verifyCatalog } from '../drift/verify-catalog.ts';
+import { TargetWriter } from './target-writer.ts';
+
+/** Size of one batch or part: limits the memory for wide rows. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+const POSITION_MS = 5_000;
+const POSITION_BYTES = 16 * 1024 * 1024;
+/**
+ * After an abort, the current batch may take this long to finish; then the session is cut and the target's checkpoint is read.
+ */
+const ABORT_MS = 3_000;
+
+/** Commits become visible within milliseconds, with synchronous replication within a round trip. */
+const HIDDEN_WARN_MS = 5_000;
+
+export interface LeaseParts {
+  readonly migration: Migration;
+  readonly options: StreamOptions;
+  readonly work: Work;
+  readonly source: pg.Client;
+  readonly applier: TargetApplier;
+  readonly attempt: Attempt;
+  readonly plan: StreamPlan;
+  readonly reader: ReplicationReader;
+  /** Whether the plugin sends numbers as text. */
+  readonly numericAsText: boolean;
+  /** How many tables one target transaction may lock. */
+  readonly tablesPerBatch: number;
+  /** The loop of the previous lease, to continue; unset when the stream was just opened. */
+  readonly loop?: StreamLoop;
+  /**
+   * Whether all tables were compared at the start of this lease or since then. If not, the next lease must start with a drift
+   * check. Called when the lease is over.
+   */
+  readonly checked: () => boolean;
+  /** Whether the caller can keep the stream open until the next lease. */
+  readonly mayStayOpen: boolean;
+}
+
+export interface EndedLease {
+  readonly report: StreamReport;
+  /** What the next lease can continue with; null when the slot was released. */
+  readonly open: { readonly loop: StreamLoop; readonly attempt: Attempt } | null;
+}
+
+/**
+ * Streams until the lease ends, for one of the reasons that `streamChanges` lists.
+ * @param begun is called with the loop just before it runs.
+ */
+export async function streamLease(
+  parts: LeaseParts,
+  begun: (loop: StreamLoop) => void = () => undefined,
+): Promise<EndedLease> {
+  const { migration, options, work, source, applier, attempt, plan, reader } = parts;
+  const meter = new Meter();
+  const inTurn = turns();
+  await meter.measure(source);
+  let looks = 0;
+  let warned = false;
+  // The heartbeats continue during this wait: without the watch, it would look to the operator as if the source had no commits.
+  const standby = new StandbyWatch(reader.backendPid);
+  const waiting = async (forMs: number): Promise<void> => {
+    // The wait may be long: an abort discards the batch, and the session is free to release the slot.
+    work.signal.throwIfAborted();
+    looks += 1;
+    await standby.look(source, forMs);
+    if (warned || forMs < HIDDEN_WARN_MS) return;
+    warned = true;
+    work.log.warn(
+      'the source has sent a transaction that is not visible there yet: its commit most likely waits for a synchronous standby',
+      { seconds: Math.round(forMs / 1000) },
+    );
+  };
+  const enabled = new TriggerCheck(applier.replicaRole);
+  const verify = (batch: Batch): Promise<void> => {
+    enabled.met(batch.relations);
+    plan.truncating(batch.changes);
+    return inTurn(() => {
+      const left = plan.mappings.takeMet();
+      const renamed = (one: Left): Promise<void> => plan.leave(one);
+      const { fingerprints, types, schemaRows } = plan;
+      const refuseDoubtful = (): void => plan.refuseDoubtful();
+      const known = { fingerprints, types, left, renamed, schemas: schemaRows, refuseDoubtful };
+      return verifyCatalog(source, batch, known, waiting);
+    });
+  };
+  const writer = new TargetWriter(
+    applier,
+    attempt,
+    plan.newest,
+    verify,
+    ({ xids }) =>
+      inTurn(async () => {
+        await plan.explained(xids);
+        await enabled.refuse(applier.client);
+      }),
+    enabled,
+  );
+  const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
+  const throttle = new ApplyThrottle(applier.client, migration, work.signal);
+  const loopParts: LoopParts = {
+    reader,
+    writer,
+    mappings: plan.mappings,
+    settle: (table) => inTurn(() => plan.settle(table)),
+    emptied: (table, xid) => plan.emptied.met(nameOf(table), xid),
+    missed: (table) => inTurn(() => plan.missed(table)),
+    doubt: plan.doubt,
+    newest: plan.newest,
+    numericAsText: parts.numericAsText,
+    marks: new Marks(plan.marks, attempt.confirmedLsn),
+    lease: new Lease(options.leaseMs, performance.now()),
+    meter,
+    limits: {
+      bytes: BATCH_BYTES,
+      positionMs: POSITION_MS,
+      positionBytes: POSITION_BYTES,
+      tables: parts.tablesPerBatch,
+      messageBytes: constants.MAX_STRING_LENGTH,
+      ...options.limits,
+      get changes() {
+        return throttle.batch(options.batchChanges);
+      },
+      age: options.batchMilliseconds,
+    },
+    // During a drain the application's writers wait: no throttle.
+    ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
+    until,
+    signal: work.signal,
+  };
+  const loop = parts.loop ?? new StreamLoop(loopParts);
+  parts.loop?.continueWith(loopParts);
+  // After the loop was created: parts of a huge transaction keep their size when the limit is lifted.
+  if (options.until === null) await throttle.begin();
+  const numbers = (): Omit<StreamReport, 'reached' | 'consistent'> => {
+    const { confirmedLsn, transactions, changes } = writer.checkpoint;
+    const { receivedLsn } = reader;
+    const { waiting } = loop;
+    return {
+      confirmedLsn,
+      receivedLsn: compareLsn(receivedLsn, confirmedLsn) < 0 ? confirmedLsn : receivedLsn,
+      lagBytes: meter.lagBytes(confirmedLsn, receivedLsn),
+      lagSeconds: waiting === undefined ? 0 : meter.lagSeconds(waiting),
+      transactions,
+      changes,
+      rate: meter.rate,
+    };
+  };
+  {
+    await using target = new Onlooker('target', migration, backendPidOf(applier.client));
+    await using origin = new Onlooker('source', migration, backendPidOf(source));
+    await using pulse = new Pulse({
+      work,
+      onlookers: { target, source: origin },
+      stuckMs: options.limits?.stuckMs,
+      vitals: () => ({
+        moved: loop.progress + reader.heard + looks + throttle.looks,
+        done: loop.done + looks + throttle.looks,
+        applying: loop.applying,
+        idle: loop.waiting === undefined,
+      }),
+      details: (): Heartbeat => ({ phase: 'stream', ...numbers(), ...throttle.details }),
+      measure: () => inTurn(() => meter.measure(source)),
+      stuck: (forMs) => {
+        loop.fail(stuckFailure(parts, writer, forMs));
+        // This ends all waits for lost answers, which would never end otherwise.
+        cut(applier.client);
+        cut(source);
+      },
+    });
+    pulse.start();
+    begun(loop);
+    await runToEnd(loop, writer, plan, (failure) =>
+      // If the source does not answer, keep the original failure.
+      inTurn(() => plan.explain(failure)).catch(() => failure),
+    );
+    if (work.signal.aborted) {
+      const fenced = await stopWriting(parts, loop, writer);
+      if (fenced) {
+        // The session was cut: the target's checkpoint decides.
+        await inTurn(() => releaseSlot(parts, fenced.confirmedLsn));
+        return { report: { ...numbers(), ...fenced, reached: false }, open: null };
+      }
+    }
+  }
+  work.log.info('lease ended', { ...loop.ways.summary });
+  const { checkpoint } = writer;
+  const { confirmedLsn, consistent } = checkpoint;
+  const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
+  const report = { ...numbers(), consistent, reached };
+  // After the lease in which the target becomes consistent, the workflow creates constraints that this session has not seen.
+  const next = options.until === null && attempt.consistent && !work.signal.aborted;
+  if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
+    reader.confirm(confirmedLsn);
+    return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
+  }
+  await releaseSlot(parts, confirmedLsn);
+  await plan.passed(confirmedLsn, reached);
+  return { report, open: null };
+}
+
+/** Runs the loop. After a failure, notes are written only when the current batch has ended and no transaction is open. */
+async function runToEnd(
+  loop: StreamLoop,
+  writer: TargetWriter,
+  plan: StreamPlan,
+  explain: (failure: unknown) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await loop.run();
+  } catch (error) {
+    await loop.settled();
+    // Parts of a huge transaction may be applied: its end will not arrive in this lease.
+    await writer.rollback();
+    const failure = await explain(error);
+    await plan.note();
+    throw failure;
+  }
+}
+
+function stuckFailure(
+  { migration: { slot } }: LeaseParts,
+  { checkpoint: { confirmedLsn: lsn } }: TargetWriter,
+  forMs: number,
+): MigrationError {
+  const seconds = Math.round(forMs / 1000);
+  return new MigrationError(
+    'Stalled',
+    `the stream makes no progress: no answer for ${seconds} s, and neither server reports an active statement of the stream`,
+    { lsn, slot },
+  );
+}
+
+function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {
+  if (a === null || b === null) return a ?? b;
+  return compareLsn(a, b) < 0 ? a : b;
+}
+
+/** Runs tasks one after another on one session: the driver wants its callers to queue queries. */
+function turns(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const mine = last.then(task);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
+/** After an abort: lets the current batch finish and rolls back an incomplete transaction. Null when that was enough. */
+async function stopWriting(
+  { migration, work }: LeaseParts,
+  loop: StreamLoop,
+  writer: TargetWriter,
+): Promise<Stopped | null> {
+  try {
+    await within(ABORT_MS, loop.settled());
+    if (!loop.failed) {
+      await within(ABORT_MS, writer.rollback());
+      return null;
+    }
+  } catch {
+    work.log.warn('the target did not finish its batch in time: its session is closed');
+  }
+  // Also after a failure: the answer to a COMMIT may have been lost.
+  return fence(migration, work.scheduledAt ?? null);
+}
+
+/** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
+async function releaseSlot(
+  { source, migration, reader, work }: LeaseParts,
+  lsn: Lsn,
+): Promise<void> {
+  const pid = reader.backendPid;
+  const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
+  try {
+    step();
+    reader.confirm(lsn);
+    if (!(await confirmedBySource(source, migration.slot, lsn))) {
+      work.log.warn('the source has not recorded the confirmed LSN yet', { lsn });
+    }
+    step();
+    await reader.stop();
+    if (!(await released(source, migration.slot, pid))) {
+      work.log.warn('the slot is still in use', { slot: migration.slot });
+    }
+  } catch (error) {
+    const { code } = classify(error, {}, 'Internal');
+    work.log.warn('the source did not answer at the end of the lease', { code });
+  }
+}
