@@ -27,10 +27,44 @@ const noTemporal = {
 
 // No step of a migration talks to a server that it has not identified.
 const recognized = {
-  group: ['**/connection/session.ts'],
+  group: ['**/connection/connect.ts'],
   importNames: ['connect', 'clientConfig'],
   message: 'Sessions of a migration are opened by postgres/session/open.ts.',
 };
+
+/** The folders of postgres/, from the bottom up: each may import those before it. */
+const ROOMS = [
+  'connection',
+  'catalog',
+  'wal2json',
+  'identity',
+  'replication',
+  'archive',
+  'store',
+  'session',
+  'slot',
+  'throttle',
+  'guard',
+  'dump',
+  'schema',
+  'apply',
+  'drift',
+  'snapshot',
+  'stream',
+  'cutover',
+  'preflight',
+];
+
+/** Refuses imports from the rooms above this one. */
+const above = (room, extra) =>
+  oneWay(
+    `postgres/${room}`,
+    [
+      ...['workflows', 'activities', 'workers', 'scripts', 'tests'],
+      ...ROOMS.slice(ROOMS.indexOf(room) + 1),
+    ],
+    extra,
+  );
 
 export default tseslint.config(
   { ignores: ['node_modules', '.local', 'dist'] },
@@ -86,21 +120,11 @@ export default tseslint.config(
     ['postgres', 'workflows', 'activities', 'workers', 'scripts', 'tests'],
     [noTemporal, { group: ['node:*', 'pg', 'pg-*'], message: 'contract/ is pure.' }],
   ),
-  oneWay(
-    'postgres',
-    ['workflows', 'activities', 'workers', 'scripts', 'tests'],
-    [noTemporal, recognized],
-  ),
-  {
-    ...oneWay('postgres', ['workflows', 'activities', 'workers', 'scripts', 'tests'], [noTemporal]),
-    // Preflight runs before there is a migration; the walsender is identified before it starts.
-    files: [
-      'postgres/connection/**/*.ts',
-      'postgres/identity/**/*.ts',
-      'postgres/preflight/**/*.ts',
-      'postgres/replication/reader.ts',
-    ],
-  },
+  ...ROOMS.map((room) => above(room, [noTemporal, recognized])),
+  // Preflight runs before there is a migration, and the walsender is identified before it starts.
+  ...['connection', 'identity', 'preflight'].map((room) => above(room, [noTemporal])),
+  { ...above('replication', [noTemporal]), files: ['postgres/replication/reader.ts'] },
+  { ...above('session', [noTemporal]), files: ['postgres/session/open.ts'] },
   oneWay('activities', ['workflows', 'workers', 'scripts', 'tests'], [recognized]),
   oneWay('workers', ['scripts', 'tests']),
   oneWay(

@@ -31,7 +31,12 @@ import {
 import { FlightFailed } from '../session/flight.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
-import { FoldedFlights, type FoldedGroup, type FoldedTable, type Question } from './folded-flight.ts';
+import {
+  FoldedFlights,
+  type FoldedGroup,
+  type FoldedTable,
+  type Question,
+} from './folded-flight.ts';
 import { isPassing } from './passing.ts';
 import { StepFailed } from './replay.ts';
 import { NonFiniteNumbers } from './non-finite.ts';

@@ -16,7 +16,14 @@ import { pipeline } from 'node:stream/promises';
 import { copyLine, copyPieces } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
 import { runStatements, WrongRowCount } from './replay.ts';
-import { assigned, deleteByKey, fixed, insertOf, updateByKey, writable } from './change-statement.ts';
+import {
+  assigned,
+  deleteByKey,
+  fixed,
+  insertOf,
+  updateByKey,
+  writable,
+} from './change-statement.ts';
 import type { Statement } from './change-statement.ts';
 import type { TargetTable } from './target-table.ts';
 

@@ -18,7 +18,7 @@ import { isKeyUnread, unsentOf } from '../replication/warning.ts';
 import { isUnprintable } from '../replication/stream-failure.ts';
 import { StepSession } from '../session/step-session.ts';
 import { whileWatched } from '../session/liveness.ts';
-import { backendPidOf } from '../session/socket.ts';
+import { backendPidOf } from '../connection/socket.ts';
 import { Doubt } from '../drift/doubt.ts';
 import { readOutside } from '../drift/outside.ts';
 import { pluginOptions } from '../wal2json/plugin-options.ts';

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { backendPidOf } from '../session/socket.ts';
+import { backendPidOf } from '../connection/socket.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { proveContinuity } from '../stream/continuity.ts';
 

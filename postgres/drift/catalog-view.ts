@@ -7,7 +7,7 @@ import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import type { ExportedSnapshot } from '../catalog/visibility.ts';
 import type { DriftCheck } from './drift-check.ts';
-import type { TableMappings } from '../stream/table-mapping.ts';
+import type { TableMappings } from './table-mapping.ts';
 
 /** Takes some tens of milliseconds. */
 const TABLES_PER_TURN = 1_000;

@@ -1,7 +1,7 @@
 /** The source's catalog changed during the lease: the lease restarts from the last stored LSN. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import type { Unsettled } from '../stream/table-mapping.ts';
+import type { Unsettled } from './table-mapping.ts';
 
 /** How often a lease may restart at one LSN. Together with the pauses, that is a second and a half of DDL. */
 const MOST_MOVES = 6;

@@ -1,6 +1,10 @@
 /** What happened to one planned or selected table, from both catalogs as the drift check (drift-check.ts) has read them. */
 import type pg from 'pg';
-import { compareColumns, partitionsInTheWay, type Difference } from '../catalog/column-difference.ts';
+import {
+  compareColumns,
+  partitionsInTheWay,
+  type Difference,
+} from '../catalog/column-difference.ts';
 import { unloggedText } from '../catalog/table-file.ts';
 import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';

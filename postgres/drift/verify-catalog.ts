@@ -12,8 +12,8 @@ import type { SchemaRows } from '../catalog/schema-row.ts';
 import { lookAt } from '../catalog/table-definition.ts';
 import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import type { Batch } from '../stream/gathered-batch.ts';
-import type { Left } from '../stream/table-mapping.ts';
+import type { Batch } from '../apply/gathered-batch.ts';
+import type { Left } from './table-mapping.ts';
 import { CatalogMoved } from './moved.ts';
 import { movedType, type WatchedTypes } from './followed-type.ts';
 

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { clientProgram, connectArgument } from '../connection/program.ts';
-import { parseArchive, type ArchiveEntry } from './archive.ts';
+import { parseArchive, type ArchiveEntry } from '../archive/archive.ts';
 import { ProgramFailed, runProgram, type ProgramRun } from './program-run.ts';
 
 /** pg_dump locks every table. Behind a long ALTER TABLE it would wait, and other sessions behind it. */

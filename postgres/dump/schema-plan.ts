@@ -3,17 +3,17 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Work } from '../../contract/work.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { compileSelection } from '../catalog/selection.ts';
-import type { ArchiveEntry } from './archive.ts';
+import type { ArchiveEntry } from '../archive/archive.ts';
 import type { StoredArchive } from '../store/archive-entry.ts';
-import { deferChecks, type DeferredCheck } from '../schema/deferred-check.ts';
+import { deferChecks, type DeferredCheck } from '../archive/deferred-check.ts';
 import { ArchiveFile } from './pg-dump.ts';
-import { filtering, type Choice, type FilteredArchive } from './archive-filter.ts';
-import { withoutDroppedRoles } from './init-right.ts';
-import { merging, offsetsOf } from './archive-merge.ts';
-import { withNullable } from './nullable-child.ts';
+import { filtering, type Choice, type FilteredArchive } from '../archive/archive-filter.ts';
+import { withoutDroppedRoles } from '../archive/init-right.ts';
+import { merging, offsetsOf } from '../archive/archive-merge.ts';
+import { withNullable } from '../archive/nullable-child.ts';
 import type { SourceSchema } from './source-schema.ts';
 import type { Together } from './lock-table-full.ts';
-import { inTurns } from './turns.ts';
+import { inTurns } from '../archive/turns.ts';
 
 export interface SchemaPlan {
   /** The first contains everything that the others do not: see merge.ts. */

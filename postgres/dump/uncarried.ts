@@ -8,8 +8,8 @@ import { readExtensionMembers } from '../catalog/extension-member.ts';
 import { readSchemaRights, type SchemaRights } from '../catalog/schema-right.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readHiddenMappings } from '../catalog/user-mapping.ts';
-import type { Member } from './left-extension.ts';
-import type { LeftBehind } from '../schema/left-out.ts';
+import type { Member } from '../archive/left-extension.ts';
+import type { LeftBehind } from '../archive/left-out.ts';
 
 /** pg_dump runs with options that exclude the first three. */
 const NEVER_CARRIED = /* sql */ `

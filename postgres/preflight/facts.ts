@@ -5,7 +5,7 @@
  * A side that could not be read completely is null, and `failures` has the reason (or `endpoints`, behind a pooler). The other
  * side is still inspected, so that the operator gets all findings at once.
  */
-import type { NullableColumn } from '../dump/nullable-child.ts';
+import type { NullableColumn } from '../archive/nullable-child.ts';
 import type { GuardFacts } from './read/guard.ts';
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationError } from '../../contract/failure.ts';

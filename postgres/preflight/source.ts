@@ -1,7 +1,7 @@
 /** The facts of the source. Reads only; the wal2json probe is in plugin.ts. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
-import { readNullableColumns } from '../dump/nullable-child.ts';
+import { readNullableColumns } from '../archive/nullable-child.ts';
 import { readExtensionMembers, type ExtensionMember } from '../catalog/extension-member.ts';
 import { readExtensions } from '../catalog/extension.ts';
 import { readRelations, type Relation } from '../catalog/relation.ts';

@@ -24,7 +24,7 @@ import { Line } from './line-store.ts';
 import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './reader-options.ts';
 import { recognize } from './recognize.ts';
 import { keyUnreadFailure, startFailure, streamFailure, warningFailure } from './stream-failure.ts';
-import { backendPidOf, divert, socketOf, type Socket } from '../session/socket.ts';
+import { backendPidOf, divert, socketOf, type Socket } from '../connection/socket.ts';
 import { within } from './deadline.ts';
 import { isKeyUnread, unsentOf, type Unsent } from './warning.ts';
 

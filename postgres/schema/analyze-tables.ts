@@ -5,7 +5,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { AnalyzeReport, Work } from '../../contract/work.ts';
 import { Defaults, setFor } from '../connection/defaults.ts';
 import { endEarlierSessions, StepSessions } from '../session/step-session.ts';
-import { failed, prepareSession } from './ddl-failure.ts';
+import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 

@@ -25,14 +25,14 @@ import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key
 import { buildIndex } from './build-indexes.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { grantOnPresent } from './late-grant.ts';
-import { aboutOthers, creations, runOther } from '../dump/others.ts';
-import { OwnerRights } from './owner.ts';
+import { aboutOthers, creations, runOther } from '../archive/others.ts';
+import { OwnerRights } from '../archive/owner.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
-import { failed, isViolation, prepareSession } from './ddl-failure.ts';
+import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 

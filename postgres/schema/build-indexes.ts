@@ -21,9 +21,9 @@ import {
 import { evaluateFor } from './evaluate.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { matchExisting } from './match.ts';
-import { OwnerRights } from './owner.ts';
+import { OwnerRights } from '../archive/owner.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
-import { failed, isViolation, prepareSession } from './ddl-failure.ts';
+import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 

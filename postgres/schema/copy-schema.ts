@@ -10,7 +10,11 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { compareColumns, partitionsInTheWay, renderDifferences } from '../catalog/column-difference.ts';
+import {
+  compareColumns,
+  partitionsInTheWay,
+  renderDifferences,
+} from '../catalog/column-difference.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
@@ -26,13 +30,13 @@ import {
   storeEntries,
   type StoredEntry,
 } from '../store/archive-entry.ts';
-import { nameCheck, storeChecks } from './deferred-check.ts';
+import { nameCheck, storeChecks } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import type { SchemaPhase } from '../dump/archive-filter.ts';
+import type { SchemaPhase } from '../archive/archive-filter.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
-import { keptRights } from '../dump/kept-right.ts';
+import { keptRights } from '../archive/kept-right.ts';
 import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
-import { readLeftOut, storeLeftOut } from './left-out.ts';
+import { readLeftOut, storeLeftOut } from '../archive/left-out.ts';
 import {
   aboutOthers,
   creations,
@@ -40,15 +44,15 @@ import {
   isEmptyComment,
   nameOther,
   runOther,
-} from '../dump/others.ts';
-import { OwnerRights } from './owner.ts';
+} from '../archive/others.ts';
+import { OwnerRights } from '../archive/owner.ts';
 import { planSchema } from '../dump/schema-plan.ts';
 import { readEnabledOnPlanned } from './enabled-trigger.ts';
 import { probeFiringStates, disableFound } from './disable-trigger.ts';
 import { advised, refuseImpossible, withTriggers } from './impossible.ts';
 import { runEntry } from './run-entry.ts';
 import { SourceSchema } from '../dump/source-schema.ts';
-import { failed, prepareSession } from './ddl-failure.ts';
+import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { undoSchema } from './undo-schema.ts';
 import { whileWatched } from '../session/liveness.ts';
 

@@ -4,7 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Purpose } from '../connection/connect.ts';
-import { backendPidOf } from '../session/socket.ts';
+import { backendPidOf } from '../connection/socket.ts';
 import { hasSchemaControl } from '../store/archive-entry.ts';
 import { firingStates, readEnabledTriggers, readEnabledOnPlanned } from './enabled-trigger.ts';
 import { disableFound } from './disable-trigger.ts';

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { ArchiveEntry } from '../dump/archive.ts';
+import type { ArchiveEntry } from '../archive/archive.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { underAnyPath } from '../session/planning.ts';
 

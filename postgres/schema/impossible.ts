@@ -1,7 +1,7 @@
 /** Why the target's schema could not be created, and how to fix it. */
 import { MigrationError } from '../../contract/failure.ts';
 import type { StoredEntry } from '../store/archive-entry.ts';
-import type { FilteredArchive } from '../dump/archive-filter.ts';
+import type { FilteredArchive } from '../archive/archive-filter.ts';
 import type { StepSession } from '../session/step-session.ts';
 
 const SHOWN = 10;

@@ -8,8 +8,8 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { StoredEntry } from '../store/archive-entry.ts';
-import { nameOther, runOther } from '../dump/others.ts';
-import type { OwnerRights } from './owner.ts';
+import { nameOther, runOther } from '../archive/others.ts';
+import type { OwnerRights } from '../archive/owner.ts';
 import { runEntry } from './run-entry.ts';
 import { switching, type Attempt } from './switching.ts';
 

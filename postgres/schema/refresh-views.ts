@@ -25,7 +25,7 @@ import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
-import { failed, isViolation, prepareSession } from './ddl-failure.ts';
+import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 

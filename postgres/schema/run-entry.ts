@@ -1,8 +1,8 @@
 /** Runs one entry of the archive, in a transaction with the settings of prepareSession. */
 import type pg from 'pg';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import type { ArchiveEntry } from '../dump/archive.ts';
-import type { OwnerRights } from './owner.ts';
+import type { ArchiveEntry } from '../archive/archive.ts';
+import type { OwnerRights } from '../archive/owner.ts';
 
 /** A name was not found: of a function, a type or another object, a table, a schema. */
 export const NOT_FOUND: ReadonlySet<string | undefined> = new Set([

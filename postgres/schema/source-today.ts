@@ -12,9 +12,9 @@ import { sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
 import type { StepSession } from '../session/step-session.ts';
-import { splitOwner } from './owner.ts';
+import { splitOwner } from '../archive/owner.ts';
 import { NOT_FOUND } from './run-entry.ts';
-import { isViolation } from './ddl-failure.ts';
+import { isViolation } from '../session/ddl-failure.ts';
 
 const UNDEFINED_COLUMN = '42703';
 

@@ -12,8 +12,8 @@ import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../store/columns.ts';
 import { takeTurn } from '../store/turn.ts';
 import { connectTarget } from '../session/open.ts';
-import { backendPidOf } from '../session/socket.ts';
-import { failed } from './ddl-failure.ts';
+import { backendPidOf } from '../connection/socket.ts';
+import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 
 /** What it needs from the activity that runs it. */

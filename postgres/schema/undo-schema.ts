@@ -20,7 +20,7 @@ import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
 import { enableTriggers } from './disable-trigger.ts';
-import { failed, prepareSession } from './ddl-failure.ts';
+import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 
 /** Most objects that one transaction drops, and most locks of each: the table, its TOAST table, the TOAST index, a sequence. */

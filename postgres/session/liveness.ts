@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { connectSide } from './open.ts';
-import { backendPidOf } from './socket.ts';
+import { backendPidOf } from '../connection/socket.ts';
 import type { Place } from './step-session.ts';
 
 /** Many heartbeats fit into a timeout of 10 s, even when a busy machine answers each query late. */

@@ -11,7 +11,13 @@ import { classify } from '../connection/failure.ts';
 import { connect, cut, type Purpose, type SessionOptions } from '../connection/connect.ts';
 import { moveTimeline, readKnown, type Known } from '../store/side.ts';
 import { requireHistory } from '../identity/history.ts';
-import { isSame, readIdentity, wrongServer, type Identity, type Side } from '../identity/identity.ts';
+import {
+  isSame,
+  readIdentity,
+  wrongServer,
+  type Identity,
+  type Side,
+} from '../identity/identity.ts';
 
 export interface SideOptions extends SessionOptions {
   /** An idle session of the target for reading the stored state; otherwise one is opened briefly. */

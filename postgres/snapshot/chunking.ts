@@ -5,6 +5,7 @@
  * grown before its size was read, and no row may be missed. A run is the work of one activity: a few hundred at most for any
  * database, to keep the history small, and several for a small one, so that workers can share it.
  */
+import type { Chunk } from '../store/chunk.ts';
 import type { CopyRun } from '../../contract/work.ts';
 
 export interface SizedTable {
@@ -15,15 +16,6 @@ export interface SizedTable {
   readonly bytes: number;
   /** Whether it can be read by block ranges. */
   readonly splittable: boolean;
-}
-
-export interface Chunk {
-  readonly relations: readonly number[];
-  /** Null: whole tables. */
-  readonly firstBlock: number | null;
-  /** First block not in the chunk; null: to the end. */
-  readonly endBlock: number | null;
-  readonly pages: number;
 }
 
 /** Bounds the locks and round trips of one chunk. */

@@ -38,7 +38,7 @@ import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { emptyTables, forgetChunks } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
-import { followNames, followTrees } from '../drift/membership.ts';
+import { followNames, followTrees } from './membership.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;

@@ -6,8 +6,8 @@
 import type pg from 'pg';
 import type { IndexReport } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { describeEntry } from '../dump/archive.ts';
-import type { PlannedEntry, SchemaPhase } from '../dump/archive-filter.ts';
+import { describeEntry } from '../archive/archive.ts';
+import type { PlannedEntry, SchemaPhase } from '../archive/archive-filter.ts';
 
 /** Run after CREATE_CONTROL_SCHEMA, in the same transaction. */
 export const CREATE_SCHEMA_CONTROL = /* sql */ `

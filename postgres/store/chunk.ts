@@ -1,7 +1,15 @@
 /** The chunks of a migration in the control schema: the plan of the copy; `done_at` marks finished chunks. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import type { Chunk } from '../snapshot/chunking.ts';
+
+export interface Chunk {
+  readonly relations: readonly number[];
+  /** Null: whole tables. */
+  readonly firstBlock: number | null;
+  /** First block not in the chunk; null: to the end. */
+  readonly endBlock: number | null;
+  readonly pages: number;
+}
 
 export interface ChunkRow extends Chunk {
   readonly id: number;

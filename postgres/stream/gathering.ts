@@ -22,9 +22,9 @@ import { decodeMessage } from '../wal2json/decode.ts';
 import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { Arriving, type Open } from './arriving.ts';
-import type { Batch, BatchLimits } from './gathered-batch.ts';
+import type { Batch, BatchLimits } from '../apply/gathered-batch.ts';
 import type { Doubt } from '../drift/doubt.ts';
-import { changesOf, type TableMappings, type Unsettled } from './table-mapping.ts';
+import { changesOf, type TableMappings, type Unsettled } from '../drift/table-mapping.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
 

@@ -48,7 +48,12 @@ import {
 import { checkDrift, resync, drift, type DriftCheck } from '../drift/drift-check.ts';
 import { Doubt } from '../drift/doubt.ts';
 import { Emptied } from './emptied.ts';
-import { TableMappings, type Left, type TableMapping, type Unsettled } from './table-mapping.ts';
+import {
+  TableMappings,
+  type Left,
+  type TableMapping,
+  type Unsettled,
+} from '../drift/table-mapping.ts';
 import { OTHER_FILE, type Followed } from '../drift/follow.ts';
 import { DRIFT_CHECKED, CatalogMoved } from '../drift/moved.ts';
 import type { WatchedTypes } from '../drift/followed-type.ts';

@@ -7,7 +7,7 @@ import type { PlannedRelation } from '../apply/change.ts';
 import { exposedColumns } from '../apply/exposed-column.ts';
 import { TableRows, type RowLayout } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
-import type { TableMapping } from './table-mapping.ts';
+import type { TableMapping } from '../drift/table-mapping.ts';
 
 /** Row buffers kept for the next batches: one is written while the other is filled. */
 const SPARE = 1;

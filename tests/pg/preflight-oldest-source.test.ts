@@ -15,7 +15,7 @@ import { objectDifferences } from '../../postgres/cutover/object-differences.ts'
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { refuseUnlogged } from '../../postgres/cutover/unlogged-refusal.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
-import { readDoubtfulChecks } from '../../postgres/dump/doubtful-check.ts';
+import { readDoubtfulChecks } from '../../postgres/archive/doubtful-check.ts';
 import { cutTables } from '../../postgres/snapshot/chunking.ts';
 import { LOOPBACK } from '../../scripts/cluster/port.ts';
 import type { PostgresServer } from '../../scripts/cluster/postgres.ts';

@@ -1,6 +1,10 @@
 /** Real output of wal2json through byte rows, folding and one pipelined send of statements: the target equals the source. */
 import { expect, test } from 'vitest';
-import { FoldedFlights, PLANS_BY_KEY, type FoldedTable } from '../../postgres/apply/folded-flight.ts';
+import {
+  FoldedFlights,
+  PLANS_BY_KEY,
+  type FoldedTable,
+} from '../../postgres/apply/folded-flight.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/target-table.ts';

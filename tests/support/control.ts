@@ -6,10 +6,7 @@ import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
 import type { CopyPlan, CopyResult } from '../../contract/work.ts';
-import {
-  readNewestSnapshot,
-  type OwnedSnapshot,
-} from '../../postgres/store/exported-snapshot.ts';
+import { readNewestSnapshot, type OwnedSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';

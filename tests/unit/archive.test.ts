@@ -2,8 +2,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { describeEntry, parseArchive, type ArchiveEntry } from '../../postgres/dump/archive.ts';
-import { filterArchive, type Choice, type FilteredArchive } from '../../postgres/dump/archive-filter.ts';
+import { describeEntry, parseArchive, type ArchiveEntry } from '../../postgres/archive/archive.ts';
+import {
+  filterArchive,
+  type Choice,
+  type FilteredArchive,
+} from '../../postgres/archive/archive-filter.ts';
 
 const read = (name: string) =>
   readFileSync(path.join(import.meta.dirname, 'archive-example', name), 'utf8');

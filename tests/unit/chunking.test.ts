@@ -3,12 +3,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  cutTables,
-  groupRuns,
-  type Chunk,
-  type SizedTable,
-} from '../../postgres/snapshot/chunking.ts';
+import { cutTables, groupRuns, type SizedTable } from '../../postgres/snapshot/chunking.ts';
+import type { Chunk } from '../../postgres/store/chunk.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const CHUNK_BYTES = 16 * MEBIBYTE;

@@ -1,7 +1,7 @@
 /** Check constraints that are removed from the statements that create their tables. */
 import { expect, test } from 'vitest';
-import type { ArchiveEntry } from '../../postgres/dump/archive.ts';
-import { deferChecks } from '../../postgres/schema/deferred-check.ts';
+import type { ArchiveEntry } from '../../postgres/archive/archive.ts';
+import { deferChecks } from '../../postgres/archive/deferred-check.ts';
 
 test('a check that is not enforced or not inherited is removed as a whole', () => {
   const table: ArchiveEntry = {

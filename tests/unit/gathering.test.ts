@@ -11,8 +11,8 @@ import { DELETE, INSERT, UPDATE } from '../../postgres/apply/table-rows.ts';
 import { Line } from '../../postgres/replication/line-store.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';
-import type { Batch } from '../../postgres/stream/gathered-batch.ts';
-import { TableMappings, type TableMapping } from '../../postgres/stream/table-mapping.ts';
+import type { Batch } from '../../postgres/apply/gathered-batch.ts';
+import { TableMappings, type TableMapping } from '../../postgres/drift/table-mapping.ts';
 import { Gathering, type GatheringParts } from '../../postgres/stream/gathering.ts';
 
 const at = (n: number): Lsn => formatLsn(BigInt(n));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ArchiveEntry } from '../../postgres/dump/archive.ts';
-import { newsOf } from '../../postgres/schema/left-out.ts';
+import type { ArchiveEntry } from '../../postgres/archive/archive.ts';
+import { newsOf } from '../../postgres/archive/left-out.ts';
 import {
   leftOutNames,
   leftOutNotes,

@@ -1,7 +1,7 @@
 /** Archives of a schema dumped in parts become one list that runs like one script. */
 import { expect, test } from 'vitest';
-import type { ArchiveEntry } from '../../postgres/dump/archive.ts';
-import { mergeArchives, offsetsOf } from '../../postgres/dump/archive-merge.ts';
+import type { ArchiveEntry } from '../../postgres/archive/archive.ts';
+import { mergeArchives, offsetsOf } from '../../postgres/archive/archive-merge.ts';
 
 const CLASS = 1259;
 const CONSTRAINT = 2606;

@@ -1,6 +1,10 @@
 /** Existing tables whose columns sort text differently than on the source: nothing is lost, but queries may differ. */
 import { compareCollations } from '../../catalog/collation.ts';
-import { compareColumns, renderDifferences, type Difference } from '../../catalog/column-difference.ts';
+import {
+  compareColumns,
+  renderDifferences,
+  type Difference,
+} from '../../catalog/column-difference.ts';
 import type { Check } from '../facts.ts';
 import { warning } from '../wording.ts';
 

@@ -1,5 +1,5 @@
 /** Inheritance children that allow nulls where their parent does not; PostgreSQL 18 and later refuse them. */
-import { NOT_NULL_INHERITED } from '../../dump/nullable-child.ts';
+import { NOT_NULL_INHERITED } from '../../archive/nullable-child.ts';
 import { createsTables, type Check } from '../facts.ts';
 import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 

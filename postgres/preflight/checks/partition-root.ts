@@ -2,7 +2,11 @@
  * Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row.
  */
 import type { Finding } from '../../../contract/finding.ts';
-import { compareColumns, partitionsInTheWay, renderDifferences } from '../../catalog/column-difference.ts';
+import {
+  compareColumns,
+  partitionsInTheWay,
+  renderDifferences,
+} from '../../catalog/column-difference.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { destinationsOf } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';

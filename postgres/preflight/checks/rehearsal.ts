@@ -1,7 +1,7 @@
 /** Objects that the target refused in the rehearsal: known causes with their fix, all others by name. */
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
-import { grantCreate } from '../../schema/owner.ts';
+import { grantCreate } from '../../archive/owner.ts';
 import type { Check, Facts } from '../facts.ts';
 import { describeTogether, OutOfLocks, raiseSetting } from '../../dump/lock-table-full.ts';
 import type { RefusedObject, RehearsalFacts } from '../rehearsal.ts';

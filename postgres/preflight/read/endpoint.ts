@@ -11,7 +11,7 @@ import { classify } from '../../connection/failure.ts';
 import { linkOf, type Link } from '../../connection/link.ts';
 import { READABLE } from '../../connection/pinned.ts';
 import { connect, type SessionOptions } from '../../connection/connect.ts';
-import { backendPidOf } from '../../session/socket.ts';
+import { backendPidOf } from '../../connection/socket.ts';
 import { readSession, type SessionFacts } from './session.ts';
 
 export interface EndpointFacts {

@@ -5,7 +5,7 @@
 import pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
 import type { ArchiveEntry } from './archive.ts';
-import { splitOwner } from '../schema/owner.ts';
+import { splitOwner } from './owner.ts';
 
 export interface NullableColumn extends TableName {
   readonly column: string;

@@ -5,7 +5,7 @@
  * statements. Views, partitions, inheritance children and their dependencies are dumped together, so that pg_dump orders them.
  */
 import type pg from 'pg';
-import type { TableName } from '../catalog/selection.ts';
+import type { TableName } from './selection.ts';
 
 export interface Leaves {
   /** Tables that may be dumped in groups. */

@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import type { ArchiveEntry } from '../dump/archive.ts';
+import type { ArchiveEntry } from './archive.ts';
 
 /** The statement at the end of a pg_dump entry whose object has an owner. */
 const OWNER = /\nALTER [^;]* OWNER TO ("(?:[^"]|"")+"|[^\s";]+);$/;

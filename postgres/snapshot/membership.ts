@@ -23,9 +23,9 @@ import {
   renameRelation,
   type PlannedRelationRow,
 } from '../store/planned-relation.ts';
-import { checkTrees, movedIn } from './tree.ts';
+import { checkTrees, movedIn } from '../drift/tree.ts';
 import { readWithheld, sentWhole } from '../store/withheld.ts';
-import { forgetChunks } from '../snapshot/emptying.ts';
+import { forgetChunks } from './emptying.ts';
 
 const NAMES_SHOWN = 10;
 

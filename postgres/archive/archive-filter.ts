@@ -8,7 +8,7 @@
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
-import { newsOf, ownRelation, PARTS } from '../schema/left-out.ts';
+import { newsOf, ownRelation, PARTS } from './left-out.ts';
 import { atOnce, overAll, thoseOf } from './turns.ts';
 
 /** `tables` before the rows; `indexes` right after them; `constraints` once the target is consistent. */

@@ -9,7 +9,7 @@ import type { TableName } from '../catalog/selection.ts';
 import { mayBeDisguised, type Disguised } from '../catalog/disguise.ts';
 import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
-import { holdsRow, shapeMismatch, translate, type RowShape } from '../drift/row-shape.ts';
+import { holdsRow, shapeMismatch, translate, type RowShape } from './row-shape.ts';
 
 /** How changes of one source table reach the target. */
 export interface TableMapping {

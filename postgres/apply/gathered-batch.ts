@@ -4,8 +4,8 @@
  * none, and the target transaction stays open after it.
  */
 import type { Lsn } from '../../contract/lsn.ts';
-import type { Change, PlannedRelation } from '../apply/change.ts';
-import type { FoldedTable } from '../apply/folded-flight.ts';
+import type { Change, PlannedRelation } from './change.ts';
+import type { FoldedTable } from './folded-flight.ts';
 import type { LastCommit } from '../store/epoch.ts';
 
 export interface Batch {

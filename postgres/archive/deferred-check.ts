@@ -4,8 +4,8 @@
  * on the source. Those that hold and can be checked quickly are also validated; the others are reported.
  */
 import pg from 'pg';
-import type { ArchiveEntry } from '../dump/archive.ts';
-import type { DoubtfulCheck } from '../dump/doubtful-check.ts';
+import type { ArchiveEntry } from './archive.ts';
+import type { DoubtfulCheck } from './doubtful-check.ts';
 
 export interface DeferredCheck {
   readonly check: DoubtfulCheck;

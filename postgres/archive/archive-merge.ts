@@ -3,7 +3,7 @@
  * are numbered consecutively across archives, so that a number identifies its archive, and ordered as in one script.
  */
 import type { ArchiveEntry } from './archive.ts';
-import type { Tie } from './leaves.ts';
+import type { Tie } from '../catalog/leaves.ts';
 import { atOnce, overAll } from './turns.ts';
 
 /** For each archive, the first number of its entries in the merged list, minus one; ascending. */

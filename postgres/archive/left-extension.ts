@@ -4,7 +4,7 @@
  * other extensions that need it are refused. Pure, based on the archive's dependencies.
  */
 import { describeEntry, type ArchiveEntry } from './archive.ts';
-import { ownRelation, PARTS } from '../schema/left-out.ts';
+import { ownRelation, PARTS } from './left-out.ts';
 
 /** An object that belongs to an extension, as the catalog names it; schema is null for objects without one. */
 export interface Member {

@@ -5,7 +5,7 @@
  */
 import type pg from 'pg';
 import type { LeftOut } from '../../contract/work.ts';
-import { describeEntry, type ArchiveEntry } from '../dump/archive.ts';
+import { describeEntry, type ArchiveEntry } from './archive.ts';
 
 /** Bounded, because names are kept in the workflow's history. */
 const MOST_NAMES = 50;
