@@ -23,13 +23,12 @@
  * A resync is always correct: the stream skips changes that its snapshot includes.
  */
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { renderDifferences, type Difference } from '../catalog/column-difference.ts';
+import type { Difference } from '../catalog/column-difference.ts';
 import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
-import { keyOfName, nameOf } from '../catalog/table-name.ts';
+import { destinationOf } from '../catalog/root.ts';
+import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readDefinitions } from '../catalog/table-definition.ts';
 import { readTypeGraph } from '../catalog/type-graph.ts';
@@ -40,28 +39,18 @@ import {
   mistakesIntervals,
   readMajors,
 } from '../catalog/version-form.ts';
-import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
-import { holdEpoch } from '../store/epoch.ts';
-import { byNumber, outdateSnapshots, readSnapshots } from '../store/exported-snapshot.ts';
-import { plannedDefinition } from '../store/planned-definition.ts';
-import {
-  forgetRelations,
-  joinSnapshot,
-  markForResync,
-  markTreesForResync,
-  registerRelations,
-  renameRelation,
-  type PlannedRelationRow,
-  type PlannedDefinition,
-} from '../store/planned-relation.ts';
+import { byNumber, readSnapshots } from '../store/exported-snapshot.ts';
+import type { PlannedRelationRow, PlannedDefinition } from '../store/planned-relation.ts';
 import { checkTrees, movedIn } from './tree.ts';
 import { flushSeen } from '../replication/flush.ts';
 import { sentWhole, type Withheld } from '../store/withheld.ts';
 import type { Followed } from './follow.ts';
-import { DRIFT_CHECKED, CatalogMoved } from './moved.ts';
+import { refuse, resync } from './drift-failure.ts';
+import { definitionOf, recordDecisions } from './drift-record.ts';
 import { readSource } from './source-look.ts';
 import { checkFollowedTypes, watchedTypes, type WatchedTypes } from './followed-type.ts';
 import { defaultPartitionHint, checkNewTrees } from './new-tree.ts';
+import { refuseUnlogged } from './unlogged-target.ts';
 import {
   isInsertOnly,
   isLeftRoot,
@@ -200,7 +189,7 @@ export async function checkDrift(
   const { forget, rename, register, joining, again } = found;
   const noted = [forget, rename, register, joining, again, found.trees];
   if (noted.some((some) => some.length > 0)) {
-    await note(target, migration, plan.epoch, found, (relation) =>
+    await recordDecisions(target, migration, plan.epoch, found, (relation) =>
       definitionOf(relation, sides, types),
     );
   }
@@ -243,128 +232,6 @@ async function guardedIntervals(
 
 /** Takes some tens of milliseconds. */
 const TABLES_PER_TURN = 1_000;
-
-/** For tables that must be resynced, regardless of other findings. */
-export function resync(reasons: readonly string[]): MigrationError {
-  const shown = reasons.slice(0, SHOWN).join('; ');
-  const more = reasons.length > SHOWN ? `; and ${reasons.length - SHOWN} more` : '';
-  return new MigrationError('Resync', `to be resynced: ${shown}${more}`);
-}
-
-const SHOWN = 5;
-
-/** For differences that only the operator can resolve. */
-export function drift(differences: readonly Difference[]): MigrationError {
-  const [first] = differences;
-  return new MigrationError(
-    'SchemaDrift',
-    `the tables of source and target differ: ${renderDifferences(differences)}`,
-    {
-      ...(first ? { table: `${first.schema}.${first.table}` } : {}),
-      ...(first?.column == null ? {} : { column: first.column }),
-    },
-  );
-}
-
-/** @param hint added to the message about absent tables. */
-function refuse({ drift: differences, absent }: DriftReport, hint: string): void {
-  if (differences.length > 0) {
-    const missing = absent.map(({ schema, name }) => ({
-      ...{ schema, table: name, column: null },
-      what: 'is new on the source and missing on the target',
-    }));
-    throw drift([...differences, ...missing]);
-  }
-  const [first] = absent;
-  if (!first) return;
-  const names = absent.slice(0, SHOWN).map(nameOf).join(', ');
-  const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
-  throw new MigrationError(
-    'UnknownRelation',
-    `new and selected on the source, but missing on the target: ${names}${more}${hint}`,
-    { table: nameOf(first) },
-  );
-}
-
-/**
- * A crash of the target may already have emptied such tables, without a trace. They are marked for a resync, which runs once they
- * are logged.
- */
-async function refuseUnlogged(
-  target: pg.ClientBase,
-  migration: Migration,
-  {
-    rows,
-    here,
-    ignore = NOTHING_IGNORED,
-    epoch,
-  }: {
-    readonly rows: readonly PlannedRelationRow[];
-    readonly here: readonly Relation[];
-    readonly ignore?: IgnorePatterns;
-    readonly epoch: bigint | null;
-  },
-  found: DriftReport,
-): Promise<void> {
-  const wanted = requireLogged(destinationsOf([...rows, ...here]), here, ignore);
-  const unlogged = await readUnlogged(target, wanted);
-  if (unlogged.length === 0) return;
-  const names = new Set(unlogged.map(keyOfName));
-  const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
-  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
-  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
-  // Before any partition joins the plan.
-  await note(target, migration, epoch, found, () => null);
-  throw drift(
-    unlogged.map(({ schema, name }) => ({
-      ...{ schema, table: name, column: null },
-      what: UNLOGGED_ON_TARGET,
-    })),
-  );
-}
-
-/** Writes the decisions in one transaction under the attempt's epoch. */
-async function note(
-  target: pg.ClientBase,
-  migration: Migration,
-  epoch: bigint | null,
-  found: DriftReport,
-  shaped: (relation: Relation) => PlannedDefinition | null,
-): Promise<void> {
-  if (epoch === null) throw new CatalogMoved(DRIFT_CHECKED, null);
-  await target.query(/* sql */ `begin`);
-  try {
-    await holdEpoch(target, migration, epoch);
-    await forgetRelations(target, migration, found.forget);
-    for (const { id, to } of found.rename) await renameRelation(target, migration, id, to);
-    const joining = found.joining.map(({ relation }) => relation);
-    await registerRelations(target, migration, [...found.register, ...joining]);
-    for (const { relation, pass } of found.joining) {
-      const definition = shaped(relation);
-      if (definition === null) continue;
-      const { schema, name } = relation;
-      await joinSnapshot(target, migration, [{ schema, name, definition }], pass);
-    }
-    await markForResync(target, migration, found.again);
-    await markTreesForResync(target, migration, found.trees);
-    await outdateSnapshots(target, migration);
-    await target.query(/* sql */ `commit`);
-  } catch (error) {
-    await target.query(/* sql */ `rollback`).catch(() => undefined);
-    throw error;
-  }
-}
-
-/** Null for a table that has disappeared again. */
-function definitionOf(
-  relation: Relation,
-  sides: Sides,
-  types: TypePairs,
-): PlannedDefinition | null {
-  const source = sides.definitions.get(relation.oid);
-  const target = sides.there.get(keyOfName(destinationOf(relation)));
-  return source && target ? plannedDefinition({ relation, target }, source, types) : null;
-}
 
 function byName(relations: readonly Relation[]): Map<string, Relation> {
   return new Map(relations.map((relation) => [keyOfName(relation), relation]));

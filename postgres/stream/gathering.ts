@@ -24,7 +24,8 @@ import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts
 import { Arriving, type Open } from './arriving.ts';
 import type { Batch, BatchLimits } from '../apply/gathered-batch.ts';
 import type { Doubt } from '../drift/doubt.ts';
-import { changesOf, type TableMappings, type Unsettled } from '../drift/table-mapping.ts';
+import { changesOf } from '../drift/mapped-change.ts';
+import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
 

@@ -45,7 +45,8 @@ import {
   parseSnapshot,
   type ExportedSnapshot,
 } from '../catalog/visibility.ts';
-import { checkDrift, resync, drift, type DriftCheck } from '../drift/drift-check.ts';
+import { checkDrift, type DriftCheck } from '../drift/drift-check.ts';
+import { drift, resync } from '../drift/drift-failure.ts';
 import { Doubt } from '../drift/doubt.ts';
 import { Emptied } from './emptied.ts';
 import {

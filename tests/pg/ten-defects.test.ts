@@ -134,7 +134,7 @@ test('3, slot dropped on restart: after a kill the same slot delivers what was w
   await expectSame(db);
 });
 
-// Protection: postgres/drift/table-mapping.ts, what the copy's snapshot shows is not applied again, anything else is.
+// Protection: postgres/drift/mapped-change.ts, what the copy's snapshot shows is not applied again, anything else is.
 test('4, copy not aligned with the slot: under load copy and stream meet without a row too few or too many', async () => {
   await using db = await freshPair();
   await db.sourceClient.query(LOAD_TABLES);
@@ -254,7 +254,7 @@ test('8, NaN to null: NaN and infinities arrive, and a null next to them stays n
   ]);
 });
 
-// Protection: postgres/apply/fold.ts and postgres/drift/table-mapping.ts.
+// Protection: postgres/apply/fold.ts and postgres/drift/mapped-change.ts.
 test('9, key changes and TRUNCATE ignored: both are applied, at their place between the other changes', async () => {
   await using db = await freshPair();
   const migration = await startMigration(
