@@ -12,7 +12,7 @@ import { Batch } from '../postgres/apply/batch.ts';
 import { Defaults } from '../postgres/connection/defaults.ts';
 import type { Change, PlannedRelation } from '../postgres/apply/change.ts';
 import { replay } from '../postgres/apply/replay.ts';
-import { readTable } from '../postgres/apply/target-table.ts';
+import { readTable } from '../postgres/apply/table-catalog.ts';
 import { connect } from '../postgres/connection/connect.ts';
 
 const SCHEMA = 'walferry_bench';

@@ -26,8 +26,10 @@ import { fold } from './fold.ts';
 import type { Image } from './fold.ts';
 import { replay } from './replay.ts';
 import type { Step } from './replay.ts';
-import { applySets, FEW_ROWS, insertRows, Staging } from './sets.ts';
-import { destinationOf, readTable } from './target-table.ts';
+import { applySets, FEW_ROWS, insertRows } from './sets.ts';
+import { Staging } from './staging.ts';
+import { readTable } from './table-catalog.ts';
+import { destinationOf } from './target-table.ts';
 import type { TargetTable } from './target-table.ts';
 
 /**

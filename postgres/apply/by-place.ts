@@ -7,8 +7,8 @@ import type pg from 'pg';
 import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
 import { KeyMissing, StepFailed, WrongRowCount } from './replay.ts';
 import type { Step } from './replay.ts';
-import { columnsMatch, statementOf } from './change-statement.ts';
-import type { Where } from './change-statement.ts';
+import { statementOf } from './change-statement.ts';
+import { columnsMatch, type RowMatch } from './row-match.ts';
 
 /** Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
 export async function replayByPlace(
@@ -30,7 +30,7 @@ export async function replayByPlace(
   }
 }
 
-async function placeOf(client: pg.Client, { table, change }: Step): Promise<Where | undefined> {
+async function placeOf(client: pg.Client, { table, change }: Step): Promise<RowMatch | undefined> {
   const match = change.kind === 'insert' ? undefined : columnsMatch(table, change.identity);
   if (!match) return undefined;
   await setFor('transaction', client, PINNED_FOR_ROWS);

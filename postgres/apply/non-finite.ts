@@ -16,7 +16,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { Planning } from '../session/planning.ts';
 import { connectSource } from '../session/open.ts';
 import { flushSeen } from '../replication/flush.ts';
-import { quoted } from '../catalog/table-name.ts';
+import { nameOf, quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
   Change,
@@ -29,7 +29,7 @@ import type {
 import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
 import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts';
 import type { FoldedTable } from './folded-flight.ts';
-import { readSourceKey, tableName, type SourceKeyColumn } from './target-table.ts';
+import { readSourceKey, type SourceKeyColumn } from './table-catalog.ts';
 
 /** For a NOT NULL column of a row that no longer exists: a later change deletes or moves the row, and overwrites this. */
 const PLACEHOLDER = 'NaN';
@@ -64,7 +64,7 @@ export class NonFiniteNumbers {
       const items = [...found.values()].flat().map(({ change }) => change);
       const xids = new Set(items.map(({ xid }) => xid).filter((xid) => xid !== null));
       const [first] = items;
-      const place = first ? { table: tableName(first.relation), lsn: first.lsn } : {};
+      const place = first ? { table: nameOf(first.relation), lsn: first.lsn } : {};
       await waitVisible(this.#client, xids, place);
       const settled = [...changes];
       for (const [relation, items] of found) {
@@ -191,7 +191,7 @@ function refuseAmbiguous(change: RowChange, exposed: ReadonlyMap<string, Planned
   ];
   const cell = cells.find(({ name, value }) => value === null && exposed.has(name));
   if (!cell) return;
-  const table = tableName(change.relation);
+  const table = nameOf(change.relation);
   throw new MigrationError(
     'ChangeFailed',
     `${change.kind} of ${table} at ${change.lsn}: column ${cell.name} arrived as null, which before wal2json 2.6 can also mean NaN or Infinity, and the table has no key to read the value from the source`,

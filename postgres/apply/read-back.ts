@@ -6,8 +6,8 @@ import { quoted } from '../catalog/table-name.ts';
 import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import type { PlannedRelation } from './change.ts';
 import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
-import { printed } from './change-statement.ts';
-import type { SourceKeyColumn } from './target-table.ts';
+import { printed } from './row-match.ts';
+import type { SourceKeyColumn } from './table-catalog.ts';
 
 /** A commit that waits for its synchronous standby can take a while; after this time the batch is retried. */
 const VISIBLE_DEADLINE_MS = 20_000;

@@ -7,16 +7,8 @@ import type { Flight } from '../session/flight.ts';
 import type { RowLayout, RowGroup, TableRows } from './table-rows.ts';
 import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
 import type { TargetColumn, TargetTable } from './target-table.ts';
+import { arraysSize, writeArray } from './array-parameter.ts';
 import { SKIPPED } from '../wal2json/value.ts';
-
-const TAB = 0x09;
-const NEWLINE = 0x0a;
-const BACKSLASH = 0x5c;
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const CAPITAL_N = 0x4e;
 
 interface Column extends TargetColumn {
   /** Index in the layout. */
@@ -223,7 +215,7 @@ export class RowStatements {
       bytes += (rows.keyTo[row] ?? 0) - (rows.keyFrom[row] ?? 0);
     }
     const columns = this.#key.length;
-    const message = flight.bind(this.#delete, columns, room(bytes, count, columns));
+    const message = flight.bind(this.#delete, columns, arraysSize(bytes, count, columns));
     for (let column = 0; column < columns; column += 1) {
       writeArray(flight, rows.keys, cursors, n);
     }
@@ -241,7 +233,7 @@ export class RowStatements {
       cursors[n++] = rows.from[row] ?? 0;
       bytes += (rows.to[row] ?? 0) - (rows.from[row] ?? 0);
     }
-    const message = flight.bind(sql, places.length, room(bytes, n, places.length));
+    const message = flight.bind(sql, places.length, arraysSize(bytes, n, places.length));
     for (let column = 0; column < places.length; column += 1) {
       writeArray(flight, group.bytes, cursors, n);
     }
@@ -258,44 +250,4 @@ export class RowStatements {
 /** A value of the arrays, as the base type. */
 function valueOf({ place, carrier, baseType }: Column): string {
   return carrier === 'text' ? `s.c${place}::${baseType}` : `s.c${place}`;
-}
-
-/** Upper bound for the bytes of the arrays: each byte may need an escape, and each field quotes and a comma. */
-function room(bytes: number, rows: number, columns: number): number {
-  return bytes * 2 + (rows * 5 + 8) * columns;
-}
-
-/** Writes the next field of each row as one array parameter, and moves the cursors past it. */
-function writeArray(flight: Flight, bytes: Buffer, cursors: Int32Array, rows: number): void {
-  const from = flight.parameter();
-  const out = flight.buffer;
-  let to = from;
-  out[to++] = OPEN_BRACE;
-  for (let row = 0; row < rows; row += 1) {
-    if (row > 0) out[to++] = COMMA;
-    let at = cursors[row] ?? 0;
-    if (bytes[at] === BACKSLASH && bytes[at + 1] === CAPITAL_N) {
-      out[to++] = CAPITAL_N;
-      out[to++] = 0x55; // U
-      out[to++] = 0x4c; // L
-      out[to++] = 0x4c; // L
-      cursors[row] = at + 3;
-      continue;
-    }
-    out[to++] = QUOTE;
-    for (;;) {
-      let c = bytes[at++] ?? NEWLINE;
-      if (c === TAB || c === NEWLINE) break;
-      if (c === BACKSLASH) {
-        c = bytes[at++] ?? BACKSLASH;
-        if (c === BACKSLASH) out[to++] = BACKSLASH;
-        else c = c === 0x6e ? NEWLINE : c === 0x74 ? TAB : 0x0d;
-      } else if (c === QUOTE) out[to++] = BACKSLASH;
-      out[to++] = c;
-    }
-    out[to++] = QUOTE;
-    cursors[row] = at;
-  }
-  out[to++] = CLOSE_BRACE;
-  flight.endParameter(from, to);
 }

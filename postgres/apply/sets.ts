@@ -10,96 +10,19 @@
  * one row per staged row and each row at most once, so an equal count means that every staged row hit its own row.
  */
 import type pg from 'pg';
-import copyFrom from 'pg-copy-streams';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { copyLine, copyPieces } from './copy-text.ts';
+import { copyLine } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
 import { runStatements, WrongRowCount } from './replay.ts';
-import {
-  assigned,
-  deleteByKey,
-  fixed,
-  insertOf,
-  updateByKey,
-  writable,
-} from './change-statement.ts';
-import type { Statement } from './change-statement.ts';
+import { deleteByKey, insertOf, updateByKey, type Statement } from './change-statement.ts';
+import { copyRows, type Staging } from './staging.ts';
 import type { TargetTable } from './target-table.ts';
+import { assigned, fixed, writable } from './written-column.ts';
 
 /**
  * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its creation:
  * about as much as this many pipelined statements (bench/apply.ts).
  */
 export const FEW_ROWS = 50;
-
-/** Staging tables that a session keeps before it drops all: each is emptied at every commit that touched any of them. */
-const MOST_STAGING_TABLES = 100;
-
-/**
- * Temporary tables of the session, one per target table, that hold old keys (`k0`, `k1`, …) and new columns (`c0`, …) in the
- * target's types: the target's input functions parse the text, and joins compare equal types.
- */
-export class Staging {
-  readonly #client: pg.Client;
-  /** Created and committed. */
-  readonly #kept = new Set<number>();
-  /** Created in the open transaction: dropped by a rollback, also one to a savepoint. */
-  readonly #fresh = new Set<number>();
-  /** Contain rows of an earlier set of the open transaction. */
-  readonly #filled = new Set<number>();
-
-  constructor(client: pg.Client) {
-    this.#client = client;
-  }
-
-  committed(): void {
-    for (const number of this.#fresh) this.#kept.add(number);
-    this.#fresh.clear();
-    this.#filled.clear();
-  }
-
-  rolledBack(): void {
-    // After a rollback to a savepoint, rows of an earlier set may be back, and a fresh table may or may not exist: treat every
-    // known table as filled, and the fresh ones as not created.
-    for (const number of [...this.#kept, ...this.#fresh]) this.#filled.add(number);
-    this.#fresh.clear();
-  }
-
-  /** Drops the staging tables when there are many; only outside of a transaction. */
-  async prune(): Promise<void> {
-    if (this.#kept.size < MOST_STAGING_TABLES) return;
-    await this.#client.query(/* sql */ 'discard temp');
-    this.#kept.clear();
-    this.#filled.clear();
-  }
-
-  /** Fills the table's staging table with these lines and returns its name. */
-  async fill(
-    table: TargetTable,
-    columns: readonly string[],
-    rows: Iterable<string>,
-  ): Promise<string> {
-    const { number } = table;
-    const name = `pg_temp.walferry_stage_${number}`;
-    if (!this.#kept.has(number) && !this.#fresh.has(number)) {
-      const keys = (table.key ?? []).map(({ position }, index) => {
-        const column = table.columns[position];
-        return `k${index} ${column?.baseType}${column?.collate}`;
-      });
-      const values = table.columns.map(({ baseType }, index) => `c${index} ${baseType}`);
-      // `if not exists`: after a rollback to a savepoint it may still exist from before the savepoint.
-      await this.#client.query(
-        /* sql */ `create temporary table if not exists ${name} (${[...keys, ...values].join(', ')}) on commit delete rows`,
-      );
-      this.#fresh.add(number);
-    }
-    if (this.#filled.has(number)) await this.#client.query(/* sql */ `truncate ${name}`);
-    this.#filled.add(number);
-    await copy(this.#client, /* sql */ `copy ${name} (${columns.join(', ')}) from stdin`, rows);
-    return name;
-  }
-}
 
 /** Applies a table's net effect. @throws the server's error or WrongRowCount; the caller rolls back and replays. */
 export async function applySets(
@@ -214,7 +137,7 @@ export async function insertRows(
       continue;
     }
     const names = positions.map((position) => table.columns[position]?.quoted).join(', ');
-    const count = await copy(
+    const count = await copyRows(
       client,
       /* sql */ `copy ${table.qualified} (${names}) from stdin`,
       lines(rows, (image) => copyLine(positions.map((position) => image[position] ?? null))),
@@ -226,13 +149,6 @@ export async function insertRows(
 /** Lines are created as they are sent: a batch of large values is not held twice. */
 function* lines<T>(items: readonly T[], line: (item: T) => string): Generator<string> {
   for (const item of items) yield line(item);
-}
-
-/** Runs `COPY … FROM STDIN`; returns the number of rows that arrived. */
-async function copy(client: pg.Client, text: string, rows: Iterable<string>): Promise<number> {
-  const stream = client.query(copyFrom.from(text));
-  await pipeline(Readable.from(copyPieces(rows)), stream);
-  return stream.rowCount;
 }
 
 function keyNames(table: TargetTable): string[] {

@@ -10,7 +10,7 @@ import { sqlstate } from '../connection/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
-import { tableName } from './target-table.ts';
+import { nameOf } from '../catalog/table-name.ts';
 
 /** For the operator to run on the target. */
 const SHOW_STOPPED_CHANGE = 'select * from walferry.stopped_change order by at desc limit 1;';
@@ -21,9 +21,9 @@ const RECOGNISABLE_CHARACTERS = 200;
 /** The error for a change, from the server's error or the row count. */
 export function changeFailure(change: Change, cause: unknown, target: string): MigrationError {
   const relation = relationOf(change);
-  const table = relation ? tableName(relation) : 'no table';
+  const table = relation ? nameOf(relation) : 'no table';
   const through = relation?.destination;
-  const what = `${change.kind} of ${table}${through ? ` (through ${tableName(through)})` : ''} at ${change.lsn}`;
+  const what = `${change.kind} of ${table}${through ? ` (through ${nameOf(through)})` : ''} at ${change.lsn}`;
   const where = `see its key on "${target}": ${SHOW_STOPPED_CHANGE}`;
   const details: FailureDetails = { table, lsn: change.lsn };
   if (cause instanceof WrongRowCount) {

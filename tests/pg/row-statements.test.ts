@@ -7,7 +7,7 @@ import {
 } from '../../postgres/apply/folded-flight.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
-import { readTable } from '../../postgres/apply/target-table.ts';
+import { readTable } from '../../postgres/apply/table-catalog.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/session/flight.ts';
 import { triggerQuery, firingStates } from '../../postgres/schema/enabled-trigger.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';

@@ -4,7 +4,7 @@
  */
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { Staging } from '../../postgres/apply/sets.ts';
+import { Staging } from '../../postgres/apply/staging.ts';
 import type { StreamOptions } from '../../postgres/stream/changes.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { fingerprint } from '../support/equality.ts';
