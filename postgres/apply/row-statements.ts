@@ -4,8 +4,9 @@
  * would cost a millisecond more. Each statement has the number of rows that it must hit.
  */
 import type { Flight } from '../session/flight.ts';
-import type { RowLayout, RowGroup, TableRows } from './table-rows.ts';
-import { DELETE, INSERT, UPDATE, type RowKind } from './table-rows.ts';
+import type { RowLayout } from './row-layout.ts';
+import { DELETE, INSERT, UPDATE, type RowGroup, type RowKind } from './row-records.ts';
+import type { TableRows } from './table-rows.ts';
 import type { TargetColumn, TargetTable } from './target-table.ts';
 import { arraysSize, writeArray } from './array-parameter.ts';
 import { SKIPPED } from '../wal2json/value.ts';

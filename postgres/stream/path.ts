@@ -5,7 +5,8 @@
  */
 import type { PlannedRelation } from '../apply/change.ts';
 import { exposedColumns } from '../apply/exposed-column.ts';
-import { TableRows, type RowLayout } from '../apply/table-rows.ts';
+import type { RowLayout } from '../apply/row-layout.ts';
+import { TableRows } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
 import type { TableMapping } from '../drift/table-mapping.ts';
 

@@ -6,7 +6,8 @@ import {
   type FoldedTable,
 } from '../../postgres/apply/folded-flight.ts';
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
-import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
+import type { RowLayout } from '../../postgres/apply/row-layout.ts';
+import { TableRows } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/table-catalog.ts';
 import { Flight, FlightFailed, Kept } from '../../postgres/session/flight.ts';
 import { triggerQuery, firingStates } from '../../postgres/schema/enabled-trigger.ts';

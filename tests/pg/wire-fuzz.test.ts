@@ -5,7 +5,8 @@
 import { expect, test } from 'vitest';
 import { isUtf8 } from 'node:buffer';
 import { MigrationError } from '../../contract/failure.ts';
-import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
+import type { RowLayout } from '../../postgres/apply/row-layout.ts';
+import { TableRows } from '../../postgres/apply/table-rows.ts';
 import { LineFailure, textOfLine } from '../../postgres/replication/line.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';

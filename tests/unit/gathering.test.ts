@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { formatLsn, type Lsn } from '../../contract/lsn.ts';
 import type { PlannedRelation } from '../../postgres/apply/change.ts';
-import { DELETE, INSERT, UPDATE } from '../../postgres/apply/table-rows.ts';
+import { DELETE, INSERT, UPDATE } from '../../postgres/apply/row-records.ts';
 import { Line } from '../../postgres/replication/line-store.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';

@@ -4,8 +4,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fold, type Image, type PositionedChange } from '../../postgres/apply/fold.ts';
-import { DELETE, INSERT, TableRows, UPDATE } from '../../postgres/apply/table-rows.ts';
-import type { RowKind, RowLayout } from '../../postgres/apply/table-rows.ts';
+import { DELETE, INSERT, UPDATE, type RowKind } from '../../postgres/apply/row-records.ts';
+import type { RowLayout } from '../../postgres/apply/row-layout.ts';
+import { TableRows } from '../../postgres/apply/table-rows.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { PLAIN } from '../../postgres/wal2json/value.ts';
 
