@@ -24,7 +24,7 @@ const HARMLESS: readonly UpdateName[] = ['resume'];
 
 describe('every update in every phase is answered as the table says', () => {
   const held: [Phase, StepName][] = [
-    ['preflight', 'inspect'],
+    ['preflight', 'preflight'],
     ['schema', 'copySchema'],
     ['snapshot', 'copyChunks'],
     ['indexes', 'buildIndexes'],

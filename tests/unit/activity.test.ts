@@ -119,14 +119,14 @@ test('preflight sends heartbeats while one side is slow: otherwise it would be r
   const simulated = simulatedSteps(() => {
     throw new Error('only preflight is run');
   });
-  const inspect = () =>
+  const preflight = () =>
     new Promise<[]>((resolve) => {
       environment.on('heartbeat', () => resolve([]));
     });
-  const activities = createActivities(
-    { ...simulated, inspect },
-    new Room({ migrations: 1, copies: 1 }),
-  );
+  const activities = createActivities({
+    steps: { ...simulated, preflight },
+    room: new Room({ migrations: 1, copies: 1 }),
+  });
   const migration = { id: 'm', workflowId: 'w', source: 's', target: 't', slot: 'walferry_w' };
   const input = parseInput({ source: 's', target: 't' });
   if (!input.ok) throw new Error(input.message);
