@@ -6,7 +6,7 @@
  * database is down and a step keeps retrying.
  */
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import type { FailureCode } from '../contract/failure.ts';
+import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import {
   MOST_LATER_TABLES,

@@ -1,6 +1,7 @@
 /** The operator's updates and their answers: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { formatLsn } from '../../contract/lsn.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
 import { UPDATES, rule, type UpdateName } from '../../workflows/state/policy.ts';

@@ -5,11 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Steps } from '../../../activities/steps.ts';
-import {
-  MigrationError,
-  type FailureCode,
-  type FailureDetails,
-} from '../../../contract/failure.ts';
+import { MigrationError, type FailureDetails } from '../../../contract/failure.ts';
+import type { FailureCode } from '../../../contract/failure-catalogue.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
