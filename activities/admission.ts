@@ -5,7 +5,8 @@
  */
 import type { Context } from '@temporalio/activity';
 import * as v from 'valibot';
-import { FAILURES, MigrationError } from '../contract/failure.ts';
+import { MigrationError } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Work, WorkPlace } from '../contract/work.ts';
 import type { Place, Places, Wanted } from './places.ts';
 import type { Room } from './room.ts';

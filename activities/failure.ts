@@ -3,7 +3,7 @@
  * walferry's own messages go out: they name tables, LSN and SQLSTATE, never a server's message, which may contain row values.
  */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import { FAILURES } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import { classify } from '../postgres/connection/failure.ts';
 
 /**

@@ -1,95 +1,207 @@
-/** What the activities call: the steps of postgres/. Tests pass their own steps. */
-import type { Finding } from '../contract/finding.ts';
+/**
+ * What the activities do: one function each, `(input, work)`, over postgres/. Names, inputs and results are wire
+ * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
+ */
 import type { GuardInput } from '../contract/guard.ts';
-import type { MigrationInput } from '../contract/input.ts';
+import type { CopyFormat, MigrationInput } from '../contract/input.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { Migration } from '../contract/migration.ts';
 import type {
-  AnalyzeReport,
-  Checkpoint,
   CopyPlan,
-  CopyResult,
   CutoverCall,
-  CutoverReport,
-  HoldReport,
-  IndexReport,
-  RefreshReport,
-  SchemaReport,
-  SlotReport,
-  StreamReport,
+  SequenceReport,
+  TriggerReport,
   Work,
 } from '../contract/work.ts';
-import type { RunOfPass } from '../postgres/snapshot/copy-run.ts';
-import type { StreamOptions } from '../postgres/stream/changes.ts';
-import type { SequenceReport, TriggerReport } from './interface.ts';
+import { addMissingColumns } from '../postgres/store/columns.ts';
+import { storeLimits } from '../postgres/store/throttle.ts';
+import { compareCounts } from '../postgres/cutover/compare-counts.ts';
+import { writeEndMark } from '../postgres/stream/end-mark.ts';
+import { laterChanges } from '../postgres/cutover/later-changes.ts';
+import { checkDifferences } from '../postgres/cutover/check-differences.ts';
+import { objectDifferences } from '../postgres/cutover/object-differences.ts';
+import { releaseSlot } from '../postgres/cutover/release-slot.ts';
+import { setSequences } from '../postgres/cutover/set-sequences.ts';
+import { connectTarget } from '../postgres/session/open.ts';
+import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
+import { inspect } from '../postgres/preflight/inspect.ts';
+import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
+import { buildConstraints } from '../postgres/schema/build-constraints.ts';
+import { copySchema } from '../postgres/schema/copy-schema.ts';
+import { endOnTarget } from '../postgres/schema/end.ts';
+import { buildIndexes } from '../postgres/schema/build-indexes.ts';
+import { runLateGrants } from '../postgres/schema/late-grant.ts';
+import { enableTriggers, disableTriggers } from '../postgres/schema/disable-trigger.ts';
+import { refreshViews } from '../postgres/schema/refresh-views.ts';
+import { undoSchema } from '../postgres/schema/undo-schema.ts';
+import { createSlot } from '../postgres/slot/create-slot.ts';
+import { dropSlot } from '../postgres/slot/drop-slot.ts';
+import { copyChunks } from '../postgres/snapshot/copy-run.ts';
+import { holdSnapshot } from '../postgres/snapshot/hold.ts';
+import { planCopy } from '../postgres/snapshot/copy-plan.ts';
+import { fenceStream, streamChanges } from '../postgres/stream/changes.ts';
+import { ParkedStreams } from '../postgres/stream/parked.ts';
 
-/** A long step that needs the input. */
-type LongStep<T> = (migration: Migration, input: MigrationInput, work: Work) => Promise<T>;
+/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
+export interface BareStep {
+  readonly migration: Migration;
+}
 
-export interface Steps {
-  readonly inspect: LongStep<Finding[]>;
-  readonly copySchema: LongStep<SchemaReport>;
-  readonly createSlot: (migration: Migration, work: Work) => Promise<SlotReport>;
-  readonly holdSnapshot: (
-    migration: Migration,
+export interface Step extends BareStep {
+  readonly input: MigrationInput;
+}
+
+/** The functions behind the activities, by the names of these. */
+export type Steps = typeof steps;
+
+/** Of this worker: each process has its own. */
+const parked = new ParkedStreams();
+
+/** Closes what stays open between two steps; to be called when no further step can come. */
+export const closeSteps = (): Promise<void> => parked.closeAll();
+
+/** The steps that a real worker runs. */
+export const steps = {
+  /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
+  preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
+
+  copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
+
+  createSlot: ({ migration }: BareStep, work: Work) => createSlot(migration, work),
+
+  /** Keeps one exported snapshot open until it is cancelled. */
+  holdSnapshot: ({ migration, guard }: BareStep & { readonly guard?: GuardInput }, work: Work) =>
+    holdSnapshot(migration, work, guard),
+
+  /** Writes the limits where running activities see them. @param version grows with every change of the limits. */
+  storeLimits: async ({
+    migration,
+    limits,
+    version,
+  }: BareStep & { readonly limits: Limits; readonly version: number }): Promise<void> => {
+    await using target = await connectTarget(migration, 'limits');
+    // The control schema of a migration begun by earlier code lacks these columns.
+    await addMissingColumns(target);
+    await storeLimits(target, migration, { limits, version });
+  },
+
+  /** Waits for an exported snapshot and lists the remaining runs; none when everything is copied. */
+  planCopy: ({ migration, input }: Step, work: Work) => planCopy(migration, input, work),
+
+  copyChunks: (
+    {
+      migration,
+      ...run
+    }: BareStep & {
+      readonly pass: number;
+      readonly run: CopyPlan['runs'][number];
+      /** Absent in histories of earlier code. */
+      readonly format?: CopyFormat;
+    },
     work: Work,
-    guard?: GuardInput,
-  ) => Promise<HoldReport | undefined>;
-  readonly storeLimits: (
-    migration: Migration,
-    limits: { readonly limits: Limits; readonly version: number },
-  ) => Promise<void>;
-  readonly planCopy: LongStep<CopyPlan>;
-  readonly copyChunks: (migration: Migration, what: RunOfPass, work: Work) => Promise<CopyResult>;
-  readonly buildIndexes: LongStep<IndexReport>;
-  readonly analyzeTables: LongStep<AnalyzeReport>;
-  readonly buildConstraints: LongStep<IndexReport>;
-  readonly refreshViews: (
-    migration: Migration,
-    input: MigrationInput,
-    at: Lsn | null,
+  ) => copyChunks(migration, run, work),
+
+  buildIndexes: ({ migration, input }: Step, work: Work) => buildIndexes(migration, input, work),
+
+  analyzeTables: ({ migration, input }: Step, work: Work) => analyzeTables(migration, input, work),
+
+  buildConstraints: ({ migration, input }: Step, work: Work) =>
+    buildConstraints(migration, input, work),
+
+  /**
+   * Refreshes the materialized views that hold rows on the source.
+   * @param at the cutover's end mark; null: fill the views that were never filled.
+   */
+  refreshViews: ({ migration, input, at }: Step & { readonly at: Lsn | null }, work: Work) =>
+    refreshViews(migration, input, at, work),
+
+  /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
+  streamChanges: ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+    const { batchChanges, batchMilliseconds } = input.stream;
+    const { tables, ignore } = input;
+    const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
+    return streamChanges(migration, options, work, parked);
+  },
+
+  /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
+  fenceStream: ({ migration }: BareStep) => fenceStream(migration),
+
+  /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
+  writeEndMark: (
+    { migration, call }: BareStep & { readonly call?: CutoverCall },
+    { signal }: Pick<Work, 'signal'>,
+  ) => writeEndMark(migration, signal, call),
+
+  setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
+    ...(await setSequences(migration, input, work)),
+    differences: await objectDifferences(migration, input, work),
+  }),
+
+  compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
+
+  /** @returns tables that changed at or after `since`. */
+  laterChanges: async (
+    { migration, input, since }: Step & { readonly since: Lsn },
+    { signal, beat }: Work,
+  ): Promise<string[]> => {
+    await refuseUnlogged(migration, input, signal, beat);
+    return laterChanges(migration, input, since, signal, beat);
+  },
+
+  /**
+   * Gives triggers and rules of the target the state that they have on the source, and adds the check constraints that
+   * waited for it.
+   */
+  enableTriggers: async (
+    { migration, aborted }: TriggerStep,
     work: Work,
-  ) => Promise<RefreshReport>;
-  readonly streamChanges: (
-    migration: Migration,
-    options: StreamOptions,
-    work: Work,
-  ) => Promise<StreamReport>;
-  readonly fenceStream: (migration: Migration) => Promise<Checkpoint>;
-  readonly writeEndMark: (
-    migration: Migration,
-    signal: AbortSignal,
-    call?: CutoverCall,
-  ) => Promise<Lsn>;
-  readonly setSequences: LongStep<SequenceReport>;
-  readonly compareCounts: LongStep<Pick<CutoverReport, 'tables' | 'rows'>>;
-  readonly laterChanges: (
-    migration: Migration,
-    input: MigrationInput,
-    since: Lsn,
-    signal: AbortSignal,
-    beat?: Work['beat'],
-  ) => Promise<string[]>;
-  readonly enableTriggers: (
-    migration: Migration,
-    aborted: boolean,
-    work: Work,
-  ) => Promise<TriggerReport>;
-  readonly disableTriggers: (migration: Migration, work: Work) => Promise<number>;
-  /** @param since the end mark of a cutover; null: dropped unconditionally. */
-  readonly dropSlot: (
-    migration: Migration,
-    input: MigrationInput,
-    since: Lsn | null,
-    signal: AbortSignal,
-    scheduledAt?: number,
-    beat?: Work['beat'],
-  ) => Promise<'dropped' | 'absent'>;
-  readonly undoSchema: (
-    migration: Migration,
-    signal: AbortSignal,
-    beat: Work['beat'],
-  ) => Promise<void>;
-  readonly dropControl: (migration: Migration) => Promise<void>;
+  ): Promise<TriggerReport> => {
+    if (aborted) {
+      return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
+    }
+    const enabled = await enableTriggers(migration, work);
+    const differences = await checkDifferences(migration, work);
+    return { enabled, ...(differences.length === 0 ? {} : { differences }) };
+  },
+
+  /** Disables them again, for a cutover that was undone. @returns how many. */
+  disableTriggers: ({ migration }: BareStep, work: Work) => disableTriggers(migration, work),
+
+  dropSlot: (
+    { migration, input, since }: DropSlotStep,
+    { signal, scheduledAt, beat }: Work,
+  ): Promise<'dropped' | 'absent'> =>
+    since === undefined
+      ? dropSlot(migration)
+      : releaseSlot(migration, input, since, signal, scheduledAt, beat),
+
+  /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
+  undoSchema: ({ migration }: BareStep, { signal, beat }: Work) =>
+    undoSchema(migration, signal, beat),
+
+  /** Removes the migration's control rows, and the control schema with the last of them. */
+  dropControl: async ({ migration }: BareStep): Promise<void> => {
+    await runLateGrants(migration);
+    await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
+    await endOnTarget(target, migration);
+  },
+};
+
+interface StreamStep extends Step {
+  /** The target must not be below it: it was confirmed before. */
+  readonly floor: Lsn | null;
+  /** Apply everything up to this position and return, instead of working for a lease. */
+  readonly until: Lsn | null;
+  readonly leaseMs: number;
+}
+
+interface TriggerStep extends BareStep {
+  /** The migration was aborted: the source may be gone, and no one reads the differences. */
+  readonly aborted?: true;
+}
+
+interface DropSlotStep extends Step {
+  /** The end mark of a cutover that ends with this step: the slot is kept when something changed after it. */
+  readonly since?: Lsn;
 }

@@ -1,6 +1,6 @@
 /** The guard of the source: what is measured there while rows are copied, each with a ceiling, and the result. Pure. */
 import * as v from 'valibot';
-import { isFailureCode } from './failure.ts';
+import { isFailureCode } from './failure-catalogue.ts';
 
 const ceiling = v.pipe(
   v.number('must be a number of at least 0'),

@@ -3,7 +3,7 @@
  * schema, which checks every answer that is read, and the same counters in the state of an earlier run.
  */
 import * as v from 'valibot';
-import { isFailureCode, type FailureCode } from './failure.ts';
+import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';

@@ -154,6 +154,24 @@ export interface RefreshReport {
   readonly skipped?: readonly string[];
 }
 
+export interface SequenceReport {
+  readonly sequences: number;
+  /** Sequences of the source that are missing on the target. */
+  readonly missing: readonly string[];
+  /** How many more are missing without being named; unset for none. */
+  readonly unnamed?: number;
+  /** Indexes, constraints, defaults and the like that are on one side only or differ; unset when not checked. */
+  readonly differences?: readonly string[];
+}
+
+/** Histories of earlier code have a number in its place, which has no differences either. */
+export interface TriggerReport {
+  /** Triggers and rules. */
+  readonly enabled: number;
+  /** Check constraints that differ from the source; unset: none. */
+  readonly differences?: readonly string[];
+}
+
 /** The position of the target. */
 export interface Checkpoint {
   readonly confirmedLsn: Lsn;

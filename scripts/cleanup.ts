@@ -1,6 +1,7 @@
 /** `npm run cleanup`: lists and removes what earlier migrations left behind. */
 import { Command } from 'commander';
-import { LEFT_ON_TARGET, MigrationError } from '../contract/failure.ts';
+import { MigrationError } from '../contract/failure.ts';
+import { LEFT_ON_TARGET } from '../contract/failure-catalogue.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { classify } from '../postgres/connection/failure.ts';
 import { connect } from '../postgres/connection/connect.ts';

@@ -8,8 +8,8 @@ import './heap.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';
-import { closeSteps, postgresSteps } from '../activities/postgres-steps.ts';
 import { Room } from '../activities/room.ts';
+import { closeSteps, steps } from '../activities/steps.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';
 import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './logger.ts';
@@ -97,7 +97,7 @@ function createWorker(
     namespace,
     taskQueue,
     workflowBundle: bundle,
-    activities: createActivities(postgresSteps, room),
+    activities: createActivities({ steps, room }),
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     activityTaskPollerBehavior: ACTIVITY_POLLS,
     workflowTaskPollerBehavior: WORKFLOW_POLLS,

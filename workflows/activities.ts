@@ -1,6 +1,6 @@
 /** The activities, grouped by how they are waited for. */
 import { proxyActivities } from '@temporalio/workflow';
-import type { Activities } from '../activities/interface.ts';
+import type { Activities } from '../activities/create.ts';
 import { CLEANUP, SNAPSHOT_OWNER, LONG, QUICK } from './options.ts';
 
 /** Single statements, without progress of their own. */

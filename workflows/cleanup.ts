@@ -4,7 +4,7 @@
  * named, with the command that removes it.
  */
 import { log } from '@temporalio/workflow';
-import type { FailureCode } from '../contract/failure.ts';
+import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';

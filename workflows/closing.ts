@@ -10,7 +10,7 @@
  */
 import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
 import type { TemporalFailure } from '@temporalio/workflow';
-import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure.ts';
+import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure-catalogue.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';

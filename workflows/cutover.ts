@@ -6,10 +6,15 @@
  * database is down and a step keeps retrying.
  */
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import type { FailureCode } from '../contract/failure.ts';
+import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import { MOST_LATER_TABLES, type CutoverCall, type MigrationSummary } from '../contract/work.ts';
-import type { SequenceReport, TriggerReport } from '../activities/interface.ts';
+import {
+  MOST_LATER_TABLES,
+  type CutoverCall,
+  type MigrationSummary,
+  type SequenceReport,
+  type TriggerReport,
+} from '../contract/work.ts';
 import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';

@@ -2,7 +2,7 @@
  * Current Details of the Web UI: phase, numbers, problems, and the next commands to type. Headings, bullets and code
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
-import { FAILURES } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';

@@ -3,7 +3,7 @@
  * {@link Execution.tell}; everything else are handles of what this run awaits, so a run is never continued while one is in use.
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
-import type { BareStep, Step } from '../activities/interface.ts';
+import type { BareStep, Step } from '../activities/steps.ts';
 import type { MigrationInput } from '../contract/input.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';

@@ -6,7 +6,8 @@ import {
   CancelledFailure,
   TemporalFailure,
 } from '@temporalio/workflow';
-import { isFailureCode, type FailureCode, type FailureSide } from '../contract/failure.ts';
+import type { FailureSide } from '../contract/failure.ts';
+import { isFailureCode, type FailureCode } from '../contract/failure-catalogue.ts';
 import type { Reason } from './state/reason.ts';
 
 /**

@@ -4,7 +4,7 @@
  * series that ends with a failure that may pass (a database is down) is shown, with what can be done, and the next one begins.
  */
 import { ActivityFailure, TimeoutFailure, log, type RetryPolicy } from '@temporalio/workflow';
-import { FAILURES } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';
 import { FIRST_TRIES, FURTHER_TRIES } from './options.ts';

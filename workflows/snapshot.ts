@@ -13,7 +13,7 @@
  *   runs                    a run failed otherwise             the others end, then the operator
  */
 import { CancellationScope, condition, log, sleep } from '@temporalio/workflow';
-import { FAILURES } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';

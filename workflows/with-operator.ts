@@ -4,7 +4,7 @@
  * waits, instead of holding back vacuum on the source for a weekend.
  */
 import { condition, log } from '@temporalio/workflow';
-import { FAILURES } from '../contract/failure.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Waiting } from '../contract/progress.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';

@@ -4,7 +4,8 @@
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { FailureCode, FailureDetails } from '../../contract/failure.ts';
+import type { FailureDetails } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 
 /** SQLSTATEs that the code distinguishes, by name. Source: PostgreSQL, appendix A. */
 export const SQLSTATE = {

@@ -6,7 +6,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import type { Work } from '../../contract/work.ts';
 import { clientProgram, connectArgument } from '../connection/program.ts';
 import { parseArchive, type ArchiveEntry } from '../archive/archive.ts';

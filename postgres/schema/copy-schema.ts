@@ -5,7 +5,8 @@
  * a person has to fix undoes what was created.
  */
 import type pg from 'pg';
-import { FAILURES, MigrationError } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';

@@ -13,7 +13,8 @@
  * The report names both, and so does the migration's final summary.
  */
 import pg from 'pg';
-import { FAILURES, MigrationError } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';

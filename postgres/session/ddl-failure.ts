@@ -1,6 +1,7 @@
 /** Running the archive's statements: the settings that they require, and errors without the server's message text. */
 import type pg from 'pg';
-import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 
 /**

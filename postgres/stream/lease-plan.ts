@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
-import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';

@@ -1,6 +1,6 @@
 /** The known facts of a migration after its end: from its result, its last progress and the source. */
 import * as v from 'valibot';
-import { MIGRATION_COMPLETE } from '../../contract/failure.ts';
+import { MIGRATION_COMPLETE } from '../../contract/failure-catalogue.ts';
 import { isLsn } from '../../contract/lsn.ts';
 import type { MigrationSummary } from '../../contract/work.ts';
 import { connect } from '../../postgres/connection/connect.ts';

@@ -3,7 +3,7 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
-import { FAILURES } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';

@@ -249,7 +249,7 @@ describe('before the snapshot', () => {
 
 /** A migration that is held in each phase by the named step. */
 const PHASES: [Phase, StepName][] = [
-  ['preflight', 'inspect'],
+  ['preflight', 'preflight'],
   ['schema', 'copySchema'],
   ['schema', 'createSlot'],
   ['snapshot', 'planCopy'],

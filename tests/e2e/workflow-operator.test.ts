@@ -1,6 +1,7 @@
 /** The operator's updates and their answers: pause, resume, cutover, abort, in every phase. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { formatLsn } from '../../contract/lsn.ts';
 import type { Phase, RunState } from '../../contract/progress.ts';
 import { UPDATES, rule, type UpdateName } from '../../workflows/state/policy.ts';
@@ -24,7 +25,7 @@ const HARMLESS: readonly UpdateName[] = ['resume'];
 
 describe('every update in every phase is answered as the table says', () => {
   const held: [Phase, StepName][] = [
-    ['preflight', 'inspect'],
+    ['preflight', 'preflight'],
     ['schema', 'copySchema'],
     ['snapshot', 'copyChunks'],
     ['indexes', 'buildIndexes'],

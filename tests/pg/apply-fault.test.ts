@@ -1,8 +1,9 @@
 /** What stops the applier, what it reports, and what it never does. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { FAILURES, MigrationError } from '../../contract/failure.ts';
-import type { FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import { takeEpoch } from '../../postgres/store/epoch.ts';
 import { addService, connectTo, targetServer } from '../support/database.ts';

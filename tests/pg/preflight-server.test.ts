@@ -6,7 +6,7 @@
 import { mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FAILURES } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
 import { slotName } from '../../contract/migration.ts';

@@ -1,7 +1,7 @@
 /** A service of one worker that points elsewhere: a stale service file, a clone, a DNS name that moved. */
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
-import { postgresSteps as steps } from '../../activities/postgres-steps.ts';
+import { steps } from '../../activities/steps.ts';
 import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
 import { connectSide } from '../../postgres/session/open.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
@@ -32,29 +32,28 @@ const TABLE = /* sql */ `create table t (id int primary key, v numeric); create 
 
 /** Every step that a worker runs, by the name of its activity. */
 async function run(step: string, db: FreshPair, migration: Migration): Promise<unknown> {
-  const [input, work] = [inputOf(db), recordedWork()];
-  const { signal } = work;
+  const [both, work] = [{ migration, input: inputOf(db) }, recordedWork()];
   const all: Record<string, () => Promise<unknown>> = {
-    copySchema: () => steps.copySchema(migration, input, work),
-    createSlot: () => steps.createSlot(migration, work),
-    holdSnapshot: () => steps.holdSnapshot(migration, work),
-    planCopy: () => steps.planCopy(migration, input, work),
-    copyChunks: () => steps.copyChunks(migration, { pass: 1, run: RUN }, work),
-    buildIndexes: () => steps.buildIndexes(migration, input, work),
-    buildConstraints: () => steps.buildConstraints(migration, input, work),
-    refreshViews: () => steps.refreshViews(migration, input, null, work),
-    streamChanges: () => steps.streamChanges(migration, { ...OPTIONS, leaseMs: 1_000 }, work),
-    fenceStream: () => steps.fenceStream(migration),
-    writeEndMark: () => steps.writeEndMark(migration, signal),
-    setSequences: () => steps.setSequences(migration, input, work),
-    compareCounts: () => steps.compareCounts(migration, input, work),
+    copySchema: () => steps.copySchema(both, work),
+    createSlot: () => steps.createSlot(both, work),
+    holdSnapshot: () => steps.holdSnapshot(both, work),
+    planCopy: () => steps.planCopy(both, work),
+    copyChunks: () => steps.copyChunks({ migration, pass: 1, run: RUN }, work),
+    buildIndexes: () => steps.buildIndexes(both, work),
+    buildConstraints: () => steps.buildConstraints(both, work),
+    refreshViews: () => steps.refreshViews({ ...both, at: null }, work),
+    streamChanges: () => steps.streamChanges({ ...both, ...OPTIONS, leaseMs: 1_000 }, work),
+    fenceStream: () => steps.fenceStream(both),
+    writeEndMark: () => steps.writeEndMark(both, work),
+    setSequences: () => steps.setSequences(both, work),
+    compareCounts: () => steps.compareCounts(both, work),
     laterChanges: async () =>
-      steps.laterChanges(migration, input, await storedLsn(db, migration), signal),
-    enableTriggers: () => steps.enableTriggers(migration, false, work),
-    disableTriggers: () => steps.disableTriggers(migration, work),
-    dropSlot: () => steps.dropSlot(migration, input, null, signal),
-    undoSchema: () => steps.undoSchema(migration, signal, work.beat),
-    dropControl: () => steps.dropControl(migration),
+      steps.laterChanges({ ...both, since: await storedLsn(db, migration) }, work),
+    enableTriggers: () => steps.enableTriggers(both, work),
+    disableTriggers: () => steps.disableTriggers(both, work),
+    dropSlot: () => steps.dropSlot(both, work),
+    undoSchema: () => steps.undoSchema(both, work),
+    dropControl: () => steps.dropControl(both),
   };
   return all[step]?.();
 }
@@ -136,15 +135,18 @@ test('a target without the control schema of a migration that was seen elsewhere
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
   await (await connectSide('target', migration, 'plan')).end();
-  await failure(steps.fenceStream({ ...migration, target: other.target }), 'WrongServer');
+  await failure(
+    steps.fenceStream({ migration: { ...migration, target: other.target } }),
+    'WrongServer',
+  );
 });
 
 test('a target behind the slot, such as an older copy of its disk, is neither counted nor given sequences', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
   await db.sourceClient.query(/* sql */ `insert into t values (1, 1)`);
-  const until = await steps.writeEndMark(migration, recordedWork().signal);
-  await steps.streamChanges(migration, { ...OPTIONS, until }, recordedWork());
+  const until = await steps.writeEndMark({ migration }, recordedWork());
+  await steps.streamChanges({ migration, input: inputOf(db), ...OPTIONS, until }, recordedWork());
   await db.targetClient.query(
     /* sql */ `update walferry.migration set confirmed_lsn = consistent_lsn`,
   );
@@ -157,11 +159,12 @@ test('a migration that is registered on another target after a cleanup is not ti
   await using other = await freshPair();
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
-  await steps.dropSlot(migration, inputOf(db), null, recordedWork().signal);
-  await steps.dropControl(migration);
+  await steps.dropSlot({ migration, input: inputOf(db) }, recordedWork());
+  await steps.dropControl({ migration });
   const moved = { ...migration, target: other.target };
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
-  await steps.copySchema(moved, inputOf({ ...db, target: other.target }), recordedWork());
+  const input = inputOf({ ...db, target: other.target });
+  await steps.copySchema({ migration: moved, input }, recordedWork());
   await createSlot(moved, recordedWork());
 });
 

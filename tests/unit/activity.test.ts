@@ -11,7 +11,8 @@ import { describe, expect, test } from 'vitest';
 import { createActivities } from '../../activities/create.ts';
 import { Room } from '../../activities/room.ts';
 import { activity, type Adapting } from '../../activities/work.ts';
-import { FAILURES, MigrationError, type FailureCode } from '../../contract/failure.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';
 import { parseInput } from '../../contract/input.ts';
 import type { Work } from '../../contract/work.ts';
 import { simulatedSteps } from '../e2e/workflow/world.ts';
@@ -119,14 +120,14 @@ test('preflight sends heartbeats while one side is slow: otherwise it would be r
   const simulated = simulatedSteps(() => {
     throw new Error('only preflight is run');
   });
-  const inspect = () =>
+  const preflight = () =>
     new Promise<[]>((resolve) => {
       environment.on('heartbeat', () => resolve([]));
     });
-  const activities = createActivities(
-    { ...simulated, inspect },
-    new Room({ migrations: 1, copies: 1 }),
-  );
+  const activities = createActivities({
+    steps: { ...simulated, preflight },
+    room: new Room({ migrations: 1, copies: 1 }),
+  });
   const migration = { id: 'm', workflowId: 'w', source: 's', target: 't', slot: 'walferry_w' };
   const input = parseInput({ source: 's', target: 't' });
   if (!input.ok) throw new Error(input.message);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
-import { FAILURES, isFailureCode } from '../../contract/failure.ts';
+import { FAILURES, isFailureCode } from '../../contract/failure-catalogue.ts';
 
 describe('failure catalogue', () => {
   it.each(Object.entries(FAILURES))('%s says what it means and what to do', (code, entry) => {

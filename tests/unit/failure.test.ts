@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { FailureCode } from '../../contract/failure.ts';
+import type { FailureCode } from '../../contract/failure-catalogue.ts';
 import { connectFailure } from '../../postgres/connection/connect-failure.ts';
 import { classify, sqlstate } from '../../postgres/connection/failure.ts';
 

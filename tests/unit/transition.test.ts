@@ -1,6 +1,6 @@
 /** No sequence of events leads to a state that does not exist; docs/states.md shows the moves. */
 import { describe, expect, it, test } from 'vitest';
-import { FAILURES, type FailureCode } from '../../contract/failure.ts';
+import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';
 import { UNLIMITED } from '../../contract/limits.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Event } from '../../workflows/state/event.ts';

@@ -1,6 +1,7 @@
 /** A reason in one line, with its code from the catalogue. */
 import * as v from 'valibot';
-import { isFailureCode, type FailureCode, type FailureSide } from '../../contract/failure.ts';
+import type { FailureSide } from '../../contract/failure.ts';
+import { isFailureCode, type FailureCode } from '../../contract/failure-catalogue.ts';
 
 export interface Reason {
   readonly code: FailureCode;

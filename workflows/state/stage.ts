@@ -81,3 +81,8 @@ export const STAGES: Readonly<Record<At, Shown>> = {
 
 /** All stages, in the order of {@link STAGES}. */
 export const ALL_STAGES = Object.keys(STAGES).filter((name): name is At => name in STAGES);
+
+/** Whether the outcome is decided: what arrives late is no longer of interest. */
+export function isDecided(at: At): boolean {
+  return STAGES[at].ending && at !== 'releasing';
+}

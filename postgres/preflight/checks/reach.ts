@@ -1,5 +1,5 @@
 /** Both sides are reachable and are different databases. */
-import { FAILURES, type FailureCode } from '../../../contract/failure.ts';
+import { FAILURES, type FailureCode } from '../../../contract/failure-catalogue.ts';
 import type { Check } from '../facts.ts';
 import { error } from '../wording.ts';
 

@@ -76,10 +76,10 @@ export class Migrations implements AsyncDisposable {
       connection: native,
       taskQueue: this.#taskQueue,
       workflowBundle: await workflowBundle(logger),
-      activities: createActivities(
-        simulatedSteps((m) => this.worldOf(m.workflowId)),
+      activities: createActivities({
+        steps: simulatedSteps((m) => this.worldOf(m.workflowId)),
         room,
-      ),
+      }),
       maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
       maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,
       defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE,

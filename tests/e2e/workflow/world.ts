@@ -5,11 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Steps } from '../../../activities/steps.ts';
-import {
-  MigrationError,
-  type FailureCode,
-  type FailureDetails,
-} from '../../../contract/failure.ts';
+import { MigrationError, type FailureDetails } from '../../../contract/failure.ts';
+import type { FailureCode } from '../../../contract/failure-catalogue.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
@@ -176,41 +173,42 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
     return world.run(step, work, async () => body(world));
   };
   return {
-    inspect: (m, _input, work) => on('inspect', m, work, (world) => world.findings),
-    copySchema: (m, _input, work) =>
+    preflight: ({ migration: m }, work) => on('preflight', m, work, (world) => world.findings),
+    copySchema: ({ migration: m }, work) =>
       on('copySchema', m, work, (world) => {
         world.tables = world.control = true;
         return { created: true, tables: 3, statements: 9, later: { indexes: 4, constraints: 2 } };
       }),
-    createSlot: (m, work) =>
+    createSlot: ({ migration: m }, work) =>
       on('createSlot', m, work, (world) => {
         world.slot = true;
         return { slot: m.slot, consistentLsn: formatLsn(world.confirmed) };
       }),
-    holdSnapshot: (m, work) => on('holdSnapshot', m, work, (world) => hold(world, work)),
-    storeLimits: (m, stored) =>
+    holdSnapshot: ({ migration: m }, work) =>
+      on('holdSnapshot', m, work, (world) => hold(world, work)),
+    storeLimits: ({ migration: m, limits, version }) =>
       on('storeLimits', m, undefined, (world) => {
-        world.limits.push(stored);
+        world.limits.push({ limits, version });
       }),
-    planCopy: (m, _input, work) => on('planCopy', m, work, (world) => plan(world, work)),
-    copyChunks: (m, { pass, run }, work) =>
+    planCopy: ({ migration: m }, work) => on('planCopy', m, work, (world) => plan(world, work)),
+    copyChunks: ({ migration: m, pass, run }, work) =>
       on('copyChunks', m, work, (world) => copy(world, pass, run, work)),
-    buildIndexes: (m, _input, work) =>
+    buildIndexes: ({ migration: m }, work) =>
       on('buildIndexes', m, work, () => ({ indexes: 4, constraints: 0, built: 4, total: 4 })),
-    analyzeTables: (m, _input, work) => on('analyzeTables', m, work, () => ({ tables: 3 })),
-    refreshViews: (m, _input, _at, work) => on('refreshViews', m, work, () => ({ views: 1 })),
-    buildConstraints: (m, _input, work) =>
+    analyzeTables: ({ migration: m }, work) => on('analyzeTables', m, work, () => ({ tables: 3 })),
+    refreshViews: ({ migration: m }, work) => on('refreshViews', m, work, () => ({ views: 1 })),
+    buildConstraints: ({ migration: m }, work) =>
       on('buildConstraints', m, work, () => ({ indexes: 0, constraints: 2, built: 2, total: 2 })),
-    streamChanges: (m, { floor, until, leaseMs }, work) =>
+    streamChanges: ({ migration: m, floor, until, leaseMs }, work) =>
       on('streamChanges', m, work, (world) =>
         stream(world, { floor, until, leaseMs: world.leaseMs ?? leaseMs }, work),
       ),
-    fenceStream: (m) =>
+    fenceStream: ({ migration: m }) =>
       on('fenceStream', m, undefined, (world) => {
         world.epoch++;
         return { confirmedLsn: formatLsn(world.confirmed), transactions: 1, changes: 2 };
       }),
-    writeEndMark: (m, _signal, call) =>
+    writeEndMark: ({ migration: m, call }) =>
       on('writeEndMark', m, undefined, (world) => {
         if (call) {
           const begun = world.begun.get(call.update) ?? call.run;
@@ -219,38 +217,38 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         }
         return formatLsn(world.position);
       }),
-    setSequences: (m, _input, work) =>
+    setSequences: ({ migration: m }, work) =>
       on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
-    compareCounts: (m, _input, work) =>
+    compareCounts: ({ migration: m }, work) =>
       on('compareCounts', m, work, (world) => {
         if (world.equal) return { tables: 3, rows: 600 };
         throw new MigrationError('NotEqual', 'public.orders: 600 rows on the source, 599 here');
       }),
-    laterChanges: (m) => on('laterChanges', m, undefined, (world) => world.late),
-    enableTriggers: (m, _aborted, work) =>
+    laterChanges: ({ migration: m }) => on('laterChanges', m, undefined, (world) => world.late),
+    enableTriggers: ({ migration: m }, work) =>
       on('enableTriggers', m, work, (world) => {
         world.triggersEnabled = true;
         return { enabled: 1 };
       }),
-    disableTriggers: (m, work) =>
+    disableTriggers: ({ migration: m }, work) =>
       on('disableTriggers', m, work, (world) => {
         world.triggersEnabled = false;
         return 1;
       }),
-    dropSlot: (m, _input, since) =>
+    dropSlot: ({ migration: m, since }) =>
       on('dropSlot', m, undefined, (world) => {
-        if (since !== null && world.late.length > 0) {
+        if (since !== undefined && world.late.length > 0) {
           throw new MigrationError('StillWriting', `${world.late.join(', ')} changed`);
         }
         const before = world.slot;
         world.slot = false;
         return before ? 'dropped' : 'absent';
       }),
-    undoSchema: (m) =>
+    undoSchema: ({ migration: m }) =>
       on('undoSchema', m, undefined, (world) => {
         world.tables = world.control = false;
       }),
-    dropControl: (m) =>
+    dropControl: ({ migration: m }) =>
       on('dropControl', m, undefined, (world) => {
         world.control = false;
       }),

@@ -1,0 +1,204 @@
+/** What is known of a migration after each fact. Facts change no stage: transition.ts does. Pure. */
+import { maxLsn, type Lsn } from '../../contract/lsn.ts';
+import type { Fact } from './event.ts';
+import { addCopyNote, differenceNotes } from './notes.ts';
+import type { Reason } from './reason.ts';
+import { isDecided, STAGES, type In } from './stage.ts';
+import type { State } from './state.ts';
+
+/** An attempt whose worker is unreachable may continue to apply until the target is fenced. */
+const UNREPORTED: Reason = {
+  code: 'Stalled',
+  message: 'its last attempt ended without a report, and the target is being queried',
+};
+
+/** The state after something became known: the stage stays, its fields may change. */
+export function noted(state: State, event: Fact, now: string): State {
+  const { notes } = state;
+  switch (event.type) {
+    case 'preflightNoted':
+      return { ...state, notes: { ...notes, preflight: event.notes } };
+    case 'schemaCopied':
+      return {
+        ...built(state, {
+          indexesTotal: event.totals.indexes,
+          constraintsTotal: event.totals.constraints,
+        }),
+        leftOut: event.leftOut ?? null,
+        notes: { ...notes, leftOut: event.notes },
+      };
+    case 'slotBegun':
+      return { ...state, slotBegun: true };
+    case 'slotCreated':
+      return { ...state, confirmedLsn: event.consistentLsn };
+    case 'planned':
+      return planned(state, event.plan, now);
+    case 'guardBegun':
+      return { ...state, guard: null };
+    case 'guardReported':
+      if (STAGES[state.stage.at].phase !== 'snapshot') return state;
+      return { ...state, guard: { ...event.report, since: now } };
+    case 'runCopied':
+      return copied(state, event.result, now);
+    case 'runFailed':
+      return {
+        ...state,
+        notes: { ...notes, copy: addCopyNote(notes.copy, event.run, event.reason) },
+        asOf: now,
+      };
+    case 'copyStopped':
+      return { ...state, guard: 'off' };
+    case 'rowsCopied':
+      return {
+        ...state,
+        // Without a single row to copy there was no run.
+        consistent: state.consistent || state.firstPass === null,
+        notes: { ...notes, copy: [] },
+      };
+    case 'indexesBuilt':
+      return {
+        ...built(state, { indexesBuilt: event.built, indexesTotal: event.total }),
+        asOf: now,
+      };
+    case 'tablesAnalyzed':
+      return { ...built(state, { tablesAnalyzed: event.tables }), asOf: now };
+    case 'constraintsListed':
+      return built(state, {
+        // It ends only when the indexes that waited for fixed rows are built too.
+        indexesBuilt: state.indexes?.indexesTotal ?? null,
+        ...{ constraintsBuilt: event.built, constraintsTotal: event.total },
+      });
+    case 'constraintsBuilt':
+      return { ...state, constraintsBuilt: true, asOf: now };
+    case 'constraintsLost':
+      return { ...state, constraintsBuilt: false };
+    case 'viewsRefreshed':
+      return { ...state, skippedViews: event.skipped };
+    case 'resyncNeeded':
+      return { ...state, notes: { ...notes, resync: event.reason.message } };
+    case 'attemptBegun':
+      return { ...state, unreported: true };
+    case 'attemptReported': {
+      const { transactions, changes, lagBytes, lagSeconds, rate, consistent } = event.report;
+      const leases = (state.stream?.leases ?? 0) + 1;
+      return {
+        ...confirmed(state, event.report.confirmedLsn, now),
+        ...{ unreported: false, consistent: state.consistent || consistent },
+        stream: { transactions, changes, lagBytes, lagSeconds, rate, leases },
+      };
+    }
+    case 'fenced': {
+      const { confirmedLsn, transactions, changes } = event.checkpoint;
+      const { lagBytes = 0, lagSeconds = 0, leases = 0 } = state.stream ?? {};
+      return {
+        ...confirmed(unsure(state, null), confirmedLsn, now),
+        unreported: false,
+        stream: { transactions, changes, lagBytes, lagSeconds, rate: 0, leases },
+      };
+    }
+    case 'positionUnknown':
+      if (event.reason !== null) return unsure(state, event.reason);
+      // A reason that is known stays.
+      if (state.stage.at !== 'paused' || state.stage.unsure || !state.unreported) return state;
+      return unsure(state, UNREPORTED);
+    case 'stepBegun':
+      return step(state, { step: event.step, since: now, failing: null });
+    case 'stepFailing':
+      return failing(state, event, now);
+    case 'triggersEnabled':
+      return { ...state, triggersEnabled: true };
+    case 'triggersDisabled':
+      return { ...state, triggersEnabled: false };
+    case 'differencesFound':
+      return {
+        ...state,
+        notes: { ...notes, differences: differenceNotes(event.differences) },
+        asOf: now,
+      };
+    case 'slotWaited':
+      return { ...state, slotWait: isDecided(state.stage.at) ? null : event.wait };
+    case 'limitsStored': {
+      const newest = state.limits ?? { values: event.values, version: event.version };
+      return { ...state, limits: { ...newest, stored: event.version } };
+    }
+    case 'limitsUnstored':
+      return { ...state, unstored: isDecided(state.stage.at) ? null : kept(event.reason) };
+  }
+}
+
+/** Without what the state does not carry. */
+function kept(reason: Reason | null): Pick<Reason, 'code' | 'message'> | null {
+  return reason && { code: reason.code, message: reason.message };
+}
+
+const NOTHING_BUILT = {
+  ...{ indexesBuilt: null, indexesTotal: null, tablesAnalyzed: null },
+  ...{ constraintsBuilt: null, constraintsTotal: null },
+};
+
+/** Counters of what is built after the rows, as far as a step reported them. */
+function built(state: State, counters: Partial<NonNullable<State['indexes']>>): State {
+  return { ...state, indexes: { ...NOTHING_BUILT, ...state.indexes, ...counters } };
+}
+
+function planned(
+  state: State,
+  plan: Extract<Fact, { type: 'planned' }>['plan'],
+  now: string,
+): State {
+  const { pass, tables, chunksDone, chunksTotal, rows, bytes, runs } = plan;
+  const { estimatedRows, estimatedBytes } = plan;
+  const counters = { tables, chunksDone, chunksTotal, rows, bytes, estimatedRows, estimatedBytes };
+  const next = { ...state, snapshot: { pass, ...counters }, asOf: now };
+  if (runs.length === 0) return next;
+  const firstPass = state.firstPass ?? pass;
+  // Rows of one snapshot are consistent; of several, only when the stream has applied everything up to the newest.
+  return { ...next, firstPass, consistent: firstPass === pass };
+}
+
+function copied(
+  state: State,
+  { chunks, rows, bytes }: Extract<Fact, { type: 'runCopied' }>['result'],
+  now: string,
+): State {
+  const { snapshot } = state;
+  if (!snapshot) return state;
+  const counters = {
+    chunksDone: snapshot.chunksDone + chunks,
+    ...{ rows: snapshot.rows + rows, bytes: snapshot.bytes + bytes },
+  };
+  return { ...state, snapshot: { ...snapshot, ...counters }, asOf: now };
+}
+
+/** The floor never falls: a target that is below it was restored, and the next lease has to notice. */
+function confirmed(state: State, lsn: Lsn, now: string): State {
+  const { confirmedLsn } = state;
+  return {
+    ...state,
+    confirmedLsn: confirmedLsn === null ? lsn : maxLsn(confirmedLsn, lsn),
+    asOf: now,
+  };
+}
+
+/** Only a pause has a position to be sure of: a resume that came in between has ended it. */
+function unsure(state: State, reason: Reason | null): State {
+  if (state.stage.at !== 'paused') return state;
+  return { ...state, stage: { at: 'paused', unsure: kept(reason) } };
+}
+
+/** A step that was cancelled may still report. */
+function step(state: State, current: In<'cuttingOver'>['step']): State {
+  if (state.stage.at !== 'cuttingOver') return state;
+  return { ...state, stage: { at: 'cuttingOver', step: current } };
+}
+
+function failing(
+  state: State,
+  { code, reason, action }: Extract<Fact, { type: 'stepFailing' }>,
+  now: string,
+): State {
+  if (state.stage.at !== 'cuttingOver' || state.stage.step === null) return state;
+  const { step: current } = state.stage;
+  const since = current.failing?.since ?? now;
+  return step(state, { ...current, failing: { code, reason, action, since, seen: now } });
+}
