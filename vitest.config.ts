@@ -15,7 +15,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['tests/unit/**/*.test.ts'],
+          include: ['tests/unit/**/*.test.ts', 'tests/docs/**/*.test.ts'],
           testTimeout: 60 * SECOND,
           sequence: { groupOrder: 0 },
         },

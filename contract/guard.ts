@@ -1,5 +1,6 @@
 /** The guard of the source: what is measured there while rows are copied, each with a ceiling, and the result. Pure. */
 import * as v from 'valibot';
+import { described } from './described.ts';
 import { isFailureCode } from './failure-catalogue.ts';
 
 const ceiling = v.pipe(
@@ -14,21 +15,35 @@ const MOST_SQL_BYTES = 4_096;
 export const guardField = v.optional(
   v.pipe(
     v.strictObject({
-      /** Client sessions that execute something, in all databases of the server; those of walferry do not count. */
-      activeSessions: v.optional(ceiling),
-      /** Bytes of WAL that the slowest connected standby has not replayed. Logical consumers do not count. */
-      replicaLagBytes: v.optional(ceiling),
-      /** The same in seconds: `replay_lag`, or the time since its last reply, if it has something to replay. */
-      replicaLagSeconds: v.optional(ceiling),
+      activeSessions: v.optional(
+        described(
+          ceiling,
+          "Hold the copy while more client sessions of the source's server execute something; those of walferry do not count.",
+        ),
+      ),
+      replicaLagBytes: v.optional(
+        described(
+          ceiling,
+          'The same for the WAL that the slowest connected standby has not replayed. Logical consumers do not count.',
+        ),
+      ),
+      replicaLagSeconds: v.optional(
+        described(
+          ceiling,
+          'The same in seconds: `replay_lag`, or the time since its last reply, if it has something to replay.',
+        ),
+      ),
       query: v.optional(
         v.strictObject({
-          /** A SELECT that returns one number; names with their schema, because the session has no search path. */
-          sql: v.pipe(
-            v.string('must be a query in quotes'),
-            v.regex(/\S/, 'must not be empty'),
-            v.maxBytes(MOST_SQL_BYTES, `must have at most ${MOST_SQL_BYTES} bytes`),
+          sql: described(
+            v.pipe(
+              v.string('must be a query in quotes'),
+              v.regex(/\S/, 'must not be empty'),
+              v.maxBytes(MOST_SQL_BYTES, `must have at most ${MOST_SQL_BYTES} bytes`),
+            ),
+            'The same for a SELECT that returns one number. Names need their schema, because the session has no search path.',
           ),
-          ceiling,
+          ceiling: described(ceiling, 'Its ceiling.'),
         }),
       ),
     }),

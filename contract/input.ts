@@ -4,6 +4,7 @@
  * into the wrong field.
  */
 import * as v from 'valibot';
+import { described } from './described.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
 import { whole } from './whole.ts';
@@ -40,113 +41,186 @@ const objectName = v.pipe(
 );
 const objectNames = v.array(objectName, 'must be a list of names like ["pg_stat_statements"]');
 
+const flag = v.boolean('must be true or false');
+
 /** Format of rows in the copy. `binary` refuses tables that would need text. */
 export const COPY_FORMATS = ['auto', 'text', 'binary'] as const;
 export type CopyFormat = (typeof COPY_FORMATS)[number];
 
-const schema = v.strictObject({
-  /** Service of the database to move. */
-  source: serviceName,
-  /** Service of the database to move it to. */
-  target: serviceName,
+/** The schema of the input. Its descriptions are the text of docs/reference/settings.md. */
+export const inputSchema = v.strictObject({
+  source: described(serviceName, 'Service of the database to move, as the worker sees it.'),
+  target: described(serviceName, 'Service of the database to move it to.'),
   tables: v.optional(
     v.strictObject({
-      /** Tables to move; everything but system schemas by default. */
-      include: v.optional(v.pipe(patterns, v.minLength(1, 'must name at least one pattern')), [
-        '*.*',
-      ]),
-      /** Tables not to move; wins over `include`. */
-      exclude: v.optional(patterns, []),
-      /**
-       * Partitioned tables of the source that are one table of the same name on the target, created by the operator:
-       * plain, or partitioned differently. All their rows and changes go through it.
-       */
-      viaPartitionRoot: v.optional(patterns, []),
+      include: v.optional(
+        described(
+          v.pipe(patterns, v.minLength(1, 'must name at least one pattern')),
+          'Tables to move: `schema.table` with `*` and `?`; quote a name that contains a dot. System schemas are never moved.',
+        ),
+        ['*.*'],
+      ),
+      exclude: v.optional(
+        described(patterns, 'Tables not to move; takes precedence over `include`.'),
+        [],
+      ),
+      viaPartitionRoot: v.optional(
+        described(
+          patterns,
+          'Partitioned tables that are one table of the same name on the target, plain or partitioned differently. You create it there; all rows and changes go through it.',
+        ),
+        [],
+      ),
     }),
     {},
   ),
   schema: v.optional(
     v.strictObject({
-      /** Whether objects on the target get the owners that they have on the source. */
-      owners: v.optional(v.boolean('must be true or false'), true),
-      /** Whether grants are copied. */
-      grants: v.optional(v.boolean('must be true or false'), true),
+      owners: v.optional(
+        described(
+          flag,
+          "Carry owners. `false` leaves every object to walferry's role on the target.",
+        ),
+        true,
+      ),
+      grants: v.optional(described(flag, 'Carry grants, default privileges included.'), true),
     }),
     {},
   ),
-  /** Limitations that the operator accepts; preflight refuses a source that has one otherwise. Patterns as in `tables.include`. */
+  // Limitations that the operator accepts; preflight refuses a source that has one otherwise.
   ignore: v.optional(
     v.strictObject({
-      /** Tables without a replica identity: inserts are replicated, and the first update or delete stops the stream. */
-      missingIdentity: v.optional(patterns, []),
-      /** Unlogged tables: copied once; later changes are missing on the target. */
-      unlogged: v.optional(patterns, []),
-      /** Large objects (`pg_largeobject`): not moved; columns that name them point to nothing on the target. */
-      largeObjects: v.optional(v.boolean('must be true or false'), false),
-      /** Rows of users in the tables of extensions (`pg_extension.extconfig`): not moved. */
-      extensionRows: v.optional(v.boolean('must be true or false'), false),
-      /**
-       * Names of extensions that are not created on the target, nor the views and functions that depend on them.
-       * Preflight refuses one that a selected table needs.
-       */
-      extensions: v.optional(objectNames, []),
-      /** Names of event triggers that are not created on the target. */
-      eventTriggers: v.optional(objectNames, []),
+      missingIdentity: v.optional(
+        described(
+          patterns,
+          'Tables to move without a replica identity: inserts are replicated, and the first update or delete stops the stream and names the table.',
+        ),
+        [],
+      ),
+      unlogged: v.optional(
+        described(
+          patterns,
+          'Unlogged tables to copy once: later changes are missing on the target, and the closing summary names the tables.',
+        ),
+        [],
+      ),
+      largeObjects: v.optional(
+        described(
+          flag,
+          'Do not move large objects (`pg_largeobject`): columns that name them point to nothing on the target.',
+        ),
+        false,
+      ),
+      extensionRows: v.optional(
+        described(
+          flag,
+          'Do not move rows that users put into the tables of extensions (`pg_extension.extconfig`).',
+        ),
+        false,
+      ),
+      extensions: v.optional(
+        described(
+          objectNames,
+          'Extensions that are not created on the target, nor the views and functions that depend on them. Preflight refuses one that a selected table needs.',
+        ),
+        [],
+      ),
+      eventTriggers: v.optional(
+        described(objectNames, 'Event triggers that are not created on the target.'),
+        [],
+      ),
     }),
     {},
   ),
   copy: v.optional(
     v.strictObject({
-      /** Streams of the copy: chunks that are copied in parallel. */
-      parallelism: v.optional(whole(1, 32), 4),
-      /** Size of a chunk on the source in MiB of table pages: what a crash repeats at most, per stream. */
-      chunkMegabytes: v.optional(whole(1, 4096), 16),
-      /** `auto`: binary for tables whose columns have the same binary format on both servers, text for the others. */
-      format: v.optional(v.picklist(COPY_FORMATS, 'must be "auto", "text" or "binary"'), 'auto'),
+      parallelism: v.optional(
+        described(whole(1, 32), 'Streams of the copy: chunks that are copied at the same time.'),
+        4,
+      ),
+      chunkMegabytes: v.optional(
+        described(
+          whole(1, 4096),
+          'Size of a chunk, MiB of table pages: what each copy stream of a dead worker repeats. When the snapshot owner dies, unfinished tables start over.',
+        ),
+        16,
+      ),
+      format: v.optional(
+        described(
+          v.picklist(COPY_FORMATS, 'must be "auto", "text" or "binary"'),
+          '`"auto"`: binary for each table whose columns have the same binary form on both servers, text for the others. `"binary"` refuses tables that would need text.',
+        ),
+        'auto',
+      ),
     }),
     {},
   ),
-  /** The sessions that build indexes on the target, `copy.parallelism` of them. */
+  // The sessions that build indexes on the target, `copy.parallelism` of them.
   index: v.optional(
     v.strictObject({
-      /**
-       * `maintenance_work_mem` of each, MiB. Unset: its share of a quarter of `shared_buffers`, at most 256, at least
-       * the target's setting.
-       */
-      memoryMegabytes: v.optional(whole(1, 1_048_576)),
-      /** `max_parallel_maintenance_workers`: parallel workers of one build. Unset: the target's setting. */
-      parallelWorkers: v.optional(whole(0, 64)),
+      memoryMegabytes: v.optional(
+        described(
+          whole(1, 1_048_576),
+          "`maintenance_work_mem` of each session that builds indexes, MiB. Unset: its share of a quarter of the target's `shared_buffers`, at most 256, at least the target's setting.",
+        ),
+      ),
+      parallelWorkers: v.optional(
+        described(
+          whole(0, 64),
+          "`max_parallel_maintenance_workers` of these sessions. Unset: the target's setting.",
+        ),
+      ),
     }),
     {},
   ),
   stream: v.optional(
     v.strictObject({
-      /** A batch is applied when it holds this many changes … */
-      batchChanges: v.optional(whole(1, 1_000_000), 20_000),
-      /** … or when the target is idle and its first change has waited this long. More than 0 makes fewer, larger commits. */
-      batchMilliseconds: v.optional(whole(0, 60_000), 0),
-      /** How long one `streamChanges` activity works before it returns its checkpoint to the workflow. */
-      leaseSeconds: v.optional(whole(5, 3600), 300),
+      batchChanges: v.optional(
+        described(whole(1, 1_000_000), 'Changes that are applied at once.'),
+        20_000,
+      ),
+      batchMilliseconds: v.optional(
+        described(
+          whole(0, 60_000),
+          'How long a smaller batch waits for more changes. 0: it is applied as soon as the target is free.',
+        ),
+        0,
+      ),
+      leaseSeconds: v.optional(
+        described(
+          whole(5, 3600),
+          'How long one stream activity works before it returns its checkpoint to the workflow.',
+        ),
+        300,
+      ),
     }),
     {},
   ),
   cutover: v.optional(
     v.strictObject({
-      /** `exact` counts the rows of every table on both sides after the drain; `off` skips it. */
-      compare: v.optional(v.picklist(['exact', 'off'], 'must be "exact" or "off"'), 'exact'),
-      /** Whether materialized views are refreshed once more after the drain, while the writers wait. */
-      refresh: v.optional(v.boolean('must be true or false'), true),
+      compare: v.optional(
+        described(
+          v.picklist(['exact', 'off'], 'must be "exact" or "off"'),
+          '`"exact"` counts the rows of every table on both sides after the drain and compares generated columns. `"off"` skips both, and the summary says so.',
+        ),
+        'exact',
+      ),
+      refresh: v.optional(
+        described(
+          flag,
+          'Refresh materialized views within the cutover. `false`: they stay as they were when the target became consistent.',
+        ),
+        true,
+      ),
     }),
     {},
   ),
-  /** The initial limits on what the migration may take of either server; the update `setLimits` changes them. */
   limits: limitsField,
-  /** Holds back the copy while the source is busy. Unset: nothing is measured. */
   guard: guardField,
 });
 
 /** A complete input, with every default filled in. */
-export type MigrationInput = v.InferOutput<typeof schema>;
+export type MigrationInput = v.InferOutput<typeof inputSchema>;
 
 export type ParsedInput =
   | { readonly ok: true; readonly input: MigrationInput }
@@ -177,9 +251,11 @@ export function parseInput(raw: unknown): ParsedInput {
     );
   }
   // valibot accepts an empty list as an object without fields.
-  const list = Object.keys(schema.entries).find((name) => Array.isArray(Reflect.get(raw, name)));
+  const list = Object.keys(inputSchema.entries).find((name) =>
+    Array.isArray(Reflect.get(raw, name)),
+  );
   if (list !== undefined) return refused(`"${list}" must not be a list`);
-  const result = v.safeParse(schema, raw);
+  const result = v.safeParse(inputSchema, raw);
   if (!result.success) return refused(result.issues.map(describe).join('; '));
   const input = result.output;
   const bytes = namesOf(input).reduce((sum, name) => sum + utf8.encode(name).length, 0);
@@ -213,10 +289,10 @@ function namesOf({ tables, ignore }: MigrationInput): string[] {
 /** The known fields of a group of the input; the empty name is the input itself. */
 function knownIn(group: string): string[] {
   if (group === 'guard.query') return ['sql', 'ceiling'];
-  for (const [name, field] of Object.entries(schema.entries)) {
+  for (const [name, field] of Object.entries(inputSchema.entries)) {
     if (name === group && 'wrapped' in field) return Object.keys(field.wrapped.entries);
   }
-  return Object.keys(schema.entries);
+  return Object.keys(inputSchema.entries);
 }
 
 function refused(reason: string): ParsedInput {

@@ -3,6 +3,7 @@
  * limits are in the workflow's state and in a row of the control schema, where running activities see a change.
  */
 import * as v from 'valibot';
+import { described } from './described.ts';
 import { whole } from './whole.ts';
 
 /** No setting needs more streams: each is a session on either side. */
@@ -11,12 +12,18 @@ const MOST_BYTES_PER_SECOND = 1_000_000_000_000;
 const MOST_CHANGES_PER_SECOND = 1_000_000_000;
 
 const entries = {
-  /** Streams of the copy, instead of `copy.parallelism`. 0: as many as that says. */
-  copyStreams: whole(0, MOST_STREAMS),
-  /** Of COPY data, all streams together. 0: unlimited. */
-  copyBytesPerSecond: whole(0, MOST_BYTES_PER_SECOND),
-  /** Applied by the stream. 0: unlimited. A drain of the cutover is never limited: the writers wait for it. */
-  applyChangesPerSecond: whole(0, MOST_CHANGES_PER_SECOND),
+  copyStreams: described(
+    whole(0, MOST_STREAMS),
+    'Parallel copy streams. 0: as many as `copy.parallelism`.',
+  ),
+  copyBytesPerSecond: described(
+    whole(0, MOST_BYTES_PER_SECOND),
+    'COPY data per second, all copy streams together. 0: unlimited.',
+  ),
+  applyChangesPerSecond: described(
+    whole(0, MOST_CHANGES_PER_SECOND),
+    'Changes that the stream applies per second. 0: unlimited. The drain of a cutover is never limited.',
+  ),
 };
 
 /** `limits` of the input. */

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { catalogue } from '../../contract/finding-catalogue.ts';
 import { FAILURES, isFailureCode } from '../../contract/failure-catalogue.ts';
 
 describe('failure catalogue', () => {
@@ -19,53 +18,4 @@ describe('failure catalogue', () => {
     const settled = Object.entries(FAILURES).filter(([, { handling }]) => handling === 'pass');
     expect(settled.map(([code]) => code)).toEqual(['SnapshotLost', 'TableRewritten', 'Resync']);
   });
-});
-
-/**
- * docs/errors.md is these tables; `npx vitest run -u` rewrites it after a change of a catalogue.
- */
-it('the documentation lists every code of both catalogues', async () => {
-  const handling = {
-    timed: 'retried automatically',
-    operator: 'waits for the operator (before the snapshot: the migration fails)',
-    pass: 'settled by the next pass',
-    never: 'the migration ends',
-  };
-  // A cutover waits for no one: its caller gets the reason.
-  const inCutover: Readonly<Record<string, string>> = {
-    NotEqual: 'the update `cutover` fails, streaming continues',
-    TargetRewound: 'the update `cutover` fails, streaming continues',
-    StillWriting: 'the update `cutover` fails, streaming continues',
-    CutoverRepeated: 'the update `cutover` fails, streaming continues',
-    Cancelled: 'the update `cutover` fails, the stream is paused',
-  };
-  const rows = Object.entries(FAILURES).map(
-    ([code, entry]) =>
-      `| \`${code}\` | ${entry.meaning} | ${inCutover[code] ?? handling[entry.handling]} | ${entry.action.replaceAll('|', '\\|')} |`,
-  );
-  const page = [
-    '# Errors',
-    '',
-    'Every failure carries one of these codes as its type in the Web UI and in `progress`.',
-    'Messages name tables, LSNs and SQLSTATEs, never row values. An update that is not allowed now fails with type `Refused`, one',
-    'whose migration has ended with `Ended`; their messages say why.',
-    '',
-    '| code | what it means | what walferry does | what you do |',
-    '| --- | --- | --- | --- |',
-    ...rows,
-    '',
-    '## Findings of preflight',
-    '',
-    'Shown together by `npm run preflight`, in the failure `Preflight` and in Current Details, each with the names of its',
-    'objects and what to do. An error refuses the migration before anything is changed; [fidelity.md](fidelity.md#refused-by-preflight)',
-    'says why. Warnings and notes stay visible while the migration runs.',
-    '',
-    '| code | level | what it means |',
-    '| --- | --- | --- |',
-    ...catalogue().map(
-      ({ code, levels, meaning }) => `| \`${code}\` | ${levels.join(' or ')} | ${meaning} |`,
-    ),
-    '',
-  ].join('\n');
-  await expect(page).toMatchFileSnapshot('../../docs/errors.md');
 });

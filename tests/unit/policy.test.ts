@@ -55,32 +55,3 @@ describe('what an operator may ask for', () => {
     });
   });
 });
-
-/**
- * docs/updates.md is this table; `npx vitest run --project unit -u` rewrites it after a change of the rules.
- */
-it('the documentation has every cell of the table', async () => {
-  const rows = UPDATES.flatMap((update) =>
-    ALL_STAGES.map((at) => {
-      const ruling = rule(update, at);
-      return `| \`${update}\` | ${at} | ${ruling.allowed ? 'allowed' : ruling.text} |`;
-    }),
-  );
-  const page = [
-    '# Updates: what is allowed when',
-    '',
-    'For every update and stage: allowed, or the text of the refusal as `temporal workflow update` prints it. The stages are in',
-    '[states.md](states.md). Where an update is allowed, a second call is, too: it joins the first or gets its answer again.',
-    '',
-    '`setLimits` takes one object with at least one of `copyStreams` (0 to 32), `copyBytesPerSecond`, `applyChangesPerSecond` (0 is',
-    'unlimited) and, where the input has a guard, `guard` (`"on"` or `"off"`); anything else is refused with type `Refused` and changes nothing.',
-    'Before the copy the limits are stored for it; while the migration is paused or waits they apply from the next step on. When the target is unavailable the answer says',
-    'that they are not in force yet; they are written as soon as it is back.',
-    '',
-    '| update | stage | answer |',
-    '| --- | --- | --- |',
-    ...rows,
-    '',
-  ].join('\n');
-  await expect(page).toMatchFileSnapshot('../../docs/updates.md');
-});

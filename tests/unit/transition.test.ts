@@ -1,11 +1,11 @@
-/** No sequence of events leads to a state that does not exist; docs/states.md shows the moves. */
+/** No sequence of events leads to a state that does not exist; docs/reference/states.md shows the moves. */
 import { describe, expect, it, test } from 'vitest';
 import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';
 import { UNLIMITED } from '../../contract/limits.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Event } from '../../workflows/state/event.ts';
 import { rule, UPDATES } from '../../workflows/state/policy.ts';
-import { ALL_STAGES, STAGES, type At } from '../../workflows/state/stage.ts';
+import { ALL_STAGES, type At } from '../../workflows/state/stage.ts';
 import { carriedState, initialState, type State } from '../../workflows/state/state.ts';
 import { destination, IllegalMove, MOVES, transition } from '../../workflows/state/transition.ts';
 import { drawn, type Pick } from '../support/random/pick.ts';
@@ -165,38 +165,4 @@ describe('facts', () => {
     const checkpoint = { confirmedLsn: parseLsn('0/10'), transactions: 1, changes: 1 };
     expect(transition(high, { type: 'fenced', checkpoint }, NOW).confirmedLsn).toBe('0/20');
   });
-});
-
-it('the documentation shows every move', async () => {
-  const arrows = MOVE_TYPES.flatMap((type) =>
-    ALL_STAGES.flatMap((from) => {
-      const to = destination(type, from);
-      return to === undefined || to === from ? [] : [`  ${from} --> ${to}: ${type}`];
-    }),
-  );
-  const stages = ALL_STAGES.map((at) => {
-    const { phase, state, ending } = STAGES[at];
-    return `| ${at} | ${phase} | ${state} | ${ending ? 'yes' : 'no'} |`;
-  });
-  const page = [
-    '# States of a migration',
-    '',
-    'The workflow is in one stage at a time. Each arrow is an event; an event without an arrow from a stage is illegal there, or',
-    'changes nothing. The source is `MOVES` in `workflows/state/transition.ts`.',
-    '',
-    '```mermaid',
-    'stateDiagram-v2',
-    '  [*] --> preflight',
-    ...arrows,
-    ...['done', 'aborted', 'failed'].map((end) => `  ${end} --> [*]`),
-    '```',
-    '',
-    'The query `progress` shows a stage as phase and state. `ending`: slot and control schema are being removed, or are gone.',
-    '',
-    '| stage | phase | state | ending |',
-    '| --- | --- | --- | --- |',
-    ...stages,
-    '',
-  ].join('\n');
-  await expect(page).toMatchFileSnapshot('../../docs/states.md');
 });
