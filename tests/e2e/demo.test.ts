@@ -12,7 +12,7 @@ import {
 import { once } from 'node:events';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { placesOf } from '../../scripts/cluster/places.ts';
+import { placesOf } from '../../scripts/local/cluster/places.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 
@@ -34,7 +34,7 @@ function copyOfCheckout(): string {
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(checkout, 'node_modules'));
   onTestFinished(() => {
     if (processesOf(checkout).length === 0) {
-      rmSync(placesOf(checkout).data, { recursive: true, force: true });
+      rmSync(placesOf(path.join(checkout, '.local')).data, { recursive: true, force: true });
     }
   });
   return checkout;

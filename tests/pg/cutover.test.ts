@@ -8,7 +8,7 @@ import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/schema/control.ts';
 import { copySchema } from '../../postgres/schema/copy.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { serverOf } from '../support/versions.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { startMigration } from '../support/stream.ts';

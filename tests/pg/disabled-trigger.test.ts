@@ -4,7 +4,7 @@ import { expect, it, vi } from 'vitest';
 import { setSequences } from '../../postgres/cutover/sequences.ts';
 import { connectTarget } from '../../postgres/identity/connect.ts';
 import { endOnTarget } from '../../postgres/schema/end.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { serverOf } from '../support/versions.ts';
 import { objectDifferences } from '../../postgres/cutover/objects.ts';
 import { buildConstraints } from '../../postgres/schema/constraints.ts';

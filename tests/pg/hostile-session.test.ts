@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import pg from 'pg';
 import { PINNED, PIN_NEWER } from '../../postgres/connection/pinned.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';

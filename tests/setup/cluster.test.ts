@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { processOf, readRecord } from '../../scripts/cluster/process.ts';
+import { processOf, readRecord } from '../../scripts/local/cluster/process.ts';
 import { until } from '../support/until.ts';
 import { FreshCopy } from './fresh-copy.ts';
 import type { Outcome } from './fresh-copy.ts';

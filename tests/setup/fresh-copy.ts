@@ -8,10 +8,10 @@ import type { ChildProcess } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { give } from '../../scripts/cluster/account.ts';
-import type { Account } from '../../scripts/cluster/account.ts';
-import { findPostgres } from '../../scripts/setup/postgres.ts';
-import { findTemporal } from '../../scripts/setup/temporal.ts';
+import { give } from '../../scripts/local/cluster/account.ts';
+import type { Account } from '../../scripts/local/cluster/account.ts';
+import { findPostgres } from '../../scripts/local/setup/postgres-programs.ts';
+import { findTemporal } from '../../scripts/local/setup/temporal-program.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** Unprivileged user and group (uid 65534) of Debian and its relatives. */

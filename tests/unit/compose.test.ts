@@ -14,8 +14,8 @@ import {
   ROLE,
   SETTINGS,
   SIDES,
-} from '../../scripts/cluster/settings.ts';
-import { TEMPORAL_VERSION } from '../../scripts/setup/temporal.ts';
+} from '../../scripts/local/cluster/settings.ts';
+import { TEMPORAL_VERSION } from '../../scripts/local/setup/temporal-program.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 

@@ -6,7 +6,7 @@ import {
   renderFindings,
   type Finding,
 } from '../../contract/finding.ts';
-import { describeFacts, describeFindings } from '../../scripts/preflight/render.ts';
+import { describeFacts, describeFindings } from '../../scripts/preflight/lines.ts';
 import { ENDPOINT, MIGRATION, SOURCE, TARGET } from '../support/preflight-facts.ts';
 import { parseInput } from '../../contract/input.ts';
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { Waiting } from '../../contract/progress.ts';
 import type { View } from '../../scripts/watch/model.ts';
-import { headline, renderBlock, renderLine } from '../../scripts/watch/render.ts';
+import { headline, renderBlock, renderLine } from '../../scripts/watch/block.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
