@@ -79,7 +79,8 @@ async function run(program, args) {
 /** Completes the caller's environment with what set-up wrote into `.local/env`. */
 function completeEnvironment() {
   for (const [variable, value] of Object.entries(localEnvironment())) {
-    if (variable === 'PATH') process.env.PATH = `${value}${path.delimiter}${process.env.PATH ?? ''}`;
+    if (variable === 'PATH')
+      process.env.PATH = `${value}${path.delimiter}${process.env.PATH ?? ''}`;
     // A profile has its own address; ours would override it.
     else if (variable === 'TEMPORAL_ADDRESS' && hasTemporalProfile()) continue;
     else process.env[variable] ??= value;

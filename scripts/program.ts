@@ -36,7 +36,10 @@ const program = new Command('walferry')
   .configureHelp({ subcommandTerm: (command) => command.name() })
   // Before the commands, which inherit it.
   .exitOverride()
-  .addHelpText('after', '\nwalferry COMMAND --help shows arguments, options, examples and exit codes.');
+  .addHelpText(
+    'after',
+    '\nwalferry COMMAND --help shows arguments, options, examples and exit codes.',
+  );
 for (const declare of DECLARATIONS) declare(program);
 
 try {

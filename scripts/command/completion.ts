@@ -17,7 +17,9 @@ Examples:
   source <(walferry completion bash)      in ~/.bashrc
   source <(walferry completion zsh)       in ~/.zshrc, after compinit`,
     )
-    .action((shell: 'bash' | 'zsh') => console.log(shell === 'bash' ? bash(program) : zsh(program)));
+    .action((shell: 'bash' | 'zsh') =>
+      console.log(shell === 'bash' ? bash(program) : zsh(program)),
+    );
 }
 
 function bash(program: Command): string {

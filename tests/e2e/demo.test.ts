@@ -1,4 +1,4 @@
-/** `npm start` in a copy of the checkout, from a path with a space: whole runs, right after a crash and interrupted. */
+/** `walferry demo` in a copy of the checkout, from a path with a space: whole runs, right after a crash and interrupted. */
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -47,7 +47,7 @@ class Demo {
 
   constructor(checkout: string, ...words: string[]) {
     // A separate process group, so that a signal reaches this run and not the tests.
-    this.#child = spawn(process.execPath, ['scripts/run.mjs', 'start', ...words], {
+    this.#child = spawn(process.execPath, ['scripts/walferry.mjs', 'demo', ...words], {
       cwd: checkout,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -57,14 +57,21 @@ export class FreshCopy implements Disposable {
     return outcome('npm', words, { cwd: this.folder });
   }
 
-  /** `node scripts/run.mjs …` as the ordinary user. */
+  /** `node scripts/walferry.mjs …` as the ordinary user. */
   run(...words: string[]): Outcome {
-    return outcome(process.execPath, ['scripts/run.mjs', ...words], this.#options());
+    return outcome(process.execPath, ['scripts/walferry.mjs', ...words], this.#options());
+  }
+
+  /** The same, where no Temporal CLI is installed. */
+  withoutTemporal(...words: string[]): Outcome {
+    const options = this.#options();
+    const env = { ...options.env, PATH: '/usr/bin:/bin' };
+    return outcome(process.execPath, ['scripts/walferry.mjs', ...words], { ...options, env });
   }
 
   /** The same, in the background. */
   start(...words: string[]): ChildProcess {
-    return this.#spawn(process.execPath, ['scripts/run.mjs', ...words]);
+    return this.#spawn(process.execPath, ['scripts/walferry.mjs', ...words]);
   }
 
   /** The same as a person types it, with npm and its shell in between. */

@@ -46,11 +46,13 @@ test.skipIf(!isRoot)(
   async () => {
     const closed = mkdtempSync(path.join(tmpdir(), 'walferry closed '));
     chmodSync(closed, 0o700);
-    const cluster = await localCluster(undefined, closed);
+    const cluster = await localCluster(undefined, path.join(closed, '.local'));
     try {
       expect(cluster.places.data).toMatch(/^\/var\/tmp\/walferry-[0-9a-f]{12}$/);
-      // The same again for the same checkout: a second call finds the same servers.
-      expect((await localCluster(undefined, closed)).places).toEqual(cluster.places);
+      // The same again for the same folder: a second call finds the same servers.
+      expect((await localCluster(undefined, path.join(closed, '.local'))).places).toEqual(
+        cluster.places,
+      );
       await cluster.source.start();
       expect(await cluster.source.isUp()).toBe(true);
       expect(processFor(cluster.source.process?.pid).pid).toBeGreaterThan(0);

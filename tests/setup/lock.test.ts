@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { locked } from '../../scripts/local/cluster/lock.ts';
 import { until } from '../support/until.ts';
 
-const LOCK = path.resolve(import.meta.dirname, '../../scripts/cluster/lock.ts');
+const LOCK = path.resolve(import.meta.dirname, '../../scripts/local/cluster/lock.ts');
 let folder: string;
 
 beforeAll(() => {

@@ -132,7 +132,7 @@ export class Lab implements AsyncDisposable {
     return answer.currentDetails ?? '';
   }
 
-  /** What `npm run watch` sees, including heartbeats. */
+  /** What `walferry watch` sees, including heartbeats. */
   async look(): Promise<Sample> {
     await using temporal = await connectWatch();
     return await new Observer(temporal, this.id).look();

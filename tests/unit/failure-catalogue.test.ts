@@ -56,7 +56,7 @@ it('the documentation lists every code of both catalogues', async () => {
     '',
     '## Findings of preflight',
     '',
-    'Shown together by `npm run preflight`, in the failure `Preflight` and in Current Details, each with the names of its',
+    'Shown together by `walferry preflight`, in the failure `Preflight` and in Current Details, each with the names of its',
     'objects and what to do. An error refuses the migration before anything is changed; [fidelity.md](fidelity.md#refused-by-preflight)',
     'says why. Warnings and notes stay visible while the migration runs.',
     '',

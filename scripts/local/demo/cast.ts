@@ -57,7 +57,14 @@ export function startWriter(
   data: string,
   settings: { rate: number; ledger: string },
 ): BackgroundProcess {
-  return startBackground(data, 'writer', ['writer', 'source', '--rate', String(settings.rate), '--ledger', settings.ledger]);
+  return startBackground(data, 'writer', [
+    'writer',
+    'source',
+    '--rate',
+    String(settings.rate),
+    '--ledger',
+    settings.ledger,
+  ]);
 }
 
 /** Tells the writer to finish its open transactions; returns its last line, the totals. */

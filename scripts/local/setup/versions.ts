@@ -34,7 +34,7 @@ const SOURCES: Readonly<
 const COMPLETE = 'complete-2';
 const VERSION_MILLISECONDS = 20_000;
 
-/** The unpacked version of this major; undefined when it is not downloaded yet (`npm run setup -- --versions`). */
+/** The unpacked version of this major; undefined when it is not downloaded yet (`walferry setup --versions`). */
 export function findOther(major: OtherMajor): OtherPostgres | undefined {
   if (!existsSync(path.join(homeOf(major), COMPLETE))) return undefined;
   const folder = path.join(homeOf(major), SOURCES[major].programs);
