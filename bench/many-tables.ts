@@ -16,11 +16,10 @@ import { Command } from 'commander';
 import * as v from 'valibot';
 import { parseInput } from '../contract/input.ts';
 import { connect } from '../postgres/connection/connect.ts';
-import { LOOPBACK } from '../scripts/cluster/port.ts';
-import { PostgresServer } from '../scripts/cluster/postgres.ts';
-import { DATABASE, ROLE, SIDES } from '../scripts/cluster/settings.ts';
-import type { Side } from '../scripts/cluster/settings.ts';
-import { findPostgres } from '../scripts/setup/postgres.ts';
+import { LOOPBACK } from '../scripts/local/cluster/port.ts';
+import { PostgresServer } from '../scripts/local/cluster/postgres-server.ts';
+import { DATABASE, ROLE, SIDES, type Side } from '../scripts/local/cluster/settings.ts';
+import { findPostgres } from '../scripts/local/setup/postgres-programs.ts';
 import { Journey } from '../tests/support/journey.ts';
 
 /** A third of the heartbeat timeout. */

@@ -222,7 +222,7 @@ export const FAILURES = {
     meaning:
       'Row counts of source and target, or values of generated columns, differ after the drain.',
     action:
-      'The cutover was undone and streaming continues. If row counts differ, stop any remaining writers, or find the rows with `npm run compare`. If generated columns differ, follow the message; `{"compare": "off"}` accepts the difference (the last digit of a float). Then call cutover again.',
+      'The cutover was undone and streaming continues. If row counts differ, stop any remaining writers, or find the rows with `walferry compare`. If generated columns differ, follow the message; `{"compare": "off"}` accepts the difference (the last digit of a float). Then call cutover again.',
   },
   StillWriting: {
     handling: 'operator',

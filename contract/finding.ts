@@ -42,7 +42,7 @@ export function renderFindings(findings: readonly Finding[]): string {
     return `${i + 1}. [${one.code}]${level} ${one.message}. ${one.action}`;
   });
   if (ordered.length > SHOWN) {
-    lines.push(`and ${ordered.length - SHOWN} more: npm run preflight shows all`);
+    lines.push(`and ${ordered.length - SHOWN} more: walferry preflight shows all`);
   }
   return lines.join('\n');
 }

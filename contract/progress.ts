@@ -1,5 +1,5 @@
 /**
- * The answer of the `progress` query, for the CLI, the Web UI, `npm run watch` and scripts. The types come from one
+ * The answer of the `progress` query, for the CLI, the Web UI, `walferry watch` and scripts. The types come from one
  * schema, which checks every answer that is read, and the same counters in the state of an earlier run.
  */
 import * as v from 'valibot';

@@ -11,5 +11,5 @@ export function cleanupCommand(
   { source, target }: Pick<Migration, 'source' | 'target'>,
   workflowId: string,
 ): string {
-  return `npm run cleanup -- ${source} ${target} --workflow-id ${shellWord(workflowId)}`;
+  return `walferry cleanup ${source} ${target} --workflow-id ${shellWord(workflowId)}`;
 }

@@ -1,7 +1,7 @@
 /**
- * The workflow code as one file. Bundling takes 2 to 7 seconds, which is long for a worker that replaces a killed one,
- * so the bundle is kept and found by a hash of everything that goes into it. Bundling also takes 100 MB that a process
- * never frees, so a child process creates the bundle.
+ * The workflow code as one file. An installation contains it (`npm run build`). In a checkout bundling takes 2 to 7 seconds,
+ * which is long for a worker that replaces a killed one, so the bundle is kept and found by a hash of everything that goes into
+ * it. Bundling also takes 100 MB that a process never frees, so a child process creates the bundle.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +18,10 @@ import { promisify } from 'node:util';
 import { bundleWorkflowCode, type Logger, type WorkflowBundleOption } from '@temporalio/worker';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
-const ENTRY = path.join(ROOT, 'workflows/migrate-database.ts');
+/** `.ts` in a checkout, `.js` in a build. */
+const EXTENSION = path.extname(import.meta.filename);
+const BUILT = EXTENSION === '.js';
+const ENTRY = path.join(ROOT, `workflows/migrate-database${EXTENSION}`);
 const CACHE = path.join(ROOT, 'node_modules/.cache/walferry');
 /** Folders whose code runs in the workflow sandbox. */
 const FOLDERS = ['workflows', 'contract'];
@@ -29,7 +32,7 @@ const LOCK = path.join(ROOT, 'package-lock.json');
 export async function workflowBundle(logger: Logger): Promise<WorkflowBundleOption> {
   const codePath = pathOfBundle();
   if (!existsSync(codePath)) {
-    const child = [...process.execArgv, path.join(import.meta.dirname, 'make-bundle.ts')];
+    const child = [...process.execArgv, path.join(import.meta.dirname, `make-bundle${EXTENSION}`)];
     await promisify(execFile)(process.execPath, child).catch((error: unknown) => {
       logger.debug('the bundle was not created by a child process', { error: String(error) });
     });
@@ -48,7 +51,9 @@ export async function makeBundle(logger?: Logger): Promise<WorkflowBundleOption>
   return keep(codePath, code) ? { codePath } : { code };
 }
 
+/** A build has one bundle, whatever else changes: its users may not write there, and it holds no lock file to hash. */
 function pathOfBundle(): string {
+  if (BUILT) return path.join(ROOT, 'workflow-bundle.js');
   return path.join(CACHE, `workflows-${fingerprint()}.js`);
 }
 
@@ -56,7 +61,7 @@ function pathOfBundle(): string {
 function keep(codePath: string, code: string): boolean {
   const fresh = `${codePath}.${process.pid}`;
   try {
-    mkdirSync(CACHE, { recursive: true });
+    mkdirSync(path.dirname(codePath), { recursive: true });
     writeFileSync(fresh, code);
     renameSync(fresh, codePath);
     return true;

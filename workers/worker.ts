@@ -1,31 +1,25 @@
 /**
  * The worker process: polls the task queue, runs workflow code and activities. Any number of workers share the work; any of
  * them may die at any moment. One process, no wrapper, so that a signal reaches the worker and nothing else.
- *
- * Exit code 0 after SIGINT or SIGTERM, 1 after an error, 2 for wrong arguments.
  */
 import './heap.ts';
-import { Command, InvalidArgumentError, Option } from 'commander';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';
 import { Room } from '../activities/room.ts';
 import { closeSteps, steps } from '../activities/steps.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';
-import { LOG_LEVELS, createLogger, type LogFormat, type LogLevelName } from './logger.ts';
+import { createLogger, type LogFormat, type LogLevelName } from './logger.ts';
 import {
   ACTIVITY_POLLS,
   ACTIVITY_SLOTS,
   HEARTBEAT_THROTTLE,
-  MAX_COPIES,
-  MAX_MIGRATIONS,
   SHUTDOWN_FORCE,
   STICKY_TIMEOUT,
-  TASK_QUEUE,
   WORKFLOW_POLLS,
 } from './options.ts';
 
-interface Settings {
+export interface WorkerSettings {
   readonly taskQueue: string;
   readonly maxActivities: number;
   readonly maxCopies: number;
@@ -33,40 +27,21 @@ interface Settings {
   readonly logLevel: LogLevelName;
 }
 
-const USAGE_ERROR = 2;
-
-const HELP = `
-Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
-TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
-PGPASSFILE. A migration occupies one worker slot of --max-activities while it copies or streams; a
-pause frees it. One without a worker slot waits, and reports that in its progress, in Current Details
-and in this log.`;
-
-function settingsOf(args: readonly string[]): Settings {
-  const program = new Command('npm run worker --')
-    .description('Runs migrations: polls a task queue of a Temporal server.')
-    .option('--task-queue <name>', 'task queue to poll', TASK_QUEUE)
-    .option('--max-activities <n>', 'open migrations at the same time', positive, MAX_MIGRATIONS)
-    .option('--max-copies <n>', 'copies at the same time, of all migrations', positive, MAX_COPIES)
-    .addOption(
-      new Option('--log-format <format>', 'format of log lines (default: pretty on a terminal)')
-        .choices(['json', 'pretty'])
-        .default(process.stdout.isTTY ? 'pretty' : 'json', 'pretty on a terminal'),
-    )
-    .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
-    .addHelpText('after', HELP)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR));
-  program.parse([...args], { from: 'user' });
-  return program.opts<Settings>();
+/** Works until a signal (exit code 0) or a fatal error (1) ends the process. */
+export async function runWorker(settings: WorkerSettings): Promise<never> {
+  try {
+    await work(settings);
+    process.exit(0);
+  } catch (error) {
+    // A worker that stays up without polling would look alive to its supervisor.
+    process.stderr.write(
+      `worker failed: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.exit(1);
+  }
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('must be a whole number above 0');
-}
-
-async function main(settings: Settings): Promise<void> {
+async function work(settings: WorkerSettings): Promise<void> {
   const logger = createLogger(settings.logFormat, settings.logLevel);
   Runtime.install({
     logger,
@@ -86,7 +61,7 @@ async function main(settings: Settings): Promise<void> {
 }
 
 function createWorker(
-  { taskQueue, maxActivities, maxCopies }: Settings,
+  { taskQueue, maxActivities, maxCopies }: WorkerSettings,
   connection: NativeConnection,
   namespace: string,
   bundle: Awaited<ReturnType<typeof workflowBundle>>,
@@ -111,14 +86,3 @@ function createWorker(
 function infoAsDebug(logger: Logger): Logger {
   return { ...logger, info: (message, meta) => void logger.debug(message, meta) };
 }
-
-main(settingsOf(process.argv.slice(2))).then(
-  () => process.exit(0),
-  (error: unknown) => {
-    // A worker that stays up without polling would look alive to its supervisor.
-    process.stderr.write(
-      `worker failed: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    process.exit(1);
-  },
-);

@@ -1,5 +1,5 @@
 /** How long the stream stops when its worker is killed and another one is running. */
-import { killHard } from '../../scripts/start/cast.ts';
+import { killHard } from '../../scripts/local/demo/cast.ts';
 import { until } from '../../tests/support/until.ts';
 import { medianOf } from '../report/result.ts';
 import type { Report } from '../report/result.ts';

@@ -1,9 +1,9 @@
 /** Two PostgreSQL servers, a Temporal server and walferry's workers for measurements; all of it ends with the scope. */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
-import { endBackground } from '../../scripts/cluster/background.ts';
-import { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { Workers } from '../../scripts/start/cast.ts';
+import { endBackground } from '../../scripts/local/cluster/background.ts';
+import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
+import { Workers } from '../../scripts/local/demo/cast.ts';
 import { enter } from '../../tests/support/setup-files/environment.ts';
 import { startRun } from '../../tests/support/servers.ts';
 import { testRun } from '../../tests/support/run.ts';

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type pg from 'pg';
-import { serverEnvironment } from '../../scripts/cluster/configuration.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { serverEnvironment } from '../../scripts/local/cluster/configuration.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { threadSeconds } from './usage.ts';
 
 const OUTPUT_BYTES = 64 * 1024 * 1024;

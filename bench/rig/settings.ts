@@ -2,7 +2,7 @@
  * What every contender gets: the same servers, configured as an operator does for a migration. Printed with the
  * results.
  */
-import type { ServerSettings } from '../../scripts/cluster/settings.ts';
+import type { ServerSettings } from '../../scripts/local/cluster/settings.ts';
 
 /**
  * Of both servers. Checkpoints do not happen in a measurement by chance: each round requests one before it starts.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a TypeScript file of walferry in one process. The password file is created here, because libpq ignores one that
+# Runs a command of walferry in one process. The password file is created here, because libpq ignores one that
 # others may read, and neither an image nor a mounted file of a checkout keeps that mode.
 set -eu
 
@@ -11,4 +11,4 @@ if [ -n "${WALFERRY_PASSWORD:-}" ]; then
 fi
 
 # Less memory for short-lived objects: workers/options.ts.
-exec node --max-semi-space-size=4 --import tsx "$@"
+exec node --max-semi-space-size=4 /walferry/scripts/walferry.mjs "$@"

@@ -201,7 +201,7 @@ async function isReleased(target: pg.ClientBase, { id }: Migration, since: Lsn):
 function unchecked({ slot, source, target }: Migration, since: Lsn): MigrationError {
   return new MigrationError(
     'SlotMissing',
-    `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but whether tables changed after it was not checked. Stop the writers and compare the databases (npm run compare -- ${source} ${target}); if they are equal, abort: the target stays as it is`,
+    `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but whether tables changed after it was not checked. Stop the writers and compare the databases (walferry compare ${source} ${target}); if they are equal, abort: the target stays as it is`,
     { slot, lsn: since },
   );
 }

@@ -1,6 +1,6 @@
 /**
  * Columns that were added to the control schema after its first version. A migration that workers of an earlier version started
- * lacks them, and `create table if not exists` does not add them. Without this, workers of this version, which `npm run replay`
+ * lacks them, and `create table if not exists` does not add them. Without this, workers of this version, which `walferry replay`
  * allows to continue the migration, would fail at the first read (42703), after hours of copying.
  */
 import type pg from 'pg';

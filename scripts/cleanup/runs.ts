@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { slotName } from '../../contract/migration.ts';
 import { isOpen } from '../watch/sample.ts';
-import { NoTemporal, connectTemporal } from '../watch/temporal.ts';
+import { NoTemporal, connectTemporal } from '../watch/temporal-client.ts';
 
 export type KnownRuns =
   | { readonly reachable: false; readonly reason: string }

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { OperatorError } from '../operator-error.ts';
 
 /** Text of every value must not depend on defaults of server, database or role. */
 const SETTINGS = `
@@ -32,8 +33,8 @@ select set_config(name, '0', false) from (values ('transaction_timeout'), ('idle
  where current_setting(name, true) is not null \\g /dev/null
 `;
 
-/** An error of the operator or of a server, printed without a stack. */
-export class CompareError extends Error {
+/** An error of the operator or of a server. */
+export class CompareError extends OperatorError {
   override readonly name = 'CompareError';
 }
 

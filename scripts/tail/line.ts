@@ -1,4 +1,4 @@
-/** What `npm run tail` prints for one message: flat JSON with values as text, as on the wire. */
+/** What `walferry tail` prints for one message: flat JSON with values as text, as on the wire. */
 import type { Cell, WalMessage } from '../../postgres/wal2json/message.ts';
 
 const ACTIONS = { I: 'insert', U: 'update', D: 'delete' } as const;

@@ -5,8 +5,9 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload } from '@temporalio/common';
 import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 import { parseProgress, type Progress } from '../../contract/progress.ts';
+import { OperatorError } from '../operator-error.ts';
 import { isOpen, type LiveActivity, type Numbers, type Sample } from './sample.ts';
-import type { TemporalClient } from './temporal.ts';
+import type { TemporalClient } from './temporal-client.ts';
 
 /** A query needs a worker; without one, the rest of the view must not wait for it. */
 const QUERY_DEADLINE_MS = 5_000;
@@ -23,7 +24,7 @@ export interface Ending {
 }
 
 /** The server knows no workflow with that id. */
-export class UnknownWorkflow extends Error {
+export class UnknownWorkflow extends OperatorError {
   override readonly name = 'UnknownWorkflow';
 }
 

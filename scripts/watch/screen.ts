@@ -1,7 +1,7 @@
 /** Where the view is shown: one block updated in place on a terminal, plain lines everywhere else. */
 import { createLogUpdate } from 'log-update';
 import type { View } from './model.ts';
-import { headline, renderBlock, renderLine } from './render.ts';
+import { headline, renderBlock, renderLine } from './block.ts';
 
 export interface Screen {
   show(view: View): void;

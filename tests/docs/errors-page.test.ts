@@ -1,6 +1,6 @@
 /** docs/reference/errors.md lists every code of the failure catalogue. */
 import { test } from 'vitest';
-import { FAILURES } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { expectPage, generatedBy, table } from './page.ts';
 
 const HANDLING = {

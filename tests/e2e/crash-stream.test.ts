@@ -116,7 +116,7 @@ test('a terminated run leaves its slot; starting again is refused with a command
   const ending = await lab.ending();
   expect(ending.status).toBe('FAILED');
   const { source, target } = lab.pair;
-  const command = `npm run cleanup -- ${source} ${target} --workflow-id ${lab.id}`;
+  const command = `walferry cleanup ${source} ${target} --workflow-id ${lab.id}`;
   expect(ending.text).toContain(command);
   // The worker notices the end at its next heartbeat; until then the command refuses, because the slot is in use.
   await until('the slot to be free', async () => {

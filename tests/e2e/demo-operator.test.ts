@@ -1,4 +1,4 @@
-/** `npm run watch` and `npm run cleanup` with a real migration. */
+/** `walferry watch` and `walferry cleanup` with a real migration. */
 import { execFile, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -29,7 +29,7 @@ function begin(
 }
 
 function script(name: string, ...words: string[]): ReturnType<typeof begin> {
-  return begin(process.execPath, ['--import', 'tsx', `scripts/${name}.ts`, ...words], {});
+  return begin(process.execPath, ['--import', 'tsx', 'scripts/program.ts', name, ...words], {});
 }
 
 /** Under a pseudo-terminal: util-linux `script` passes on output and exit code. */
@@ -46,7 +46,7 @@ test('watch follows a migration to its end, as lines through a pipe and as a blo
   await lab.worker();
   await lab.start();
   const piped = script('watch', lab.id);
-  const shown = onTerminal(`exec "$NODE" --import tsx scripts/watch.ts ${lab.id}`);
+  const shown = onTerminal(`exec "$NODE" --import tsx scripts/program.ts watch ${lab.id}`);
   await until('watch to show the stream', () => /^stream/m.test(piped.out), { seconds: 90 });
   await until('the block to show it', () => shown.out.includes(': stream'), { seconds: 90 });
   await lab.finish();
@@ -119,7 +119,7 @@ test('watch ends with 1 after an abort, and with 2 for an unknown id or without 
   expect(unknown.err).toContain('knows no workflow "no-such-workflow"');
   const { status, stderr } = spawnSync(
     process.execPath,
-    ['--import', 'tsx', 'scripts/watch.ts', 'x'],
+    ['--import', 'tsx', 'scripts/program.ts', 'watch', 'x'],
     { cwd: ROOT, encoding: 'utf8', env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1' } },
   );
   expect(status).toBe(2);

@@ -1,4 +1,4 @@
-/** `npm start` in a copy of the checkout, from a path with a space: whole runs, right after a crash and interrupted. */
+/** `walferry demo` in a copy of the checkout, from a path with a space: whole runs, right after a crash and interrupted. */
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -12,7 +12,7 @@ import {
 import { once } from 'node:events';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { placesOf } from '../../scripts/cluster/places.ts';
+import { placesOf } from '../../scripts/local/cluster/places.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 
@@ -34,7 +34,7 @@ function copyOfCheckout(): string {
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(checkout, 'node_modules'));
   onTestFinished(() => {
     if (processesOf(checkout).length === 0) {
-      rmSync(placesOf(checkout).data, { recursive: true, force: true });
+      rmSync(placesOf(path.join(checkout, '.local')).data, { recursive: true, force: true });
     }
   });
   return checkout;
@@ -47,7 +47,7 @@ class Demo {
 
   constructor(checkout: string, ...words: string[]) {
     // A separate process group, so that a signal reaches this run and not the tests.
-    this.#child = spawn(process.execPath, ['scripts/run.mjs', 'start', ...words], {
+    this.#child = spawn(process.execPath, ['scripts/walferry.mjs', 'demo', ...words], {
       cwd: checkout,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

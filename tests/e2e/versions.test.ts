@@ -5,8 +5,8 @@
  */
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
-import type { OtherMajor } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
+import type { OtherMajor } from '../../scripts/local/setup/versions.ts';
 import { probeNumericAsText } from '../../postgres/wal2json/probe.ts';
 import { sourceServer } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';

@@ -227,7 +227,7 @@ describe('before the snapshot', () => {
     expect(await migration.end()).toMatchObject({
       ...{ status: 'FAILED', type: 'Denied' },
       text: text(
-        /no right to replicate; the control schema is still on "orders_new" \(view .*npm run cleanup/,
+        /no right to replicate; the control schema is still on "orders_new" \(view .*walferry cleanup/,
       ),
     });
     expect(migration.world.slot).toBe(false);
@@ -357,7 +357,7 @@ describe('cancel', () => {
     [
       'dropControl',
       'ControlKept',
-      /^cancelled; .*remove it: npm run cleanup -- orders_old orders_new/,
+      /^cancelled; .*remove it: walferry cleanup orders_old orders_new/,
     ],
   ])(
     'that cannot run %s ends Failed with the hint, because Canceled has no text',

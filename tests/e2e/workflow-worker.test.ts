@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Room } from '../../activities/room.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { SLOT_SIGNAL } from '../../contract/work.ts';
-import { freePort } from '../../scripts/cluster/port.ts';
+import { freePort } from '../../scripts/local/cluster/port.ts';
 import { temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { startWorker } from '../support/worker.ts';

@@ -4,7 +4,7 @@
  * available on 17, if set-up fetched it.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { readFidelity } from '../support/fidelity/folder.ts';
 import { renderOutcomes, type Outcome } from '../support/fidelity/outcome.ts';
 import { visit, visitOther } from '../support/fidelity/visit.ts';

@@ -1,7 +1,7 @@
 /** What the catalog reader returns about tables is what the stream and the copy rely on. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { compareColumns } from '../../postgres/catalog/column-difference.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
 import { freshPair } from '../support/database.ts';

@@ -1,16 +1,20 @@
-/** `npm run compare` against two real servers: what it must find and name, and how it reports it. */
+/** `walferry compare` against two real servers: what it must find and name, and how it reports it. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { freshPair } from '../support/database.ts';
 
-const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/compare.ts');
+const PROGRAM = path.resolve(import.meta.dirname, '../../scripts/program.ts');
 
 async function compare(...words: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--import', 'tsx', SCRIPT, ...words], (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
-    });
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', PROGRAM, 'compare', ...words],
+      (error, out, err) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+      },
+    );
   });
 }
 

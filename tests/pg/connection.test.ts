@@ -13,7 +13,7 @@ import {
 } from '../../postgres/connection/program.ts';
 import { READABLE } from '../../postgres/connection/pinned.ts';
 import { clientConfig, connect } from '../../postgres/connection/connect.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import { addService, connectTo, freshPair, sourceServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';

@@ -53,7 +53,7 @@ test('a target that belongs to another migration is refused, with the command th
   const migration = await registered(db);
   const other = { ...registration(db), migration: { ...migration, id: 'another run' } };
   await expect(registerMigration(db.targetClient, other)).rejects.toThrow(
-    `npm run cleanup -- ${db.source} ${db.target} --workflow-id orders`,
+    `walferry cleanup ${db.source} ${db.target} --workflow-id orders`,
   );
 });
 

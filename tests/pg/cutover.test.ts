@@ -8,7 +8,7 @@ import { objectDifferences } from '../../postgres/cutover/object-differences.ts'
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { serverOf } from '../support/versions.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { startMigration } from '../support/stream.ts';

@@ -1,6 +1,6 @@
 /** Check constraints that depend on more than their row stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, it, test } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
 import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';

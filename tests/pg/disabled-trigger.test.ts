@@ -4,7 +4,7 @@ import { expect, it, vi } from 'vitest';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../../postgres/session/open.ts';
 import { endOnTarget } from '../../postgres/schema/end.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { serverOf } from '../support/versions.ts';
 import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
 import { buildConstraints } from '../../postgres/schema/build-constraints.ts';

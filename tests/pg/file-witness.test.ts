@@ -1,7 +1,7 @@
 /** What PostgreSQL leaves when a table gets a new file, on every available version: the basis of catalog/file.ts. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { isReplaced } from '../../postgres/catalog/table-file.ts';
 import { readDefinitions, type TableDefinition } from '../../postgres/catalog/table-definition.ts';
 import { connectTo, freshPair } from '../support/database.ts';

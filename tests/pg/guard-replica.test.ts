@@ -2,8 +2,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { measure } from '../../postgres/guard/measure.ts';
 import { readGuard } from '../../postgres/preflight/read/guard.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';

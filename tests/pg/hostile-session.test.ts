@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import pg from 'pg';
 import { PINNED, PIN_NEWER } from '../../postgres/connection/pinned.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { expectEqual } from '../support/equality.ts';
@@ -117,8 +117,8 @@ async function applySettings(client: pg.Client, role: string, database: string):
   return set;
 }
 
-async function command(script: string, ...words: string[]): Promise<string> {
-  const file = path.resolve(import.meta.dirname, '../../scripts', script);
+async function command(...words: string[]): Promise<string> {
+  const file = path.resolve(import.meta.dirname, '../../scripts/program.ts');
   return new Promise((resolve, reject) => {
     execFile(process.execPath, ['--import', 'tsx', file, ...words], (error, out, err) =>
       error ? reject(new Error(out + err)) : resolve(out),
@@ -185,8 +185,8 @@ async function migrateAll(
   await expectEqual(db.sourceClient, db.targetClient);
   const { rows } = await db.targetClient.query('select n from public.kept');
   expect(rows).toEqual([{ n: '999' }]);
-  expect(await command('compare.ts', source, target)).toContain('equal: 5 tables');
-  expect(await command('cleanup.ts', source, target)).toContain('control schema');
+  expect(await command('compare', source, target)).toContain('equal: 5 tables');
+  expect(await command('cleanup', source, target)).toContain('control schema');
 }
 
 it('hostile settings of a role and a database do not affect migration, preflight, compare or cleanup', async () => {

@@ -5,9 +5,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseInput, type MigrationInput } from '../../contract/input.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { compare } from '../../scripts/compare/compare.ts';
-import type { Side } from '../../scripts/cluster/settings.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
+import { compare } from '../../scripts/compare/databases.ts';
+import type { Side } from '../../scripts/local/cluster/settings.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';

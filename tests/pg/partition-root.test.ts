@@ -12,7 +12,7 @@ import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { drain, OPTIONS, startMigration, testWork } from '../support/stream.ts';
 import { until } from '../support/until.ts';
-import { compare } from '../../scripts/compare/compare.ts';
+import { compare } from '../../scripts/compare/databases.ts';
 import { Feed } from './apply-feed.ts';
 
 const VIA = { include: ['*.*'], exclude: [], viaPartitionRoot: ['public.m'] };

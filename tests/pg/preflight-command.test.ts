@@ -1,4 +1,4 @@
-/** `npm run preflight` as an operator runs it: a file, two services, no Temporal server. */
+/** `walferry preflight` as an operator runs it: a file, two services, no Temporal server. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,7 +19,7 @@ async function preflight(text: string, ...words: string[]): Promise<Outcome> {
   const file = path.join(mkdtempSync(path.join(testRun().folder, 'input-')), 'migration.json');
   writeFileSync(file, text);
   const { TEMPORAL_ADDRESS: _, ...env } = process.env;
-  const arguments_ = ['scripts/run.mjs', 'preflight', file, ...words];
+  const arguments_ = ['scripts/walferry.mjs', 'preflight', file, ...words];
   return await new Promise((resolve) => {
     execFile(process.execPath, arguments_, { cwd: ROOT, env }, (error, out, err) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
@@ -61,9 +61,9 @@ it('an error is shown with what to do, in JSON too, and the exit code is 1', asy
 });
 
 it('a file that is not a valid input is refused with exit code 2, and its text is not repeated', async () => {
-  const broken = await preflight('{"source": "a", "password": hunter2');
+  const broken = await preflight('{"source": "a",\n "password": hunter2');
   expect(broken.code).toBe(2);
-  expect(broken.err).toMatch(/preflight: .*migration\.json is not JSON\n$/);
+  expect(broken.err).toMatch(/preflight: .*migration\.json is not JSON: line 2, column 14\n$/);
   expect(broken.err + broken.out).not.toContain('hunter2');
   const wrong = await preflight('{"source": "a", "target": "b", "password": "hunter2"}');
   expect(wrong.code).toBe(2);

@@ -9,7 +9,7 @@ import {
 } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 
 /** A database in addition to the pair's, dropped at the end of the scope. */
 async function databaseWith(

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { addService, freshPair, targetServer } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 
 /** Does not wait for open transactions of other tests. */
 const BUSY = { busy: true };

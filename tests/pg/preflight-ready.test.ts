@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { addService, freshPair, sourceServer } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, only } from '../support/preflight.ts';
-import { LOOPBACK, freePort } from '../../scripts/cluster/port.ts';
+import { LOOPBACK, freePort } from '../../scripts/local/cluster/port.ts';
 
 describe('a pair that is ready', () => {
   it('has no findings, and keeps no slot', async () => {

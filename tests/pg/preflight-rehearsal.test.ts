@@ -1,7 +1,7 @@
 /** The schema is tried on the target and rolled back: what the target refuses is reported with a fix before a row moves. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { refreshViews } from '../../postgres/schema/refresh-views.ts';

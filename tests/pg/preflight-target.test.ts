@@ -34,7 +34,7 @@ describe('what earlier migrations left', () => {
     const refused = only(await findingsOf(db, { workflowId }), 'leftover-slot');
     expect(refused.message).toContain(slotName(workflowId, 'an earlier run'));
     expect(refused.action).toContain(
-      `npm run cleanup -- ${db.source} ${db.target} --workflow-id ${workflowId}`,
+      `walferry cleanup ${db.source} ${db.target} --workflow-id ${workflowId}`,
     );
   });
 
@@ -64,7 +64,7 @@ describe('what earlier migrations left', () => {
         `temporal workflow reset -w ${workflowId} --run-id RUN --type LastWorkflowTask --reapply-exclude Update`,
       );
       expect(action).toContain(
-        `npm run cleanup -- ${db.source} ${db.target} --workflow-id ${workflowId}`,
+        `walferry cleanup ${db.source} ${db.target} --workflow-id ${workflowId}`,
       );
     }
   });

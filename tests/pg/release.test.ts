@@ -55,7 +55,7 @@ test.each(['before any check', 'after a check that found a write'])(
     await db.sourceClient.query(/* sql */ `select pg_drop_replication_slot($1)`, [migration.slot]);
     const { message } = await failure(releaseSlot(migration, input, mark), 'SlotMissing');
     expect(message).toContain(`slot "${migration.slot}" is gone from "${db.source}"`);
-    expect(message).toContain(`npm run compare -- ${db.source} ${db.target}`);
+    expect(message).toContain(`walferry compare ${db.source} ${db.target}`);
   },
 );
 

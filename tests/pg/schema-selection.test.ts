@@ -1,7 +1,7 @@
 /** What belongs to a selection, and what may exist on the target before. */
 import { expect, test } from 'vitest';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
-import { findOther } from '../../scripts/setup/versions.ts';
+import { findOther } from '../../scripts/local/setup/versions.ts';
 import { compareColumns } from '../../postgres/catalog/column-difference.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
 import { findingsOf, only } from '../support/preflight.ts';

@@ -9,7 +9,7 @@ import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { OPTIONS, startMigration, testWork, untilStreaming } from '../support/stream.ts';
 import { until } from '../support/until.ts';
-import { compare } from '../../scripts/compare/compare.ts';
+import { compare } from '../../scripts/compare/databases.ts';
 
 const SELECTION: Selection = {
   include: ['app.m', 'app.other', 'app.moved', 'app.renamed'],

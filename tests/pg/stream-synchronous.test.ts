@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { streamChanges } from '../support/lease.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { resync, drainWithCopies } from '../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';

@@ -1,4 +1,4 @@
-/** `npm run tail`: what it shows of the change stream, and what it leaves. */
+/** `walferry tail`: what it shows of the change stream, and what it leaves. */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 import { freshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
-const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/tail.ts');
+const PROGRAM = path.resolve(import.meta.dirname, '../../scripts/program.ts');
 
 class Tail implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -18,7 +18,7 @@ class Tail implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
 
   constructor(...words: string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...words]);
+    this.child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, 'tail', ...words]);
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.out += text));
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.err += text));
     this.#ended = once(this.child, 'close');
@@ -153,10 +153,14 @@ test('a server that is down is named once with its service, and tail ends with c
   const folder = mkdtempSync(path.join(tmpdir(), 'walferry-tail-'));
   const file = path.join(folder, 'pg_service.conf');
   writeFileSync(file, '[gone]\nhost=127.0.0.1\nport=1\ndbname=app\nuser=walferry\n');
-  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', SCRIPT, 'gone'], {
-    env: { ...process.env, PGSERVICEFILE: file },
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', PROGRAM, 'tail', 'gone'],
+    {
+      env: { ...process.env, PGSERVICEFILE: file },
+      encoding: 'utf8',
+    },
+  );
   rmSync(folder, { recursive: true });
   expect(status).toBe(2);
   expect(stderr.trim()).toBe(

@@ -20,9 +20,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { linkOf } from '../../postgres/connection/link.ts';
 import { clientConfig, connect } from '../../postgres/connection/connect.ts';
-import { give, serverAccount } from '../../scripts/cluster/account.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { give, serverAccount } from '../../scripts/local/cluster/account.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { testRun } from '../support/run.ts';
 
 const PASSWORD = 'marker-password-5e1c';

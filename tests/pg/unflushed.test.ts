@@ -11,7 +11,7 @@ import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../support/lease.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
 import {
   copyAll,

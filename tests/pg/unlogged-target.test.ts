@@ -6,7 +6,7 @@ import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';
 import { drain, EVERYTHING, expectSame, startMigration, storedLsn } from '../support/stream.ts';
 import { CLEAN, findingsOf, only } from '../support/preflight.ts';
-import { compare } from '../../scripts/compare/compare.ts';
+import { compare } from '../../scripts/compare/databases.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v int); create table other (id int primary key);
   insert into t select i, 0 from generate_series(1, 200) i; insert into other values (1)`;

@@ -1,4 +1,4 @@
-/** `npm run writer`: what it acknowledges is stored, and its ledger detects what is not. */
+/** `walferry writer`: what it acknowledges is stored, and its ledger detects what is not. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,13 +8,17 @@ import { freshPair } from '../support/database.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 
-const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/writer.ts');
+const PROGRAM = path.resolve(import.meta.dirname, '../../scripts/program.ts');
 
 async function writer(...words: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--import', 'tsx', SCRIPT, ...words], (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
-    });
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', PROGRAM, 'writer', ...words],
+      (error, out, err) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+      },
+    );
   });
 }
 
@@ -93,7 +97,7 @@ test('SIGTERM finishes open transactions; a writer killed with SIGKILL leaves a 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     const child = spawn(
       process.execPath,
-      ['--import', 'tsx', SCRIPT, pair.source, '--rate', '2000', '--ledger', ledger],
+      ['--import', 'tsx', PROGRAM, 'writer', pair.source, '--rate', '2000', '--ledger', ledger],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     let out = '';

@@ -15,7 +15,7 @@ import { AMBIGUOUS } from '../support/ambiguous.ts';
 import { inputOf, recordedWork, registered } from '../support/control.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import { streamChanges } from '../support/lease.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import { until } from '../support/until.ts';
 import { addService, freshPair, sourceServer, type FreshPair } from '../support/database.ts';
 import {

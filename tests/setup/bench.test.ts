@@ -31,7 +31,7 @@ test('npm run bench makes each of its measurements, checks that both sides are e
     const { stdout } = await promisify(execFile)(
       process.execPath,
       [
-        'scripts/run.mjs',
+        'scripts/walferry.mjs',
         ...['bench', ...Object.keys(CHOSEN), '--quick', '--results', folder],
         ...['--only', 'tpcb', 'wide rows', '100', 'idle'],
       ],

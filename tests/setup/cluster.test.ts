@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { processOf, readRecord } from '../../scripts/cluster/process.ts';
+import { processOf, readRecord } from '../../scripts/local/cluster/process.ts';
 import { until } from '../support/until.ts';
 import { FreshCopy } from './fresh-copy.ts';
 import type { Outcome } from './fresh-copy.ts';
@@ -27,21 +27,17 @@ afterAll(() => {
 
 test('before set-up a command says that set-up has to run', () => {
   expect(copy.run('writer')).toMatchObject({
-    code: 1,
+    code: 2,
     stderr: expect.stringContaining('npm run setup') as string,
-  });
-  expect(copy.run('no-such-command')).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining('"no-such-command"') as string,
   });
 });
 
-test('npm ci works in a fresh copy, and cluster still asks for set-up', () => {
+test('npm ci works in a fresh copy, and without the Temporal CLI cluster asks for set-up', () => {
   const installed = copy.installPackages();
   expect(installed.code, installed.stderr).toBe(0);
-  expect(copy.run('cluster', 'up')).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining('npm run setup') as string,
+  expect(copy.withoutTemporal('cluster', 'up')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('walferry setup') as string,
   });
 });
 
@@ -60,7 +56,7 @@ test('set-up writes an environment that works from a path with a space and a quo
 test('a second run of set-up changes nothing and is quick', () => {
   const before = readFileSync(path.join(copy.folder, '.local/env'), 'utf8');
   const seconds = [1, 2, 3].map(() =>
-    processorSeconds(copy.shell(`node scripts/run.mjs setup && times`)),
+    processorSeconds(copy.shell(`node scripts/walferry.mjs setup && times`)),
   );
   expect(readFileSync(path.join(copy.folder, '.local/env'), 'utf8')).toBe(before);
   expect(Math.min(...seconds)).toBeLessThan(SECOND_RUN_SECONDS);
@@ -166,7 +162,7 @@ test('two ups at once on a wiped cluster start each server once, and everything 
 
 test('npm start as an ordinary user from a path with a space ends equal and leaves no server', async () => {
   // With so few rows the copy may end before a worker can be killed; the larger demo shows the kills.
-  const running = copy.start('start', '--rows', '20000', '--rate', '100');
+  const running = copy.start('demo', '--rows', '20000', '--rate', '100');
   let said = '';
   running.stdout?.on('data', (data: Buffer) => (said += data.toString()));
   const [code] = (await once(running, 'close')) as [number];
@@ -185,7 +181,7 @@ test.each(['node', 'npm'] as const)(
     setInterval(() => undefined, 1000);
     console.log(process.env.PGSERVICEFILE, process.env.TEMPORAL_ADDRESS);`;
     // Instead of a command that uses the local environment.
-    writeFileSync(path.join(copy.folder, 'scripts/watch.ts'), script);
+    writeFileSync(path.join(copy.folder, 'scripts/program.ts'), script);
     const running = by === 'npm' ? copy.startByNpm('watch') : copy.start('watch');
     let output = '';
     running.stdout?.on('data', (data: Buffer) => (output += data.toString()));

@@ -8,10 +8,10 @@ import type { ChildProcess } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { give } from '../../scripts/cluster/account.ts';
-import type { Account } from '../../scripts/cluster/account.ts';
-import { findPostgres } from '../../scripts/setup/postgres.ts';
-import { findTemporal } from '../../scripts/setup/temporal.ts';
+import { give } from '../../scripts/local/cluster/account.ts';
+import type { Account } from '../../scripts/local/cluster/account.ts';
+import { findPostgres } from '../../scripts/local/setup/postgres-programs.ts';
+import { findTemporal } from '../../scripts/local/setup/temporal-program.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 /** Unprivileged user and group (uid 65534) of Debian and its relatives. */
@@ -57,14 +57,21 @@ export class FreshCopy implements Disposable {
     return outcome('npm', words, { cwd: this.folder });
   }
 
-  /** `node scripts/run.mjs …` as the ordinary user. */
+  /** `node scripts/walferry.mjs …` as the ordinary user. */
   run(...words: string[]): Outcome {
-    return outcome(process.execPath, ['scripts/run.mjs', ...words], this.#options());
+    return outcome(process.execPath, ['scripts/walferry.mjs', ...words], this.#options());
+  }
+
+  /** The same, where no Temporal CLI is installed. */
+  withoutTemporal(...words: string[]): Outcome {
+    const options = this.#options();
+    const env = { ...options.env, PATH: '/usr/bin:/bin' };
+    return outcome(process.execPath, ['scripts/walferry.mjs', ...words], { ...options, env });
   }
 
   /** The same, in the background. */
   start(...words: string[]): ChildProcess {
-    return this.#spawn(process.execPath, ['scripts/run.mjs', ...words]);
+    return this.#spawn(process.execPath, ['scripts/walferry.mjs', ...words]);
   }
 
   /** The same as a person types it, with npm and its shell in between. */

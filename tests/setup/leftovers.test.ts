@@ -6,10 +6,10 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { serverAccount } from '../../scripts/cluster/account.ts';
-import { localCluster } from '../../scripts/cluster/local.ts';
-import { processOf, writeRecord } from '../../scripts/cluster/process.ts';
-import type { StartedProcess } from '../../scripts/cluster/process.ts';
+import { serverAccount } from '../../scripts/local/cluster/account.ts';
+import { localCluster } from '../../scripts/local/cluster/local.ts';
+import { processOf, writeRecord } from '../../scripts/local/cluster/process.ts';
+import type { StartedProcess } from '../../scripts/local/cluster/process.ts';
 import { FOLDER_PREFIX, endLeftovers } from '../support/leftovers.ts';
 import { until } from '../support/until.ts';
 import { isRoot } from './fresh-copy.ts';
@@ -46,11 +46,13 @@ test.skipIf(!isRoot)(
   async () => {
     const closed = mkdtempSync(path.join(tmpdir(), 'walferry closed '));
     chmodSync(closed, 0o700);
-    const cluster = await localCluster(undefined, closed);
+    const cluster = await localCluster(undefined, path.join(closed, '.local'));
     try {
       expect(cluster.places.data).toMatch(/^\/var\/tmp\/walferry-[0-9a-f]{12}$/);
-      // The same again for the same checkout: a second call finds the same servers.
-      expect((await localCluster(undefined, closed)).places).toEqual(cluster.places);
+      // The same again for the same folder: a second call finds the same servers.
+      expect((await localCluster(undefined, path.join(closed, '.local'))).places).toEqual(
+        cluster.places,
+      );
       await cluster.source.start();
       expect(await cluster.source.isUp()).toBe(true);
       expect(processFor(cluster.source.process?.pid).pid).toBeGreaterThan(0);

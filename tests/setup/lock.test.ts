@@ -6,10 +6,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { locked } from '../../scripts/cluster/lock.ts';
+import { locked } from '../../scripts/local/cluster/lock.ts';
 import { until } from '../support/until.ts';
 
-const LOCK = path.resolve(import.meta.dirname, '../../scripts/cluster/lock.ts');
+const LOCK = path.resolve(import.meta.dirname, '../../scripts/local/cluster/lock.ts');
 let folder: string;
 
 beforeAll(() => {

@@ -1,6 +1,6 @@
 /** The last line of `npm test`: a run that fails in any way must not look passed. */
 import { expect, test } from 'vitest';
-import { summaryLine, testCounts } from '../../scripts/test/summary.ts';
+import { summaryLine, testCounts } from '../../scripts/check/summary.ts';
 
 const report = (numbers: object, testResults: object[] = []) =>
   JSON.stringify({

@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import pg from 'pg';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { testRun } from './run.ts';
 import { until } from './until.ts';
 

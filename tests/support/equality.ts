@@ -1,6 +1,6 @@
 /**
  * Exact comparison of two databases for tests: every row of every table as text under pinned settings, and every
- * sequence. Shares no code with the copy, the stream or `npm run compare`.
+ * sequence. Shares no code with the copy, the stream or `walferry compare`.
  */
 import type pg from 'pg';
 import { expect } from 'vitest';

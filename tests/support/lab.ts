@@ -9,7 +9,7 @@ import { expect } from 'vitest';
 import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type pg from 'pg';
-import { connectTemporal as connectWatch } from '../../scripts/watch/temporal.ts';
+import { connectTemporal as connectWatch } from '../../scripts/watch/temporal-client.ts';
 import { Observer } from '../../scripts/watch/observer.ts';
 import type { Sample } from '../../scripts/watch/sample.ts';
 import { parseProgress, type Phase, type Progress } from '../../contract/progress.ts';
@@ -132,7 +132,7 @@ export class Lab implements AsyncDisposable {
     return answer.currentDetails ?? '';
   }
 
-  /** What `npm run watch` sees, including heartbeats. */
+  /** What `walferry watch` sees, including heartbeats. */
   async look(): Promise<Sample> {
     await using temporal = await connectWatch();
     return await new Observer(temporal, this.id).look();

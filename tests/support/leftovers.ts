@@ -5,7 +5,12 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { endProcess, isAlive, readRecord, recordedProcess } from '../../scripts/cluster/process.ts';
+import {
+  endProcess,
+  isAlive,
+  readRecord,
+  recordedProcess,
+} from '../../scripts/local/cluster/process.ts';
 
 export const FOLDER_PREFIX = 'walferry-test-';
 

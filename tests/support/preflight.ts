@@ -6,7 +6,7 @@ import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import { addService, connectTo } from './database.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';

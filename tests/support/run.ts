@@ -2,8 +2,8 @@
  * What the tests know about the servers of their run; plain data, so that a global set-up can pass it to test
  * processes.
  */
-import type { PostgresSpec } from '../../scripts/cluster/postgres.ts';
-import type { TemporalSpec } from '../../scripts/cluster/temporal.ts';
+import type { PostgresSpec } from '../../scripts/local/cluster/postgres-server.ts';
+import type { TemporalSpec } from '../../scripts/local/cluster/temporal-server.ts';
 
 export interface TestRun {
   /** Throw-away folder of this run; user postgres may enter it. */

@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { makeFolderFor, serverAccount } from '../../scripts/cluster/account.ts';
-import { serverEnvironment } from '../../scripts/cluster/configuration.ts';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { writeRecord } from '../../scripts/cluster/process.ts';
+import { makeFolderFor, serverAccount } from '../../scripts/local/cluster/account.ts';
+import { serverEnvironment } from '../../scripts/local/cluster/configuration.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
+import { writeRecord } from '../../scripts/local/cluster/process.ts';
 import { testRun } from './run.ts';
 
 /**

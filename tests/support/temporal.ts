@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { TemporalServer } from '../../scripts/cluster/temporal.ts';
+import { TemporalServer } from '../../scripts/local/cluster/temporal-server.ts';
 import { testRun } from './run.ts';
 
 const CLI_MILLISECONDS = 230_000;

@@ -4,12 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import { PostgresServer } from '../../scripts/cluster/postgres.ts';
-import { writeRecord } from '../../scripts/cluster/process.ts';
-import { ROLE, SETTINGS } from '../../scripts/cluster/settings.ts';
-import type { Side } from '../../scripts/cluster/settings.ts';
-import type { OtherPostgres } from '../../scripts/setup/versions.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
+import { writeRecord } from '../../scripts/local/cluster/process.ts';
+import { ROLE, SETTINGS } from '../../scripts/local/cluster/settings.ts';
+import type { Side } from '../../scripts/local/cluster/settings.ts';
+import type { OtherPostgres } from '../../scripts/local/setup/versions.ts';
 import { testRun } from './run.ts';
 
 /**

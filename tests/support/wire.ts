@@ -2,8 +2,8 @@
  * A server behind a proxy that a test can slow down or cut silently: connections stay up, but no answer arrives.
  */
 import { connect as dial, createServer, type Socket } from 'node:net';
-import { LOOPBACK } from '../../scripts/cluster/port.ts';
-import type { PostgresServer } from '../../scripts/cluster/postgres.ts';
+import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
+import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { addService } from './database.ts';
 
 /** The first bytes of a session distinguish it: application_name, database, replication. */

@@ -8,8 +8,8 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { onTestFailed } from 'vitest';
-import { hasEnded, isAlive, processOf, writeRecord } from '../../scripts/cluster/process.ts';
-import type { StartedProcess } from '../../scripts/cluster/process.ts';
+import { hasEnded, isAlive, processOf, writeRecord } from '../../scripts/local/cluster/process.ts';
+import type { StartedProcess } from '../../scripts/local/cluster/process.ts';
 import { YOUNG_FLAG } from '../../workers/options.ts';
 import { testRun } from './run.ts';
 import { until } from './until.ts';
@@ -39,35 +39,45 @@ export interface WorkerOptions {
   waitUntilReady?: boolean;
 }
 
+type ProcessOptions = Omit<WorkerOptions, 'waitUntilReady'> & { ready: RegExp | null };
+
 const ROOT = path.resolve(import.meta.dirname, '../..');
-/** What workers/worker.ts prints when it polls. */
-const READY = /worker ready/;
+/** What a worker prints when it polls. */
+export const READY = /worker ready/;
 /** Several that start in parallel on two cores may each have to bundle the workflow code first. */
 const READY_SECONDS = 120;
 const SHUTDOWN_MILLISECONDS = 45_000;
 const LOG_TAIL_LINES = 40;
 let started = 0;
 
-/** Starts `workers/worker.ts` with the environment of this run. */
+/** Starts `walferry worker` of the checkout with the environment of this run. */
 export async function startWorker(options: WorkerOptions = {}): Promise<WorkerProcess> {
-  return startProcess(path.join(ROOT, 'workers/worker.ts'), {
+  return startProcess(path.join(ROOT, 'scripts/program.ts'), {
     name: 'worker',
     ...options,
+    args: ['worker', ...(options.args ?? [])],
     ready: options.waitUntilReady === false ? null : READY,
   });
 }
 
 /** Starts any TypeScript file the same way (a worker with test activities, the writer). */
-export async function startProcess(
-  file: string,
-  options: Omit<WorkerOptions, 'waitUntilReady'> & { ready: RegExp | null },
+export async function startProcess(file: string, options: ProcessOptions): Promise<WorkerProcess> {
+  const name = options.name ?? path.basename(file, '.ts');
+  const words = [YOUNG_FLAG, '--import', 'tsx', file, ...(options.args ?? [])];
+  return startProgram(process.execPath, words, { name, ...options });
+}
+
+/** Starts any program the same way. */
+export async function startProgram(
+  program: string,
+  words: readonly string[],
+  options: Omit<ProcessOptions, 'args'>,
 ): Promise<WorkerProcess> {
   const { folder } = testRun();
-  const name = options.name ?? path.basename(file, '.ts');
+  const name = options.name ?? path.basename(program);
   const logFile = path.join(folder, 'logs', `${name}-${process.pid}-${++started}.log`);
   const log = openSync(logFile, 'a');
-  const flags = [YOUNG_FLAG, '--import', 'tsx'];
-  const child = spawn(process.execPath, [...flags, file, ...(options.args ?? [])], {
+  const child = spawn(program, words, {
     cwd: ROOT,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', log, log],

@@ -1,5 +1,5 @@
 /**
- * No container engine is available to these tests, so docker-compose.yml is compared with what `npm run cluster`
+ * No container engine is available to these tests, so docker-compose.yml is compared with what `walferry cluster`
  * does: a reader of the README must find the same names, ports and settings either way.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -14,8 +14,8 @@ import {
   ROLE,
   SETTINGS,
   SIDES,
-} from '../../scripts/cluster/settings.ts';
-import { TEMPORAL_VERSION } from '../../scripts/setup/temporal.ts';
+} from '../../scripts/local/cluster/settings.ts';
+import { TEMPORAL_VERSION } from '../../scripts/local/setup/temporal-program.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
@@ -48,7 +48,7 @@ test('the services are source, target, temporal and worker, and the writer as a 
   expect(onDemand.map(([name]) => name)).toEqual(['writer']);
 });
 
-test.each(SIDES)('%s has the settings, role and database of npm run cluster', (side) => {
+test.each(SIDES)('%s has the settings, role and database of walferry cluster', (side) => {
   const { command, environment } = service(side);
   const pairs = command.filter((word) => word !== '-c').map((word) => word.split('='));
   expect(Object.fromEntries(pairs)).toEqual(SETTINGS[side]);
@@ -56,7 +56,7 @@ test.each(SIDES)('%s has the settings, role and database of npm run cluster', (s
   expect(environment).toMatchObject({ POSTGRES_USER: ROLE, POSTGRES_DB: DATABASE });
 });
 
-test('the source allows wal2json where the server asks for it, with the value of npm run cluster', () => {
+test('the source allows wal2json where the server asks for it, with the value of walferry cluster', () => {
   const folder = service('source').build?.context ?? '';
   const dockerfile = text(path.join(folder, 'Dockerfile'));
   expect(dockerfile).toContain('postgresql-${PG_MAJOR}-wal2json');
@@ -107,10 +107,12 @@ test('worker and writer start when all servers are healthy, and every server has
   }
 });
 
-test('every file that the images are built from exists, and starts existing files', () => {
+test('every file that the images are built from exists, and starts existing commands', () => {
   for (const { build, command } of Object.values(compose.services)) {
     const [first = ''] = command;
-    if (first.endsWith('.ts')) expect(existsSync(path.join(ROOT, first)), first).toBe(true);
+    if (first.startsWith('w')) {
+      expect(existsSync(path.join(ROOT, `scripts/command/${first}.ts`)), first).toBe(true);
+    }
     if (!build) continue;
     const dockerfile = path.join(build.context, build.dockerfile);
     for (const [, from = ''] of text(dockerfile).matchAll(/^COPY (?:--chmod=\d+ )?(.+) \S+$/gm)) {

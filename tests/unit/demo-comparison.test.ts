@@ -1,7 +1,11 @@
-/** When `npm start` may end with 0. */
+/** When `walferry demo` may end with 0. */
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/start/comparison.ts';
-import { killInStreamShown, provenByMarks, type ChunkMark } from '../../scripts/start/evidence.ts';
+import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/local/demo/comparison.ts';
+import {
+  killInStreamShown,
+  provenByMarks,
+  type ChunkMark,
+} from '../../scripts/local/demo/evidence.ts';
 
 const GOOD: Shown = {
   ...{ rows: DEFAULT_ROWS, kills: { copy: 'proven', stream: 'proven' } },

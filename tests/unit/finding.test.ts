@@ -6,7 +6,7 @@ import {
   renderFindings,
   type Finding,
 } from '../../contract/finding.ts';
-import { describeFacts, describeFindings } from '../../scripts/preflight/render.ts';
+import { describeFacts, describeFindings } from '../../scripts/preflight/lines.ts';
 import { ENDPOINT, MIGRATION, SOURCE, TARGET } from '../support/preflight-facts.ts';
 import { parseInput } from '../../contract/input.ts';
 
@@ -42,7 +42,9 @@ describe('findings are read errors first, then warnings, then notes', () => {
 
   it('the number of omitted ones is shown, and an error is never omitted', () => {
     const many = [...Array.from({ length: 40 }, () => finding('note', 'n')), finding('error', 'e')];
-    expect(renderFindings(many)).toMatch(/^1\. \[e\][^]*and 11 more: npm run preflight shows all$/);
+    expect(renderFindings(many)).toMatch(
+      /^1\. \[e\][^]*and 11 more: walferry preflight shows all$/,
+    );
     expect(noteFindings(many)).toHaveLength(31);
     expect(noteFindings(many).at(0)).toMatch(/^error/);
   });

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { CHECKOUT } from '../../scripts/cluster/places.ts';
+import { PACKAGE } from '../../scripts/local/package.ts';
 
 /** What is refused, and what to write. Where a word has another, ordinary meaning, the pattern spares that. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
@@ -39,12 +39,12 @@ const SPARED = /^(package-lock\.json|tests\/replay\/histories\/|tests\/unit\/lan
 const TEXT = /\.(ts|md|sql|yml|mjs|json|js)$/;
 
 test('no text or identifier uses a word that the glossary replaces', () => {
-  const files = execFileSync('git', ['ls-files', '-z'], { cwd: CHECKOUT, encoding: 'utf8' })
+  const files = execFileSync('git', ['ls-files', '-z'], { cwd: PACKAGE, encoding: 'utf8' })
     .split('\0')
     .filter((file) => TEXT.test(file) && !SPARED.test(file));
   expect(files.length).toBeGreaterThan(500);
   const found = files.flatMap((file) =>
-    readFileSync(path.join(CHECKOUT, file), 'utf8')
+    readFileSync(path.join(PACKAGE, file), 'utf8')
       .split('\n')
       .flatMap((line, at) =>
         REFUSED.filter(([word]) => word.test(line)).map(

@@ -250,7 +250,7 @@ describe('wording', () => {
     expect(identifier('user')).toBe('"user"');
     expect(identifier('a"b')).toBe('"a""b"');
     expect(cleanupCommand(MIGRATION, "it's")).toBe(
-      `npm run cleanup -- old new --workflow-id 'it'\\''s'`,
+      `walferry cleanup old new --workflow-id 'it'\\''s'`,
     );
   });
 });

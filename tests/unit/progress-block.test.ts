@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { Waiting } from '../../contract/progress.ts';
 import type { View } from '../../scripts/watch/model.ts';
-import { headline, renderBlock, renderLine } from '../../scripts/watch/render.ts';
+import { headline, renderBlock, renderLine } from '../../scripts/watch/block.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
@@ -105,7 +105,7 @@ test('one line says the same for a log', () => {
 
 /** Shows two views one after the other, then ends. */
 const PROGRAM = `
-  import { screenFor } from './scripts/watch/screen.ts';
+  import { screenFor } from '../../scripts/watch/screen.ts';
   const view = ${JSON.stringify(VIEW)};
   const screen = screenFor('orders', process.stdout);
   screen.show(view);

@@ -51,7 +51,7 @@ function slots({ slots: all, database }: SourceFacts, migration: Migration): Fin
       warning(
         'other-slot',
         `the source has other slots of walferry: ${list(foreign.map(describe))}`,
-        `If no migration needs them, find out which they belong to: npm run cleanup -- ${migration.source} ${migration.target}`,
+        `If no migration needs them, find out which they belong to: walferry cleanup ${migration.source} ${migration.target}`,
       ),
     );
   }

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import path from 'node:path';
-import { LOOPBACK, freePort } from '../../../scripts/cluster/port.ts';
-import { processOf, writeRecord } from '../../../scripts/cluster/process.ts';
-import { findTemporal } from '../../../scripts/setup/temporal.ts';
+import { LOOPBACK, freePort } from '../../../scripts/local/cluster/port.ts';
+import { processOf, writeRecord } from '../../../scripts/local/cluster/process.ts';
+import { findTemporal } from '../../../scripts/local/setup/temporal-program.ts';
 import { until } from '../../support/until.ts';
 
 export interface OwnServer extends AsyncDisposable {

@@ -1,6 +1,6 @@
 /** Takes all cases through as few migrations as possible, on one pair of servers. */
 import path from 'node:path';
-import type { OtherPostgres } from '../../../scripts/setup/versions.ts';
+import type { OtherPostgres } from '../../../scripts/local/setup/versions.ts';
 import { freshPair } from '../database.ts';
 import type { Places } from '../database.ts';
 import { serverOf } from '../versions.ts';

@@ -1,0 +1,24 @@
+/** `walferry replay`: can workers of this version continue a migration that older ones began? */
+import type { Command } from 'commander';
+
+export function declareReplay(program: Command): void {
+  program
+    .command('replay')
+    .summary('check that workers of this version can continue a migration')
+    .description(
+      'Replays the history of a running migration with the workflow code of this version, to check that its workers can continue it.',
+    )
+    .argument('<workflow-id>', 'the migration')
+    .addHelpText(
+      'after',
+      `
+To be run before workers are updated under a running migration. Reads the history, changes nothing.
+Exit codes: 0 fits, 1 does not fit, 2 error.`,
+    )
+    .action(async (workflowId: string) => {
+      const { replay } = await import('../replay/answer.ts');
+      const code = await replay(workflowId);
+      // The native runtime of the replay keeps the process alive.
+      process.exit(code);
+    });
+}

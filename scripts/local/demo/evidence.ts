@@ -1,0 +1,97 @@
+/**
+ * The state of the control schema on the target, read independently of walferry: which chunks are done and by which
+ * worker, and the position of the stream. Read before and after a kill, it shows which work was not repeated.
+ */
+import pg from 'pg';
+import { compareLsn, isLsn } from '../../../contract/lsn.ts';
+import { clientConfig, pinNewer } from '../../../postgres/connection/connect.ts';
+import type { Proof } from './comparison.ts';
+
+export interface ChunkMark {
+  readonly id: number;
+  readonly pass: number;
+  /** Null while it is not done. */
+  readonly doneAt: string | null;
+  readonly worker: string | null;
+}
+
+export interface StreamMark {
+  readonly epoch: string;
+  readonly confirmedLsn: string | null;
+  readonly transactions: number;
+}
+
+export class Evidence implements AsyncDisposable {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  static async open(target: string): Promise<Evidence> {
+    const client = new pg.Client({
+      ...clientConfig(target, 'cleanup'),
+      application_name: 'walferry-demo',
+    });
+    client.on('error', () => undefined);
+    await client.connect();
+    await pinNewer(client);
+    return new Evidence(client);
+  }
+
+  /** All chunks of the plan; empty before there is one. */
+  async chunks(): Promise<ChunkMark[]> {
+    if (!(await this.#has('walferry.chunk'))) return [];
+    const { rows } = await this.#client.query<ChunkMark>(/* sql */ `
+      select id, pass, done_at::text as "doneAt", worker from walferry.chunk order by id`);
+    return rows;
+  }
+
+  async stream(): Promise<StreamMark | undefined> {
+    if (!(await this.#has('walferry.migration'))) return undefined;
+    const { rows } = await this.#client.query<{ epoch: string; lsn: string | null; n: string }>(
+      /* sql */ `select epoch::text, confirmed_lsn::text as lsn, transactions::text as n from walferry.migration`,
+    );
+    const row = rows[0];
+    return row && { epoch: row.epoch, confirmedLsn: row.lsn, transactions: Number(row.n) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  async #has(table: string): Promise<boolean> {
+    const { rows } = await this.#client.query<{ there: boolean }>(
+      /* sql */ `select to_regclass($1) is not null as there`,
+      [table],
+    );
+    return rows[0]?.there === true;
+  }
+}
+
+/** Marks that existed before and are unchanged: those chunks were not repeated. */
+export function unchanged(before: readonly ChunkMark[], after: readonly ChunkMark[]): ChunkMark[] {
+  const now = new Map(after.map((mark) => [mark.id, mark]));
+  return before.filter(({ id, doneAt, worker, pass }) => {
+    const same = now.get(id);
+    return (
+      doneAt !== null && same?.doneAt === doneAt && same.worker === worker && same.pass === pass
+    );
+  });
+}
+
+/** What the marks say of a kill in the copy. @param before those right after it. @param after those of the whole copy. */
+export function provenByMarks(before: readonly ChunkMark[], after: readonly ChunkMark[]): Proof {
+  const done = before.filter(({ doneAt }) => doneAt !== null);
+  if (done.length === before.length) return 'too late';
+  return unchanged(done, after).length === done.length ? 'proven' : 'refuted';
+}
+
+/** What the checkpoints say of a kill in the stream: a later attempt applied more, and nothing went backwards. */
+export function killInStreamShown(before: StreamMark, after: StreamMark): Proof {
+  const from = before.confirmedLsn;
+  const to = after.confirmedLsn;
+  const further = isLsn(from) && isLsn(to) && compareLsn(from, to) <= 0;
+  const more = after.transactions > before.transactions;
+  return further && more && BigInt(after.epoch) > BigInt(before.epoch) ? 'proven' : 'refuted';
+}

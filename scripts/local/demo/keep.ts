@@ -1,0 +1,44 @@
+/** `--keep`: everything stays up, an application writes again, and the next commands are printed. */
+import path from 'node:path';
+import { WALFERRY } from '../package.ts';
+import { startWriter } from './cast.ts';
+import type { Stage } from './stage.ts';
+
+/** Starts the writer again and prints what to try in another terminal. */
+export function leaveRunning(stage: Stage, rate: number, say: (line: string) => void): void {
+  const { cluster, folder } = stage;
+  const writer = startWriter(cluster.places.data, {
+    rate,
+    ledger: path.join(folder, 'ledger-kept.jsonl'),
+  });
+  say(`
+Everything keeps running; the application writes to "source" again (process ${writer.pid}).
+Web UI: ${cluster.uiAddress}
+
+In another terminal, in this folder:
+
+  . ${cluster.environmentFile}
+  ${WALFERRY} tail source --table person    # changes as they commit
+  psql service=target -c 'select count(*) from person'
+
+Repeat it by hand. Empty the target, then start, watch, pause, resume:
+
+  psql service=target -c 'drop schema public cascade' -c 'create schema public'
+  echo '{"source": "source", "target": "target"}' > migration.json
+  temporal workflow start --type migrateDatabase --task-queue walferry \\
+    --workflow-id orders --input-file migration.json --fail-existing \\
+    --static-summary 'orders: source to target'
+  ${WALFERRY} watch orders
+  temporal workflow update execute -w orders --name pause
+  temporal workflow update execute -w orders --name resume
+
+Cut over (stop the application first), and compare:
+
+  kill ${writer.pid}
+  temporal workflow update execute -w orders --name cutover
+  ${WALFERRY} compare source target
+
+Stop everything:
+
+  ${WALFERRY} cluster down`);
+}
