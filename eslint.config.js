@@ -150,24 +150,63 @@ export default tseslint.config(
     ],
   ),
   {
-    // The independent check must share no code with the copy that it checks.
-    files: ['scripts/compare/**/*.ts', 'scripts/compare.ts'],
+    // The independent check must share no code with the copy that it checks, nor with anything that might use that code.
+    files: ['scripts/compare/**/*.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
         {
           patterns: [
             {
-              // Nor indirectly: these folders use postgres/.
+              regex: '^\\.\\./(?!operator-error\\.ts$)',
+              message: 'compare shares no code with the copy: it imports its own folder only.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    // What runs against an operator's databases needs no servers of its own.
+    files: ['cleanup', 'preflight', 'replay', 'tail', 'watch'].map(
+      (folder) => `scripts/${folder}/**/*.ts`,
+    ),
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: ['**/local/**', '**/command/**', '**/check/**', '**/tests/**'],
+              message: 'The commands of an operator do not use local servers (scripts/README.md).',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    // `walferry --help` must not load drivers and SDKs: what a command does is imported when it runs.
+    files: ['scripts/command/**/*.ts', 'scripts/program.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
               group: [
                 '**/postgres/**',
-                '**/writer/**',
-                '**/cleanup/**',
-                '**/start/**',
-                '**/tail/**',
-                '**/watch/**',
+                '**/workflows/**',
+                '**/activities/**',
+                '@temporalio/*',
+                'pg',
               ],
-              message: 'compare shares no code with the copy.',
+              message: 'Import it in the folder of the command, which is loaded when it runs.',
+            },
+            {
+              group: ['**/workers/worker.ts', '**/local/cluster/**'],
+              allowTypeImports: true,
+              message: 'Import it when the command runs.',
             },
           ],
         },

@@ -55,11 +55,15 @@ function packagesOf(file) {
 
 function installPackages() {
   say('node packages: installing with npm ci (a minute on a slow network) …');
-  const outcome = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
-    cwd: ROOT,
-    // Standard output belongs to the command itself, whose last lines may be parsed.
-    stdio: ['ignore', 2, 2],
-  });
+  const outcome = spawnSync(
+    'npm',
+    ['ci', '--include=dev', '--prefer-offline', '--no-audit', '--no-fund'],
+    {
+      cwd: ROOT,
+      // Standard output belongs to the command itself, whose last lines may be parsed.
+      stdio: ['ignore', 2, 2],
+    },
+  );
   if (outcome.status !== 0) {
     fail(`npm ci failed in ${ROOT}: fix that by hand, then run this again`);
   }

@@ -8,6 +8,6 @@ export function explained(error: unknown, step: string): OperatorError {
   if (error instanceof OperatorError) return error;
   const failure = error instanceof MigrationError ? error : classify(error, { step }, 'Internal');
   // A local tool: the server's message helps where the database is, and reaches no log.
-  const words = error instanceof Error && error !== failure ? ` (${error.message})` : '';
+  const words = error instanceof Error && error !== failure ? `: ${error.message}` : '';
   return new OperatorError(`${failure.message}${words}`);
 }

@@ -45,14 +45,18 @@ for (const declare of DECLARATIONS) declare(program);
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = codeOf(error);
+  // At once: the native runtime of a replay would keep the process alive.
+  process.exit(report(error));
 }
 
-/** Prints what the parser has not printed itself. @throws what is a defect of walferry: its stack is needed. */
-function codeOf(error: unknown): number {
+/** @returns the exit code. What is a defect of walferry is printed with its stack; the parser prints its own errors. */
+function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ERROR;
-  if (!(error instanceof OperatorError)) throw error;
-  console.error(`${process.argv[2] ?? 'walferry'}: ${error.message}`);
+  if (error instanceof OperatorError) {
+    console.error(`${process.argv[2] ?? 'walferry'}: ${error.message}`);
+  } else {
+    console.error(error);
+  }
   return ERROR;
 }
 

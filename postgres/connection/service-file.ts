@@ -62,9 +62,18 @@ export function findSection(name: string, env: NodeJS.ProcessEnv = process.env):
   }
   throw new MigrationError(
     'UnknownService',
-    `no PostgreSQL service is called "${name}"; looked in ${files.join(' and ')}`,
+    `no PostgreSQL service is called "${name}"; looked in ${files.join(' and ')}${known(files)}`,
     { object: name },
   );
+}
+
+/** The names to choose from, for whoever mistyped one; a file of hundreds is not listed whole. */
+function known(files: readonly string[]): string {
+  const names = files.flatMap((file) =>
+    [...(textOf(file) ?? '').matchAll(/^[ \t]*\[([\w.-]+)\]/gm)].map(([, found]) => found),
+  );
+  const shown = [...new Set(names)].slice(0, 20);
+  return shown.length === 0 ? '' : `, which have ${shown.join(', ')}`;
 }
 
 /**

@@ -18,7 +18,7 @@ Exit codes: 0 fits, 1 does not fit, 2 error.`,
     .action(async (workflowId: string) => {
       const { replay } = await import('../replay/answer.ts');
       const code = await replay(workflowId);
-      // The native runtime of the replay keeps the process alive.
+      // Its native runtime keeps the process alive.
       process.exit(code);
     });
 }

@@ -3,13 +3,12 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
-import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
-import { guardText } from '../../contract/guard.ts';
-import { limitsText } from '../../workflows/wording.ts';
+import { OVER, moment, number, text } from './heartbeat.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
+import { throttleOf, troublesOf } from './trouble.ts';
 
 export interface CopyView {
   readonly rows: number;
@@ -101,13 +100,7 @@ export class ProgressModel {
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
       ...throttleOf(progress, activities),
-      troubles: [
-        ...(sample.trouble === undefined ? [] : [sample.trouble]),
-        ...failingOf(progress),
-        ...slotWaitOf(progress),
-        // Several runs of the copy often have the same trouble.
-        ...new Set(activities.flatMap((activity) => troubleOf(activity))),
-      ],
+      troubles: troublesOf(sample),
     };
   }
 
@@ -213,7 +206,6 @@ export class ProgressModel {
   }
 }
 
-const OVER: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
 const BUILDING = new Set(['buildIndexes', 'analyzeTables', 'buildConstraints']);
 
 /** What is built after the rows, while it is being built. A heartbeat counts what remained when its attempt began. */
@@ -230,11 +222,6 @@ function indexesOf(
   return { ...counters, indexesBuilt: Math.max(0, counters.indexesTotal - left + done) };
 }
 
-/** `2026-11-21 09:41:07 UTC`. */
-function moment(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
-}
-
 /** Rows against the estimate where there is one, otherwise chunks; 1 only when every chunk is done. */
 function fractionOf(progress: Progress | undefined, rows: number): number {
   const snapshot = progress?.snapshot;
@@ -245,57 +232,10 @@ function fractionOf(progress: Progress | undefined, rows: number): number {
   return Math.min(0.99, byRows);
 }
 
-/** `limits: copy 2 streams; held by the guard: activeSessions 63, ceiling 50`; live where a heartbeat reports it. */
-function throttleOf(
-  progress: Progress | undefined,
-  activities: readonly LiveActivity[],
-): { readonly throttle?: string } {
-  if (!progress || OVER.has(progress.phase)) return {};
-  const { limits, guard } = progress;
-  const limited = limits === undefined ? 'none' : limitsText(limits);
-  const beat = activities.find(({ type, live }) => type === 'holdSnapshot' && live)?.heartbeat;
-  const held = beat?.['guardHolding'] ?? guard?.holding;
-  const said = text(beat?.['guard']) ?? (guard ? guardText(guard) : undefined);
-  const parts = [
-    ...(limited === 'none' ? [] : [`limits: ${limited}`]),
-    ...(said === undefined ? [] : [`${held === true ? 'held by the guard' : 'guard'}: ${said}`]),
-  ];
-  return parts.length === 0 ? {} : { throttle: parts.join('; ') };
-}
-
-/** Why a step of the cutover keeps failing, as far as the workflow knows. */
-function failingOf(progress: Progress | undefined): string[] {
-  const failing = progress?.cutover?.failing;
-  return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
-}
-
-function slotWaitOf(progress: Progress | undefined): string[] {
-  const wait = progress?.slotWait;
-  if (!wait) return [];
-  const { since, reason } = wait;
-  return [
-    `waiting for a free worker slot since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
-  ];
-}
-
-function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
-  // Attempts that found no free slot did not fail.
-  if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
-  return [`${type} is retried (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`];
-}
-
 /** The first heartbeat of an activity contains only its name, which says less than the phase does. */
 function stepOf({ type, heartbeat }: LiveActivity): string | undefined {
   const step = text(heartbeat['step']);
   if (step === undefined || step === type) return undefined;
   const [done, total] = [number(heartbeat['done']), number(heartbeat['total'])];
   return done === undefined || total === undefined ? step : `${step} ${done} of ${total}`;
-}
-
-function number(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
 }

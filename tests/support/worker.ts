@@ -35,6 +35,8 @@ export interface WorkerOptions {
   name?: string;
   env?: Readonly<Record<string, string>>;
   args?: readonly string[];
+  /** Default: the checkout. */
+  cwd?: string;
   /** Default: wait until the worker says that it is ready. */
   waitUntilReady?: boolean;
 }
@@ -78,7 +80,7 @@ export async function startProgram(
   const logFile = path.join(folder, 'logs', `${name}-${process.pid}-${++started}.log`);
   const log = openSync(logFile, 'a');
   const child = spawn(program, words, {
-    cwd: ROOT,
+    cwd: options.cwd ?? ROOT,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', log, log],
   });
