@@ -274,12 +274,12 @@ function slotWaitOf(progress: Progress | undefined): string[] {
   if (!wait) return [];
   const { since, reason } = wait;
   return [
-    `waiting for a free worker slot since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
+    `waiting for a free worker place since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
   ];
 }
 
 function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
-  // Attempts that found no free slot did not fail.
+  // Attempts that found no free place did not fail.
   if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
   return [`${type} is retried (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`];
 }
