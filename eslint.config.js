@@ -11,7 +11,7 @@ const oneWay = (folder, banned, extra = []) => ({
         patterns: [
           ...banned.map((name) => ({
             group: [`**/${name}/**`, `${name}/**`],
-            message: `${folder}/ must not depend on ${name}/ (docs/architecture.md, "Folders").`,
+            message: `${folder}/ must not depend on ${name}/ (docs/explanation/architecture.md, "Folders").`,
           })),
           ...extra,
         ],

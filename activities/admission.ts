@@ -17,7 +17,7 @@ const BEAT_EVERY_MS = 1_000;
 /** How often a full worker repeats its warning. */
 const WARN_EVERY_MS = 60_000;
 
-const STEP = 'waiting for a free worker slot';
+const STEP = 'waiting for a free worker place';
 /** Each signal costs a few events of history; the missing kind of place may change during the wait. */
 const MOST_SIGNALS = 10;
 
@@ -203,7 +203,7 @@ function scheduledAt({ info }: Context): string {
 }
 
 function reasonOf({ limit, what, option }: Places): string {
-  return `a worker has no free slot for ${what}: ${limit} of ${limit} in use (${option})`;
+  return `a worker has no free place for ${what}: ${limit} of ${limit} in use (${option})`;
 }
 
 function full(places: Places): MigrationError {

@@ -37,7 +37,7 @@ export interface Wanted {
   readonly owner: string;
   /** When its wait began, ISO 8601: the longest wait is next, also across attempts. */
   readonly since: string;
-  /** Its migration streams: the source keeps WAL for it, so it precedes those that have not begun. */
+  /** Its migration streams: the source retains WAL for it, so it precedes those that have not begun. */
   readonly begun?: boolean;
 }
 

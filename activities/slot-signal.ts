@@ -39,7 +39,7 @@ async function attempted<T>(
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     context.log.debug(
-      'the workflow could not be queried or signalled about a wait for a worker slot',
+      'the workflow could not be queried or signalled about a wait for a worker place',
       {
         reason,
       },

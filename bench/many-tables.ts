@@ -5,7 +5,7 @@
  *   node --import tsx bench/many-tables.ts --help
  *
  * Without options it starts two servers with default settings, fills the source, runs every step, prints the rows of
- * the table in docs/performance.md and removes the servers. It exits with 1 when a step fails or sends no heartbeat
+ * the table in docs/explanation/performance.md and removes the servers. It exits with 1 when a step fails or sends no heartbeat
  * for longer than 3 s.
  */
 import { existsSync, mkdirSync, mkdtempSync, chmodSync, readFileSync, rmSync } from 'node:fs';

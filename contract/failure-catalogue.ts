@@ -68,7 +68,7 @@ export const FAILURES = {
   WorkerFull: {
     handling: 'timed',
     meaning:
-      'The worker has no free slot for another open migration or copy; a different worker may have one.',
+      'The worker has no free place for another open migration or copy; a different worker may have one.',
     action: 'Start another worker, or raise the named option of this one.',
   },
   SlotBusy: {
@@ -245,7 +245,8 @@ export const FAILURES = {
   },
   SlotKept: {
     handling: 'never',
-    meaning: 'The migration ended, but its slot could not be dropped; it holds WAL on the source.',
+    meaning:
+      'The migration ended, but its slot could not be dropped; it retains WAL on the source.',
     action: `Drop it with the command in the message. If that starts with "${MIGRATION_COMPLETE}", the target is ready.`,
   },
   ControlKept: {

@@ -1,6 +1,6 @@
 /**
- * Every code of a preflight finding, with its levels and its meaning. The table of docs/errors.md is generated from this, and the
- * types allow checks no other code.
+ * Every code of a preflight finding, with its levels and its meaning. docs/reference/findings.md is generated from this,
+ * and the types allow checks no other code.
  */
 import type { Level } from './finding.ts';
 

@@ -45,7 +45,7 @@ export const waiting = v.pipe(
 );
 export type Waiting = v.InferOutput<typeof waiting>;
 
-/** A wait for a free slot of a worker. Sent by signal, which anyone may send. */
+/** A wait for a free place on a worker. Sent by signal, which anyone may send. */
 export const slotWait = v.pipe(
   v.object({
     /** ISO 8601, by the clock of the Temporal server. */
@@ -142,7 +142,7 @@ const progress = v.pipe(
     phase,
     state: runState,
     waiting: v.nullable(waiting),
-    /** Set while the migration waits for a free slot of a worker. Absent in answers of earlier code. */
+    /** Set while the migration waits for a free place on a worker. Absent in answers of earlier code. */
     slotWait: v.exactOptional(v.nullable(slotWait)),
     /** Only in phase `cutover`. */
     cutover: v.exactOptional(v.nullable(cutoverStep)),

@@ -48,7 +48,7 @@ export interface WorkPlace {
   retake(how: 'at once' | 'in turn'): Promise<void>;
 }
 
-/** Signal from a worker without a free slot to the workflow that waits for one: a `SlotWait`, or null when that is over. */
+/** Signal from a worker without a free place to the workflow that waits for one: a `SlotWait`, or null when that is over. */
 export const SLOT_SIGNAL = 'workerSlot';
 
 export interface Log {

@@ -98,7 +98,7 @@ function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Left
   const { slot, source } = migration;
   return {
     code: 'SlotKept',
-    text: `the slot is kept and holds WAL on "${source}" (${why.message})${cutOver ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+    text: `the slot is kept and retains WAL on "${source}" (${why.message})${cutOver ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
   };
 }
 

@@ -43,7 +43,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
       : []),
     ...(slotWait
       ? [
-          `- waiting for a free worker slot since ${moment(slotWait.since)}: ${slotWait.reason}`,
+          `- waiting for a free worker place since ${moment(slotWait.since)}: ${slotWait.reason}`,
           `- **what to do:** ${FAILURES.WorkerFull.action}`,
         ]
       : []),
@@ -138,7 +138,7 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
 };
 
 const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
-  pause: 'stop at a commit; the slot keeps the WAL',
+  pause: 'stop at a commit; the slot retains the WAL',
   resume: 'continue, or retry the step that stopped',
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',

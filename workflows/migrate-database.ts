@@ -147,7 +147,7 @@ function refuseTimeouts(): void {
   if (named.length === 0) return;
   throw ending(
     'InvalidInput',
-    `the workflow was started with ${named.join(' and ')}: Temporal would end the migration at that time without cleanup, and its slot would keep WAL on the source without limit. Start it without that option (the update abort ends a migration at any time)`,
+    `the workflow was started with ${named.join(' and ')}: Temporal would end the migration at that time without cleanup, and its slot would retain WAL on the source without limit. Start it without that option (the update abort ends a migration at any time)`,
   );
 }
 

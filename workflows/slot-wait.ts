@@ -1,4 +1,4 @@
-/** A worker without a free slot signals the workflow that waits for one, and signals again when the wait is over. */
+/** A worker without a free place signals the workflow that waits for one, and signals again when the wait is over. */
 import { defineSignal, log, setHandler } from '@temporalio/workflow';
 import * as v from 'valibot';
 import { slotWait } from '../contract/progress.ts';
@@ -12,7 +12,7 @@ export function acceptSlotWaits(run: Execution): void {
     const wait = v.safeParse(v.nullable(slotWait), signalled);
     // Anyone may send a signal; an exception here would fail the workflow task repeatedly.
     if (!wait.success) return;
-    if (wait.output) log.warn('waiting for a free worker slot', { ...wait.output });
+    if (wait.output) log.warn('waiting for a free worker place', { ...wait.output });
     run.tell({ type: 'slotWaited', wait: wait.output });
   });
 }

@@ -5,7 +5,7 @@
  *
  * The source shows the current row, which may be later than the change. The result is still right: if the row was not changed
  * since, it has the change's own value. If it was, that later change is in the stream too, contains the column, and overwrites
- * what was written here (docs/apply.md has the full argument).
+ * what was written here (docs/explanation/apply.md has the full argument).
  *
  * The row must not be read before its change is visible: with synchronous replication a transaction is decoded before other
  * sessions can see it. So the reader first waits until these transactions are visible.

@@ -46,7 +46,7 @@ export async function addForeignKey(
   const [added] = rows;
   if (added?.parts === true) {
     // It references a partitioned table and has a part per partition. VALIDATE would mark only the key: the parts would stay
-    // NOT VALID forever (docs/facts.md). So this key is checked while its locks are held.
+    // NOT VALID forever (docs/explanation/facts.md). So this key is checked while its locks are held.
     await dropForeignKey(target, { ...entry, added: added.oid });
     await check(target, entry.sql);
     return;

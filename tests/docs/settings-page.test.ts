@@ -53,7 +53,8 @@ function valuesOf(raw: unknown): string {
   if (type === 'array') return 'list of texts';
   if (type !== 'number') return 'text';
   const flat = flattened(pipe);
-  const bound = (kind: string) => v.parse(v.optional(v.number()), flat.find((action) => action.type === kind)?.requirement);
+  const bound = (kind: string) =>
+    v.parse(v.optional(v.number()), flat.find((action) => action.type === kind)?.requirement);
   const most = bound('max_value');
   return most === undefined
     ? `number, ${bound('min_value')} or more`
@@ -93,14 +94,15 @@ test('the page lists every field of the input with its values and default', asyn
     '## Input of a migration',
     '',
     `\`migration.json\`. All patterns and names in \`tables\` and \`ignore\` together may take up to ${MOST_NAME_BYTES} bytes. A field`,
-    'that is not listed is refused. The update [`setLimits`](updates.md) changes `limits` while the migration runs;',
+    'that is not listed is refused. `ignore` names what you accept not to have; without it preflight refuses such a source.',
+    'The update [`setLimits`](updates.md) changes `limits` while the migration runs;',
     '[limits and guard](../explanation/limits-and-guard.md) says how they work.',
     '',
     ...table(['field', 'values', 'default', 'meaning'], rows),
     '',
     'If the target has none of the selected tables, walferry creates them. If it has all of them, empty, it uses them as they',
     'are, with your indexes. Anything in between is refused by name. You always create the tables in',
-    '`tables.viaPartitionRoot` yourself ([partitions that differ](../explanation/fidelity.md#partitions-that-differ)).',
+    '`tables.viaPartitionRoot` yourself ([partitions that differ](../explanation/fidelity-ddl.md#partitions-that-differ)).',
     '',
     '## Options of a worker',
     '',

@@ -1,7 +1,7 @@
 /**
  * One source transaction of many rows: the worker's memory does not grow with it. Read from the operating system for
  * a real worker process: `VmHWM` is the peak resident memory. `WALFERRY_TEST_LARGE=1` also measures single large
- * values, which takes minutes (docs/fidelity.md has the figures).
+ * values, which takes minutes (docs/explanation/fidelity-values.md has the figures).
  */
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';

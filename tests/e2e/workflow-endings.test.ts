@@ -314,7 +314,7 @@ describe('abort', () => {
 
   test.concurrent('reports a slot that is kept', async () => {
     const migration = await migrations.streaming((world) => world.fail('dropSlot', 'Denied', 'no'));
-    expect((await migration.ask('abort')).text).toMatch(/the slot is kept and holds WAL/);
+    expect((await migration.ask('abort')).text).toMatch(/the slot is kept and retains WAL/);
     expect(await migration.end()).toMatchObject({ type: 'Aborted', text: text(/slot is kept/) });
   });
 });

@@ -69,11 +69,11 @@ describe('a worker with more migrations than slots', () => {
     const second = await migrations.start();
     const { reason } = await waits(second);
     expect(reason).toBe(
-      'a worker has no free slot for open migrations: 1 of 1 in use (--max-activities)',
+      'a worker has no free place for open migrations: 1 of 1 in use (--max-activities)',
     );
     const details = await second.details();
     expect(details).toMatch(
-      /waiting for a free worker slot since \d{4}-.* UTC: a worker has no free/,
+      /waiting for a free worker place since \d{4}-.* UTC: a worker has no free/,
     );
     expect(details).toContain('Start another worker');
     // Returned and taken again, the wait still counts from its start.
@@ -113,7 +113,7 @@ describe('a worker with more migrations than slots', () => {
     await until('a copy', () => first.world.isRunning('copyChunks'));
     const second = await migrations.start();
     expect((await waits(second)).reason).toBe(
-      'a worker has no free slot for copies: 1 of 1 in use (--max-copies)',
+      'a worker has no free place for copies: 1 of 1 in use (--max-copies)',
     );
     await until('another attempt', async () => (await second.attempt('holdSnapshot')) > 2);
     expect(second.world.count('holdSnapshot')).toBe(0);

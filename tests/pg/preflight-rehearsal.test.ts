@@ -16,7 +16,7 @@ import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fid
 
 const TABLE = 'create table t (id int primary key)';
 
-/** Roles with names that no other test uses, on both sides, and a login on the target with the rights that README lists. */
+/** Roles with names that no other test uses, on both sides, and a login on the target with the rights that docs/how-to/prepare.md lists. */
 async function mover(db: FreshPair) {
   const id = randomBytes(4).toString('hex');
   const [owner, app] = [`owner_${id}`, `app_${id}`];

@@ -72,7 +72,7 @@ describe('rights', () => {
     expect(await findingsOf(db, { target: login.service })).toEqual([]);
   });
 
-  it('a target role set up as README says has no findings: existing schemas keep their owner', async () => {
+  it('a target role set up as docs/how-to/prepare.md says has no findings: existing schemas keep their owner', async () => {
     await using db = await freshPair();
     const owner = `owner_${randomBytes(5).toString('hex')}`;
     // A platform's superuser that is unknown on the target: it owns a schema and has rights in the schema's grants.

@@ -1,6 +1,6 @@
 /**
  * No container engine is available to these tests, so docker-compose.yml is compared with what `walferry cluster`
- * does: a reader of the README must find the same names, ports and settings either way.
+ * does: a reader of docs/how-to must find the same names, ports and settings either way.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';

@@ -71,14 +71,14 @@ describe('current details', () => {
     ]);
   });
 
-  it('show since when the migration waits for a free worker slot, and what to do', () => {
+  it('show since when the migration waits for a free worker place, and what to do', () => {
     const slotWait = {
       since: '2026-11-21T09:41:08.000Z',
-      reason: 'a worker has no free slot for open migrations: 2 of 2 in use (--max-activities)',
+      reason: 'a worker has no free place for open migrations: 2 of 2 in use (--max-activities)',
     };
     const details = renderDetails('orders', { ...streaming, slotWait }, 'streaming');
     expect(details).toContain(
-      `- waiting for a free worker slot since 2026-11-21 09:41:08 UTC: ${slotWait.reason}`,
+      `- waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${slotWait.reason}`,
     );
     expect(details).toContain('- **what to do:** Start another worker, or raise the named option');
   });
@@ -99,7 +99,7 @@ describe('current details', () => {
       ### What you can do now
 
       \`\`\`
-      # stop at a commit; the slot keeps the WAL
+      # stop at a commit; the slot retains the WAL
       temporal workflow update execute -w orders --name pause
       # finish; stop the writers first
       temporal workflow update execute -w orders --name cutover

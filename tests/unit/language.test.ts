@@ -1,6 +1,6 @@
 /**
- * The project's prose uses the terms of docs/glossary.md. The words below were once used for them, or are no plain English: none
- * comes back in a comment, message, title or identifier.
+ * The project's prose uses the terms of docs/reference/glossary.md. The words below were once used for them, or are no
+ * plain English: none comes back in a comment, message, title or identifier.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

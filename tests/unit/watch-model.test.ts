@@ -227,12 +227,12 @@ test('a cutover shows its step and what it keeps failing with, and no names of a
   expect(new ProgressModel().view(sample(0, { activities: beginning })).step).toBeUndefined();
 });
 
-test('a wait for a free worker slot is shown once, with its start, and not as a failed attempt', () => {
+test('a wait for a free worker place is shown once, with its start, and not as a failed attempt', () => {
   const slotWait = {
     since: '2026-11-21T09:41:08.000Z',
-    reason: 'a worker has no free slot for copies: 2 of 2 in use (--max-copies)',
+    reason: 'a worker has no free place for copies: 2 of 2 in use (--max-copies)',
   };
-  const beat = { step: 'waiting for a free worker slot', waitingSince: slotWait.since };
+  const beat = { step: 'waiting for a free worker place', waitingSince: slotWait.since };
   const { troubles } = new ProgressModel().view(
     sample(1, {
       progress: progress({ slotWait }),
@@ -240,7 +240,7 @@ test('a wait for a free worker slot is shown once, with its start, and not as a 
     }),
   );
   expect(troubles).toEqual([
-    `waiting for a free worker slot since 2026-11-21 09:41:08 UTC: ${slotWait.reason}; Start another worker, or raise the named option of this one.`,
+    `waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${slotWait.reason}; Start another worker, or raise the named option of this one.`,
   ]);
 });
 

@@ -10,6 +10,7 @@ const ROOT = path.resolve(import.meta.dirname, '../..');
 
 test.each([
   'package.json',
+  'docs/how-to/workers.md',
   'docker/worker/start.sh',
   'scripts/walferry.mjs',
   'scripts/local/package.ts',

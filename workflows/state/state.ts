@@ -64,7 +64,7 @@ const schema = v.pipe(
     unstored: v.nullable(reason),
     /** The last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
     unreported: v.boolean(),
-    /** No worker has a free slot for the stream or the copy. */
+    /** No worker has a free place for the stream or the copy. */
     slotWait: v.nullable(slotWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),

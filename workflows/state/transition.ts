@@ -1,6 +1,6 @@
 /**
  * The one place where state changes: `transition(state, event)`, pure. `MOVES` is the state machine: from which stage an event leads
- * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/states.md.
+ * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/reference/states.md.
  */
 import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';

@@ -15,7 +15,7 @@ export const SLOW_COPY = 20e6;
 const FAST_COPY = 100e6;
 /** Newer statistics are not representative. */
 const LEAST_STATISTICS_SECONDS = 600;
-/** Used for the large transactions of docs/performance.md. */
+/** Used for the large transactions of docs/explanation/performance.md. */
 const DECODING_BYTES = 256 * 1024 ** 2;
 /** A server with this much shared_buffers has the memory. */
 const AMPLE_BUFFER_BYTES = 1024 ** 3;

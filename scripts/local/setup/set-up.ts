@@ -107,7 +107,7 @@ function temporalByHand(reason: string): SetupError {
 function dockerHint(): string[] {
   return runs('docker', ['--version'])
     ? [
-        'Docker is installed: "docker compose up" starts everything without any of this (README, "Docker").',
+        'Docker is installed: "docker compose up" starts everything without any of this (docs/how-to/docker.md).',
       ]
     : [];
 }

@@ -37,7 +37,7 @@ const QUERIES: Readonly<Record<string, string>> = {
                          from pg_inherits i where i.inhrelid = c.oid))
       from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_am am on am.oid = c.relam
      where n.nspname = any($1)`,
-  // The server's own `pg_attver` (from 17.12 on, docs/facts.md) differs on every server.
+  // The server's own `pg_attver` (from 17.12 on, docs/explanation/facts.md) differs on every server.
   column: /* sql */ `
     select n.nspname, format('column %I.%I', c.relname, a.attname), concat_ws(' | ',
         'place ' || row_number() over (partition by c.oid order by a.attnum), format_type(a.atttypid, a.atttypmod),

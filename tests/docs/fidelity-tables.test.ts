@@ -1,16 +1,25 @@
-/** docs/fidelity.md names every code that refuses and every case of the fidelity suite, and only tests that exist. */
+/** The tables of fidelity and refusals name every code that refuses, and only tests that exist. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { catalogue } from '../../contract/finding-catalogue.ts';
+import { ROOT } from './page.ts';
 
-const ROOT = path.resolve(import.meta.dirname, '../..');
-const page = readFileSync(path.join(ROOT, 'docs/fidelity.md'), 'utf8');
+const PAGES = [
+  'refusals',
+  'fidelity',
+  'fidelity-values',
+  'fidelity-objects',
+  'fidelity-ddl',
+] as const;
 
-/** What these names mean in each section, as the page explains. */
+/** What these names mean on each page, as it explains. */
 const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  Objects: { objects: 'tests/pg/objects.test.ts', migration: 'tests/e2e/objects.test.ts' },
-  Statements: {
+  'fidelity-objects': {
+    objects: 'tests/pg/objects.test.ts',
+    migration: 'tests/e2e/objects.test.ts',
+  },
+  'fidelity-ddl': {
     ddl: 'tests/pg/stream-ddl.test.ts',
     tables: 'tests/pg/stream-tables.test.ts',
     types: 'tests/pg/stream-type.test.ts',
@@ -26,30 +35,27 @@ const TITLES: Readonly<Record<string, string>> = {
 const MADE = 'random_value';
 
 interface Row {
-  readonly section: string;
+  readonly page: string;
   /** The first cell: the topic. */
   readonly about: string;
   /** The last cell: names of tests. */
   readonly tests: string;
 }
 
-function readRows(): Row[] {
-  return page.split(/^## /m).flatMap((part) => {
-    const section = part.slice(0, part.indexOf('\n'));
-    return part
-      .split('\n')
-      .filter((line) => line.startsWith('| ') && !/^\| -+ \|/.test(line))
-      .map((line) => line.split(/(?<=^|\s)\|(?=\s|$)/).map((cell) => cell.trim()))
-      .map((cells) => ({ section, about: cells[1] ?? '', tests: cells.at(-2) ?? '' }));
-  });
+/** The rows of all tables that have a column of tests or one that names what shows it. */
+function readRows(page: string): Row[] {
+  const text = readFileSync(path.join(ROOT, `docs/explanation/${page}.md`), 'utf8');
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| -+:? \|/.test(line))
+    .map((line) => line.split(/(?<=^|\s)\|(?=\s|$)/).map((cell) => cell.trim()))
+    .map((cells) => ({ page, about: cells[1] ?? '', tests: cells.at(-2) ?? '' }));
 }
 
-const rows = readRows();
-const refused = rows.filter(
-  ({ section, about }) => section === 'Refused by preflight' && about.startsWith('`'),
-);
+const rows = PAGES.flatMap(readRows);
+const refused = rows.filter(({ page, about }) => page === 'refusals' && about.startsWith('`'));
 /** All other tables; their last column names tests. */
-const others = rows.filter(({ section }) => section !== 'Refused by preflight');
+const others = rows.filter(({ page }) => page !== 'refusals');
 /** Names in the cell: `tests/….ts`, a case, or a short name; settings and codes are written otherwise. */
 const namesIn = (cell: string): string[] =>
   [...cell.matchAll(/`([^`]+)`/g)]
@@ -57,9 +63,9 @@ const namesIn = (cell: string): string[] =>
     .filter((name) => !/[A-Z=]/.test(name));
 
 /** The file that a name refers to; undefined if there is none. */
-function fileOf(section: string, name: string): string | undefined {
+function fileOf(page: string, name: string): string | undefined {
   const candidates = [
-    SHORT[section]?.[name],
+    SHORT[page]?.[name],
     name === MADE ? 'tests/support/fidelity/random.ts' : undefined,
     name.includes('/') ? name : undefined,
     `tests/fidelity/${name}.sql`,
@@ -67,6 +73,9 @@ function fileOf(section: string, name: string): string | undefined {
   ];
   return candidates.find((file) => file !== undefined && isThere(file));
 }
+
+const preflightFile = (name: string): string =>
+  name.includes('/') ? name : `tests/pg/preflight-${name}.test.ts`;
 
 function isThere(file: string): boolean {
   if (!file.includes('*')) return existsSync(path.join(ROOT, file));
@@ -86,27 +95,27 @@ it('every test of preflight that it names exists under that title', () => {
   expect(refused.length).toBeGreaterThan(30);
   for (const { tests } of refused) {
     if (tests === '_findings_') continue;
-    const [, file, title = ''] = /^(?:`([\w-]+)`|unit): (.+)$/.exec(tests) ?? [];
-    const name = file === undefined ? 'unit/preflight' : `pg/preflight-${file}`;
-    const text = readFileSync(path.join(ROOT, `tests/${name}.test.ts`), 'utf8');
-    expect(text.replaceAll("\\'", "'"), tests).toContain(title);
+    const [, file, title] = /^(?:`([\w/.-]+)`|unit): (.+)$/.exec(tests) ?? [];
+    const name = file === undefined ? 'tests/unit/preflight.test.ts' : preflightFile(file);
+    const text = readFileSync(path.join(ROOT, name), 'utf8');
+    expect(text.replaceAll("\\'", "'"), tests).toContain(title ?? 'a title after the file');
   }
 });
 
 it('every case and every test file that a table names exists', () => {
-  const named = others.flatMap(({ section, about, tests }) =>
-    namesIn(tests).map((name) => ({ section, about, name })),
+  const named = others.flatMap(({ page, about, tests }) =>
+    namesIn(tests).map((name) => ({ page, about, name })),
   );
   expect(named.length).toBeGreaterThan(100);
-  expect(named.filter(({ section, name }) => fileOf(section, name) === undefined)).toEqual([]);
+  expect(named.filter(({ page, name }) => fileOf(page, name) === undefined)).toEqual([]);
   // No check would see a path outside the quotes.
   expect(others.filter(({ tests }) => /(?<!`)tests\//.test(tests))).toEqual([]);
 });
 
 it('a title that follows a file’s name is one of its tests', () => {
-  const titled = others.flatMap(({ section, tests }) =>
+  const titled = others.flatMap(({ page, tests }) =>
     [...tests.matchAll(/`([\w-]+)`: ([^;`]+)/g)].map(([, name = '', title = '']) => ({
-      file: fileOf(section, name) ?? name,
+      file: fileOf(page, name) ?? name,
       title: title.trim(),
     })),
   );
@@ -117,11 +126,4 @@ it('a title that follows a file’s name is one of its tests', () => {
       .join('');
     expect(text.includes(title), `${file}: ${title}`).toBe(true);
   }
-});
-
-it('every case of the fidelity suite is named', () => {
-  const cases = readdirSync(path.join(ROOT, 'tests/fidelity'))
-    .filter((file) => file.endsWith('.sql'))
-    .map((file) => path.basename(file, '.sql'));
-  expect(cases.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
 });
