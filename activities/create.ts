@@ -1,7 +1,7 @@
 /** The activities of a worker: each wraps one step of postgres/ with Temporal's heartbeat, signal and failures. */
 import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
 import type { Activities, StreamStep } from './interface.ts';
-import type { StreamOptions } from '../postgres/stream/changes.ts';
+import type { StreamOptions } from '../postgres/stream/stream-options.ts';
 import type { Room } from './room.ts';
 import type { Steps } from './steps.ts';
 import { activity } from './work.ts';

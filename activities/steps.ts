@@ -21,7 +21,7 @@ import type {
   Work,
 } from '../contract/work.ts';
 import type { RunOfPass } from '../postgres/snapshot/copy-run.ts';
-import type { StreamOptions } from '../postgres/stream/changes.ts';
+import type { StreamOptions } from '../postgres/stream/stream-options.ts';
 import type { SequenceReport, TriggerReport } from './interface.ts';
 
 /** A long step that needs the input. */

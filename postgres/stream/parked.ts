@@ -12,7 +12,7 @@ import type { TargetApplier } from '../apply/applier.ts';
 import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
-import type { StreamOptions } from './changes.ts';
+import type { StreamOptions } from './stream-options.ts';
 import type { Held } from './held.ts';
 import type { StreamLoop } from './loop.ts';
 import type { StreamPlan } from './lease-plan.ts';
