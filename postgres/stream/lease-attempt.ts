@@ -26,7 +26,7 @@ import { Marks } from './marks.ts';
 import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
 import { Onlooker } from './onlooker.ts';
-import type { StreamPlan } from './lease-plan.ts';
+import type { StreamPlan } from './stream-plan.ts';
 import { Pulse } from './pulse.ts';
 import { StandbyWatch } from './standby.ts';
 import { verifyCatalog } from '../drift/verify-catalog.ts';
