@@ -9,13 +9,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import {
-  Defaults,
-  isCustomized,
-  PINNED_FOR_ROWS,
-  setFor,
-  type Settings,
-} from '../connection/defaults.ts';
+import { Defaults, isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
@@ -23,51 +17,35 @@ import {
   ADVANCE,
   advanceValues,
   fenced,
-  HOLD_EPOCH_OR_FAIL,
   holdEpoch,
   NOT_ADVANCED,
   type Advance,
 } from '../store/epoch.ts';
 import { FlightFailed } from '../session/flight.ts';
-import { Batch, TruncateFailed } from './batch.ts';
+import { applyFailure, notAdvanced } from './apply-failure.ts';
+import { setForApplying } from './apply-setting.ts';
+import { Batch } from './batch.ts';
 import type { Change } from './change.ts';
+import { FoldedFlights, type FoldedTable, type Question } from './folded-flight.ts';
+import { FoldedGroups } from './folded-group.ts';
 import {
-  FoldedFlights,
-  type FoldedGroup,
-  type FoldedTable,
-  type Question,
-} from './folded-flight.ts';
+  BEGIN,
+  DEFER,
+  HOLD_PLACE,
+  openingInside,
+  openingOutside,
+  RELEASE,
+  SAVEPOINT,
+} from './flight-opening.ts';
 import { isPassing } from './passing.ts';
-import { StepFailed } from './replay.ts';
 import { NonFiniteNumbers } from './non-finite.ts';
-import { changeFailure, recordStopped } from './stopped.ts';
-import type { TargetTable } from './target-table.ts';
 
 export interface ApplierOptions {
   /** Whether the plugin sends numbers as text (wal2json 2.6 and later). If not, NaN and infinities are read back. */
   readonly numericAsText: boolean;
 }
 
-/** How long a change waits for a lock before the batch is retried: an operator working on the target may hold it. */
-const LOCK_TIMEOUT_MS = 30_000;
-/** Memory for staging tables; a larger set spills to disk. */
-const TEMP_BUFFERS_MB = 32;
-
-const BEGIN = 'begin isolation level read committed read write';
-const DEFER = 'set constraints all deferred';
-const SAVEPOINT: Question = { sql: 'savepoint walferry_folded', rows: null };
-/** An applied piece is never rolled back alone: without the release each savepoint would nest in all earlier ones. */
-const RELEASE: Question = { sql: 'release savepoint walferry_folded', rows: null };
-/** Index of the statement that locks the control row, in a flight that opens a transaction. */
-const HOLD_PLACE = 1;
-
 const READING_BACK = { step: 'reading non-finite numbers back', side: 'source' } as const;
-
-/** In addition to the pinned settings. */
-const SETTINGS: Readonly<Record<string, string>> = {
-  lock_timeout: String(LOCK_TIMEOUT_MS),
-  temp_buffers: `${TEMP_BUFFERS_MB}MB`,
-};
 
 export class TargetApplier implements AsyncDisposable {
   /**
@@ -81,6 +59,7 @@ export class TargetApplier implements AsyncDisposable {
   readonly #batch: Batch;
   readonly #nonFinite: NonFiniteNumbers | undefined;
   readonly #folded: FoldedFlights;
+  readonly #groups: FoldedGroups;
   /** Whether the open transaction holds a flight's savepoint. */
   #saved = false;
   #epoch: bigint | undefined;
@@ -97,6 +76,7 @@ export class TargetApplier implements AsyncDisposable {
     this.replicaRole = replicaRole;
     this.#batch = new Batch(client, defaults);
     this.#folded = new FoldedFlights(client);
+    this.#groups = new FoldedGroups(this.#batch, this.#folded);
     this.#nonFinite = numericAsText ? undefined : new NonFiniteNumbers(migration);
   }
 
@@ -113,12 +93,7 @@ export class TargetApplier implements AsyncDisposable {
     let client = session;
     try {
       client ??= await connectTarget(migration, 'apply');
-      await client.query(
-        /* sql */ `
-          select set_config(wanted.key, wanted.value, false)
-            from json_each_text($1::json) wanted join pg_settings s on s.name = wanted.key`,
-        [JSON.stringify(SETTINGS)],
-      );
+      await setForApplying(client);
       const defaults = await Defaults.read(migration.target, 'apply', client);
       return new TargetApplier(migration, client, await takeReplicaRole(client), options, defaults);
     } catch (error) {
@@ -163,7 +138,7 @@ export class TargetApplier implements AsyncDisposable {
     const wasOpen = this.#epoch !== undefined;
     await this.#settleFolded(tables, xids);
     try {
-      const groups = this.#folded.groupsAhead(tables) ?? (await this.#group(tables));
+      const groups = await this.#groups.of(tables);
       if (groups === null) return 'refused';
       if (!wasOpen) await this.#batch.staging.prune();
       // Customized settings may need a privilege that must be checked first.
@@ -174,7 +149,9 @@ export class TargetApplier implements AsyncDisposable {
         await setFor('transaction', this.client, asked.settings);
         this.#batch.begun(asked.settings);
       }
-      const opening = this.#opening(epoch);
+      const opening = wasOpen
+        ? openingInside(this.#saved)
+        : openingOutside(this.#migration, epoch, this.replicaRole);
       const flown = await this.#folded.fly(opening, groups, asked === undefined, question);
       if (flown.outcome === 'applied') {
         this.#epoch = epoch;
@@ -204,24 +181,9 @@ export class TargetApplier implements AsyncDisposable {
    * nothing where something must be queried first.
    */
   prepareFolded(tables: readonly FoldedTable[]): void {
-    if (tables.length === 0 || this.#folded.groupsAhead(tables) !== null) return;
     if (this.#nonFinite && tables.some(({ rows }) => rows.anyDoubtful)) return;
-    const described = tables.flatMap(({ relation }) => this.#batch.known(relation) ?? []);
-    if (described.length < tables.length) return;
-    const groups = this.#folded.group(tables, described, this.#settingsOf, () => undefined);
-    if (groups === null || groups.some(({ settings }) => isCustomized(settings))) return;
-    this.#folded.writeAhead(tables, groups);
+    this.#groups.prepare(tables);
   }
-
-  async #group(tables: readonly FoldedTable[]): Promise<FoldedGroup[] | null> {
-    const described: TargetTable[] = [];
-    for (const { relation } of tables) described.push(await this.#batch.table(relation));
-    return this.#folded.group(tables, described, this.#settingsOf, ({ refuse }, never) =>
-      refuse(never),
-    );
-  }
-
-  readonly #settingsOf = (table: TargetTable): Settings => this.#batch.settingsOf(table);
 
   async #settleFolded(tables: readonly FoldedTable[], xids: ReadonlySet<number>): Promise<void> {
     try {
@@ -230,18 +192,6 @@ export class TargetApplier implements AsyncDisposable {
       await this.rollback();
       throw classify(error, READING_BACK, 'Internal');
     }
-  }
-
-  /** How a flight begins: with a transaction, or with a savepoint in the open one. */
-  #opening(epoch: bigint): Question[] {
-    if (this.#epoch !== undefined) return this.#saved ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
-    const hold = {
-      sql: HOLD_EPOCH_OR_FAIL,
-      values: [this.#migration.id, epoch.toString()],
-      rows: 1,
-    };
-    const begin = { sql: BEGIN, rows: null };
-    return this.replicaRole ? [begin, hold] : [begin, hold, { sql: DEFER, rows: null }];
   }
 
   /** Rolls back to where the flight began. The settings revert to those of that point, which are not known here. */
@@ -274,7 +224,7 @@ export class TargetApplier implements AsyncDisposable {
       await this.#batch.apply(settled);
     } catch (error) {
       await this.rollback();
-      throw await this.#failure(error, epoch);
+      throw await applyFailure(this.client, this.#migration, epoch, error);
     }
   }
 
@@ -297,24 +247,13 @@ export class TargetApplier implements AsyncDisposable {
       const flown = thrown instanceof FlightFailed ? thrown : null;
       const error = flown?.cause ?? thrown;
       if (flown?.statement === 0 && sqlstate(error) === NOT_ADVANCED)
-        throw await this.#notAdvanced(epoch, progress);
+        throw await notAdvanced(this.client, this.#migration, epoch, progress);
       throw classify(
         error,
         { step: 'committing', lsn: progress.confirmedLsn, side: 'target' },
         sqlstate(error) === undefined ? 'Internal' : 'ChangeFailed',
       );
     }
-  }
-
-  async #notAdvanced(epoch: bigint, { confirmedLsn }: Advance): Promise<MigrationError> {
-    try {
-      await holdEpoch(this.client, this.#migration, epoch);
-    } catch (error) {
-      return classify(error, { step: 'committing', side: 'target' }, 'Internal');
-    }
-    return new MigrationError('Internal', `the stored LSN would move back to ${confirmedLsn}`, {
-      lsn: confirmedLsn,
-    });
   }
 
   /** Rolls back the open transaction, if any. Never throws: a lost connection rolls back too. */
@@ -341,37 +280,10 @@ export class TargetApplier implements AsyncDisposable {
     return this.#batch.isCurrent(other, defaults);
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#nonFinite?.close();
     await this.client.end().catch(() => undefined);
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  /** Names the change behind an error, and records its key on the target. */
-  async #failure(error: unknown, epoch: bigint): Promise<MigrationError> {
-    const context = { step: 'applying', side: 'target' } as const;
-    const [change, cause] = blamed(error);
-    if (!change) return classify(error, context, 'Internal');
-    if (isPassing(cause)) {
-      return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
-    }
-    const failure = changeFailure(change, cause, this.#migration.target);
-    // The failure matters more than its record: if the target refuses the record, the stream still stops with the LSN.
-    await recordStopped(this.client, this.#migration, epoch, change, failure).catch(
-      () => undefined,
-    );
-    return failure;
-  }
-}
-
-/** The change that caused an error, and the server's error. */
-function blamed(error: unknown): [Change | undefined, unknown] {
-  if (error instanceof StepFailed) return [error.step.origin, error.cause];
-  if (error instanceof TruncateFailed) return [error.truncate, error.cause];
-  return [undefined, error];
 }
 
 function asError(thrown: unknown): Error | null {

@@ -1,42 +1,16 @@
 /**
- * The replication connection: one ordered queue over `pg-logical-replication`, whose defaults are not used. Each of them
- * was seen to lose data:
- * - Its timer and its automatic mode confirm what was *received*. Both are off; our own timer sends the *confirmed* LSN.
- * - `acknowledge(x)` sends x + 1, and an LSN one too high loses the next transaction. It gets L - 1.
- * - Without an LSN it starts where the last subscription stopped. Every start names L.
- * - With flow control, keepalives overtake queued data; without it, nothing slows the sender. Here keepalives and data go
- *   into one queue, and the socket is paused while the queue is full.
- * - After a handler has thrown, the next message still arrives. Nothing is taken after the first failure.
- *
- * A failure keeps its place in the queue: everything received before it can still be applied.
+ * Reads the stream into one ordered queue: keepalives and data together, with the socket paused while the queue is full. A failure
+ * keeps its place in the queue: everything received before it can still be applied, and nothing is taken after it.
  */
-import { createRequire } from 'node:module';
-import type pg from 'pg';
-import type * as Library from 'pg-logical-replication';
 import { MigrationError } from '../../contract/failure.ts';
-import { compareLsn, formatLsn, lsnToBigInt, parseLsn, type Lsn } from '../../contract/lsn.ts';
-import { isWarning } from '../connection/notice.ts';
-import { clientConfig, pinNewer } from '../connection/connect.ts';
-import { renderOptions } from '../wal2json/plugin-options.ts';
+import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { Fifo } from './queue.ts';
-import { WalSplitter } from './splitter.ts';
 import { Line } from './line-store.ts';
-import { LIMITS, sessionOptions, type ReaderLimits, type ReaderOptions } from './reader-options.ts';
-import { recognize } from './recognize.ts';
-import { keyUnreadFailure, startFailure, streamFailure, warningFailure } from './stream-failure.ts';
-import { backendPidOf, divert, socketOf, type Socket } from '../connection/socket.ts';
-import { within } from './deadline.ts';
+import { LIMITS, type ReaderLimits, type ReaderOptions } from './reader-options.ts';
+import { keyUnreadFailure, streamFailure, warningFailure } from './stream-failure.ts';
+import { WalConnection } from './wal-connection.ts';
 import { isKeyUnread, unsentOf, type Unsent } from './warning.ts';
 
-// The library is CommonJS; its types describe a default export that Node's ESM loader exposes differently.
-const { LogicalReplicationService } = createRequire(import.meta.url)(
-  'pg-logical-replication',
-) as typeof Library;
-
-/** The server answers START_REPLICATION before it decodes anything. A later answer means a server in trouble. */
-const START_MS = 30_000;
-/** Stopping only destroys a socket. */
-const STOP_MS = 5_000;
 /** Memory of a queued message in addition to its text. Without it, a queue of short messages would need twice what it counts. */
 const ITEM_BYTES = 160;
 
@@ -47,7 +21,7 @@ export type StreamItem =
   | Unsent;
 
 export class ReplicationReader implements AsyncDisposable {
-  readonly #service: Library.LogicalReplicationService;
+  readonly #connection: WalConnection;
   readonly #options: ReaderOptions;
   readonly #limits: ReaderLimits;
   readonly #queue = new Fifo<StreamItem>();
@@ -56,8 +30,6 @@ export class ReplicationReader implements AsyncDisposable {
   #received: Lsn;
   /** The latest message, if it is newer than {@link #received}. */
   #newest: Line | null = null;
-  #socket: Socket | null = null;
-  #client: pg.Client | null = null;
   #paused = false;
   #stopped = false;
   #failure: unknown = null;
@@ -76,11 +48,17 @@ export class ReplicationReader implements AsyncDisposable {
     this.#limits = { ...LIMITS, ...options.limits };
     this.#confirmed = options.start;
     this.#received = options.start;
-    const config = clientConfig(options.service, 'stream');
-    this.#service = new LogicalReplicationService(
-      { ...config, options: `${config.options ?? ''} ${sessionOptions(this.#limits)}` },
-      { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
-    );
+    this.#connection = new WalConnection(options, this.#limits, {
+      line: (bytes, from, to, high, low) => this.#take(new Line(bytes, from, to, high, low)),
+      keepalive: (lsn, sentAt, asked) => this.#keepalive(lsn, sentAt, asked),
+      warning: (code, message) => this.#warning(code, message),
+      read: (inside) => {
+        this.#heardAt = performance.now();
+        if (inside) this.#parts += 1;
+        this.#wake?.();
+      },
+      failed: (error, short = false) => this.#fail(this.#failureOf(error, short)),
+    });
   }
 
   /**
@@ -171,7 +149,7 @@ export class ReplicationReader implements AsyncDisposable {
 
   /** The walsender's process id on the source. */
   get backendPid(): number | null {
-    return this.#client === null ? null : backendPidOf(this.#client);
+    return this.#connection.backendPid;
   }
 
   /** Confirms the LSN: the source may remove all WAL before it. Only for an LSN that the target has stored. */
@@ -186,11 +164,7 @@ export class ReplicationReader implements AsyncDisposable {
     this.#stopped = true;
     clearInterval(this.#timer);
     this.#wake?.();
-    // A paused socket never reports its end.
-    this.#socket?.resume();
-    await within(STOP_MS, this.#service.stop()).catch(() => undefined);
-    // The library has removed its listeners; a late error must not end the process.
-    this.#client?.on('error', ignore);
+    await this.#connection.stop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -198,23 +172,7 @@ export class ReplicationReader implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { slot, start, plugin } = this.#options;
-    const service = this.#service;
-    service.on('error', (error) => this.#fail(streamFailure(error, this.receivedLsn)));
-    service.on('heartbeat', (lsn, sentAt, asked) => this.#keepalive(lsn, sentAt, asked));
-    const started = new Promise<void>((resolve) => service.on('start', resolve));
-    const subscription = service
-      .subscribe(this.#plugin(renderOptions(plugin)), slot, start)
-      // The library ignores a connection that ends on its own. An end that we did not request is a failure.
-      .then(() => {
-        throw new Error('Connection terminated');
-      });
-    subscription.catch((error: unknown) => this.#fail(streamFailure(error, this.receivedLsn)));
-    try {
-      await within(START_MS, Promise.race([started, subscription]));
-    } catch (error) {
-      throw startFailure(error, slot, this.#client !== null);
-    }
+    await this.#connection.start();
     this.#heardAt = performance.now();
     this.#sendStatus(true);
     const every = Math.max(
@@ -222,51 +180,6 @@ export class ReplicationReader implements AsyncDisposable {
       Math.min(1_000, this.#limits.statusMs / 2, this.#limits.stallMs / 4),
     );
     this.#timer = setInterval(() => this.#tick(), every);
-  }
-
-  /** A plugin as the library defines it. The library's wal2json plugin would pass numbers through JSON.parse. */
-  #plugin(rendered: string): Parameters<Library.LogicalReplicationService['subscribe']>[0] {
-    return {
-      options: {},
-      name: 'wal2json',
-      start: async (client, slot, lsn) => {
-        this.#client = client;
-        this.#socket = socketOf(client);
-        // A role's `transaction_timeout` would repeatedly end the walsender in the middle of the stream.
-        await pinNewer(client);
-        client.on('notice', (notice) => {
-          // The plugin omits changes without a replica identity and sends a WARNING instead, between B and C.
-          if (isWarning(notice)) this.#warning(notice.code, notice.message);
-        });
-        this.#divert(this.#socket);
-        const command = `START_REPLICATION SLOT "${slot}" LOGICAL ${lsn} ${rendered}`;
-        return recognize(client, this.#options).then(() => client.query(command));
-      },
-      parse: () => {
-        throw new Error('data messages bypass the library');
-      },
-    };
-  }
-
-  /** Reads data messages before the driver and the library do, because those would take most of the CPU time. */
-  #divert(socket: Socket): void {
-    const splitter = new WalSplitter({
-      line: (bytes, from, to, high, low) => this.#take(new Line(bytes, from, to, high, low)),
-      other: divert(socket, (read) => {
-        this.#heardAt = performance.now();
-        try {
-          splitter.push(read);
-          if (splitter.inside) this.#parts += 1;
-        } catch (error) {
-          const short = error instanceof RangeError;
-          const at = this.receivedLsn;
-          this.#fail(
-            short ? malformed('a data message without a header', at) : streamFailure(error, at),
-          );
-        }
-        this.#wake?.();
-      }),
-    });
   }
 
   #take(line: Line): void {
@@ -301,13 +214,13 @@ export class ReplicationReader implements AsyncDisposable {
   #pause(): void {
     this.#paused = true;
     this.#pauses += 1;
-    this.#socket?.pause();
+    this.#connection.pause();
   }
 
   #resume(): void {
     this.#paused = false;
     this.#heardAt = performance.now();
-    this.#socket?.resume();
+    this.#connection.resume();
   }
 
   #tick(): void {
@@ -338,11 +251,19 @@ export class ReplicationReader implements AsyncDisposable {
   #sendStatus(ask: boolean): void {
     if (this.#stopped) return;
     this.#statusAt = performance.now();
-    const below = lsnToBigInt(this.#confirmed) - 1n; // the library adds one
-    if (below < 0n) return;
-    this.#service.acknowledge(formatLsn(below), ask).catch((error: unknown) => {
+    this.#connection.acknowledge(this.#confirmed, ask).catch((error: unknown) => {
       this.#fail(streamFailure(error, this.receivedLsn));
     });
+  }
+
+  #failureOf(error: unknown, short: boolean): MigrationError {
+    const lsn = this.receivedLsn;
+    if (!short) return streamFailure(error, lsn);
+    return new MigrationError(
+      'StreamMalformed',
+      `the stream sent a data message without a header after ${lsn}`,
+      { lsn },
+    );
   }
 
   #fail(error: unknown): void {
@@ -353,14 +274,6 @@ export class ReplicationReader implements AsyncDisposable {
   }
 }
 
-function malformed(what: string, lsn: Lsn): MigrationError {
-  return new MigrationError('StreamMalformed', `the stream sent ${what} after ${lsn}`, { lsn });
-}
-
 function asError(failure: unknown): Error {
   return failure instanceof Error ? failure : new Error('the stream failed', { cause: failure });
-}
-
-function ignore(): void {
-  // The connection is closed: its errors no longer matter.
 }

@@ -5,18 +5,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/applier.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import type { IgnorePatterns } from '../catalog/ignored.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
 import { addMissingColumns } from '../store/columns.ts';
 import { holdEpoch, takeEpoch } from '../store/epoch.ts';
 import { readIdentity } from '../identity/identity.ts';
-import type { ReaderLimits } from '../replication/reader-options.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { isUnprintable, startFailure } from '../replication/stream-failure.ts';
@@ -26,42 +23,20 @@ import { messagePrefix, pluginOptions } from '../wal2json/plugin-options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './lease-attempt.ts';
 import { proveContinuity } from './continuity.ts';
-import { fence } from './fence.ts';
+import { fenced, outlasted } from './lease-abort.ts';
 import { Held } from './held.ts';
-import type { LoopLimits } from './loop.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
 import { CatalogMoved, Moves } from '../drift/moved.ts';
 import type { ParkedStreams } from './parked.ts';
 import { readPlan } from './lease-plan.ts';
+import type { StreamOptions } from './stream-options.ts';
 import { checkSlot, withSlotFree, type SlotClaim } from './slot-claim.ts';
 import { continueLease } from './takeover.ts';
 
 export { fenceStream } from './fence.ts';
 
-export interface StreamOptions {
-  /** The last confirmed LSN that the workflow saw; the target's applied LSN must not be lower. */
-  readonly floor: Lsn | null;
-  /** Return as soon as everything that commits before this LSN is applied. */
-  readonly until: Lsn | null;
-  readonly leaseMs: number;
-  readonly batchChanges: number;
-  readonly batchMilliseconds: number;
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  readonly viaPartitionRoot?: readonly string[];
-  /** Which limitations of single tables the operator accepts. */
-  readonly ignore?: IgnorePatterns;
-  /** For tests: smaller limits make rare cases cheap. */
-  readonly limits?: Partial<
-    ReaderLimits & Omit<LoopLimits, 'changes' | 'age'> & { readonly stuckMs: number }
-  >;
-}
-
 /** Locks of a table with changes on the target: the table, its indexes, a staging table with its indexes. */
 const LOCKS_PER_CHANGED = 8;
-
-/** After an abort, how long to wait for a lease that may hang in its start or while it releases the slot. */
-const ABORT_LEASE_MS = 8_000;
 
 /**
  * Streams for one lease. Returns at a commit boundary: when `until` is reached, when the lease is over, or when the signal
@@ -248,37 +223,6 @@ async function oneLease(
     if (error instanceof CatalogMoved) throw error;
     throw classify(error, { step: 'stream' }, 'Internal');
   }
-}
-
-/** Resolves to false when the lease has ended, to true when it takes too long after an abort. */
-async function outlasted(lease: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const ended = lease.then(
-    () => false,
-    () => false,
-  );
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    const wait = (): void => {
-      timer = setTimeout(() => resolve(true), ABORT_LEASE_MS);
-    };
-    if (signal.aborted) wait();
-    else signal.addEventListener('abort', wait, { once: true });
-    void ended.then(() => signal.removeEventListener('abort', wait));
-  });
-  return Promise.race([ended, late]).finally(() => clearTimeout(timer));
-}
-
-/** Fences off the running attempt, and reports what the target alone shows. */
-async function fenced(migration: Migration, work: Work): Promise<StreamReport> {
-  const stopped = await fence(migration, work.scheduledAt ?? null);
-  return {
-    ...stopped,
-    receivedLsn: stopped.confirmedLsn,
-    lagBytes: 0,
-    lagSeconds: 0,
-    rate: 0,
-    reached: false,
-  };
 }
 
 /** First use of the slot: problems of the slot or the plugin show here. */

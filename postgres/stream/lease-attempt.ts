@@ -10,16 +10,15 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import type { TargetApplier } from '../apply/applier.ts';
-import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
-import { within } from '../replication/deadline.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { ApplyThrottle } from '../throttle/apply-throttle.ts';
-import type { StreamOptions } from './changes.ts';
+import type { StreamOptions } from './stream-options.ts';
 import type { Batch } from '../apply/gathered-batch.ts';
-import { fence, type Stopped } from './fence.ts';
+import { stopWriting } from './lease-abort.ts';
+import { releaseSlot } from './lease-release.ts';
 import type { Left } from '../drift/table-mapping.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop, type LoopParts } from './loop.ts';
@@ -27,9 +26,8 @@ import { Marks } from './marks.ts';
 import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
 import { Onlooker } from './onlooker.ts';
-import type { StreamPlan } from './lease-plan.ts';
+import type { StreamPlan } from './stream-plan.ts';
 import { Pulse } from './pulse.ts';
-import { confirmedBySource, released } from './slot-claim.ts';
 import { StandbyWatch } from './standby.ts';
 import { verifyCatalog } from '../drift/verify-catalog.ts';
 import { TargetWriter } from './target-writer.ts';
@@ -38,11 +36,6 @@ import { TargetWriter } from './target-writer.ts';
 const BATCH_BYTES = 4 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
-/**
- * After an abort, the current batch may take this long to finish; then the session is cut and the target's checkpoint is read.
- */
-const ABORT_MS = 3_000;
-
 /** Commits become visible within milliseconds, with synchronous replication within a round trip. */
 const HIDDEN_WARN_MS = 5_000;
 
@@ -277,47 +270,4 @@ function turns(): <T>(task: () => Promise<T>) => Promise<T> {
     last = mine.catch(() => undefined);
     return mine;
   };
-}
-
-/** After an abort: lets the current batch finish and rolls back an incomplete transaction. Null when that was enough. */
-async function stopWriting(
-  { migration, work }: LeaseParts,
-  loop: StreamLoop,
-  writer: TargetWriter,
-): Promise<Stopped | null> {
-  try {
-    await within(ABORT_MS, loop.settled());
-    if (!loop.failed) {
-      await within(ABORT_MS, writer.rollback());
-      return null;
-    }
-  } catch {
-    work.log.warn('the target did not finish its batch in time: its session is closed');
-  }
-  // Also after a failure: the answer to a COMMIT may have been lost.
-  return fence(migration, work.scheduledAt ?? null);
-}
-
-/** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
-async function releaseSlot(
-  { source, migration, reader, work }: LeaseParts,
-  lsn: Lsn,
-): Promise<void> {
-  const pid = reader.backendPid;
-  const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
-  try {
-    step();
-    reader.confirm(lsn);
-    if (!(await confirmedBySource(source, migration.slot, lsn))) {
-      work.log.warn('the source has not recorded the confirmed LSN yet', { lsn });
-    }
-    step();
-    await reader.stop();
-    if (!(await released(source, migration.slot, pid))) {
-      work.log.warn('the slot is still in use', { slot: migration.slot });
-    }
-  } catch (error) {
-    const { code } = classify(error, {}, 'Internal');
-    work.log.warn('the source did not answer at the end of the lease', { code });
-  }
 }

@@ -12,10 +12,10 @@ import type { TargetApplier } from '../apply/applier.ts';
 import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
-import type { StreamOptions } from './changes.ts';
+import type { StreamOptions } from './stream-options.ts';
 import type { Held } from './held.ts';
 import type { StreamLoop } from './loop.ts';
-import type { StreamPlan } from './lease-plan.ts';
+import type { StreamPlan } from './stream-plan.ts';
 
 /** The workflow needs some tens of milliseconds to start the next lease, longer on a busy server. */
 const PARKED_MS = 2_000;

@@ -39,8 +39,8 @@ export function declareWorker(program: Command): void {
       'after',
       `
 Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or a profile of
-temporal.toml. Finds databases as psql does: PGSERVICEFILE, PGPASSFILE. A migration occupies one worker slot of
---max-activities while it copies or streams; a pause frees it. One without a worker slot waits, and reports that in its
+temporal.toml. Finds databases as psql does: PGSERVICEFILE, PGPASSFILE. A migration occupies one worker place of
+--max-activities while it copies or streams; a pause frees it. One without a worker place waits, and reports that in its
 progress, in Current Details and in this log.
 Exit codes: 0 after SIGINT or SIGTERM, 1 after an error, 2 wrong arguments.`,
     )

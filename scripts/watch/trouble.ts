@@ -1,5 +1,5 @@
 /** What slows a migration down or keeps it from going on, in words. Pure. */
-import { FAILURES } from '../../contract/failure.ts';
+import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { guardText } from '../../contract/guard.ts';
 import type { Progress } from '../../contract/progress.ts';
 import { limitsText } from '../../workflows/wording.ts';
@@ -46,12 +46,12 @@ function slotWaitOf(progress: Progress | undefined): string[] {
   if (!wait) return [];
   const { since, reason } = wait;
   return [
-    `waiting for a free worker slot since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
+    `waiting for a free worker place since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
   ];
 }
 
 function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
-  // Attempts that found no free slot did not fail.
+  // Attempts that found no free place did not fail.
   if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
   return [`${type} is retried (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`];
 }

@@ -5,7 +5,7 @@ import { compareLsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport } from '../../contract/work.ts';
-import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
 import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { ParkedStreams } from '../../postgres/stream/parked.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';

@@ -5,7 +5,7 @@
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { Staging } from '../../postgres/apply/staging.ts';
-import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { fingerprint } from '../support/equality.ts';
 import {

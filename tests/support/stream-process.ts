@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import type { Migration } from '../../contract/migration.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
 import { streamChanges } from './lease.ts';
 
 const [migration, options] = parseArgs({ allowPositionals: true }).positionals;

@@ -34,7 +34,7 @@ import { recordSchemas } from '../../postgres/store/recorded-schema.ts';
 import { registerSide } from '../../postgres/store/side.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { parseSnapshot } from '../../postgres/catalog/visibility.ts';
-import type { StreamOptions } from '../../postgres/stream/changes.ts';
+import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
 import { streamChanges } from './lease.ts';
 import { connectTo, type FreshPair } from './database.ts';
 import { expectEqual } from './equality.ts';
