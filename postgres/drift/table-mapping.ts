@@ -6,7 +6,7 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
-import { mayBeDisguised, type Disguised } from '../catalog/disguise.ts';
+import { mayBeDisguised, type Disguised } from '../catalog/binary-coercible-type.ts';
 import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, shapeMismatch, translate, type RowShape } from './row-shape.ts';
