@@ -10,14 +10,14 @@ import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Work, WorkPlace } from '../contract/work.ts';
 import type { Place, Places, Wanted } from './places.ts';
 import type { Room } from './room.ts';
-import { isNewestAttempt, saysWaiting, tell } from './slot-signal.ts';
+import { isNewestAttempt, saysWaiting, tell } from './place-signal.ts';
 
 /** As often as other steps that send heartbeats by the clock. */
 const BEAT_EVERY_MS = 1_000;
 /** How often a full worker repeats its warning. */
 const WARN_EVERY_MS = 60_000;
 
-const STEP = 'waiting for a free worker slot';
+const STEP = 'waiting for a free worker place';
 /** Each signal costs a few events of history; the missing kind of place may change during the wait. */
 const MOST_SIGNALS = 10;
 
@@ -203,7 +203,7 @@ function scheduledAt({ info }: Context): string {
 }
 
 function reasonOf({ limit, what, option }: Places): string {
-  return `a worker has no free slot for ${what}: ${limit} of ${limit} in use (${option})`;
+  return `a worker has no free place for ${what}: ${limit} of ${limit} in use (${option})`;
 }
 
 function full(places: Places): MigrationError {

@@ -38,8 +38,8 @@ const USAGE_ERROR = 2;
 const HELP = `
 Finds Temporal as the CLI does: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_…, or a profile of temporal.toml. Finds databases as psql does: PGSERVICEFILE,
-PGPASSFILE. A migration occupies one worker slot of --max-activities while it copies or streams; a
-pause frees it. One without a worker slot waits, and reports that in its progress, in Current Details
+PGPASSFILE. A migration occupies one worker place of --max-activities while it copies or streams; a
+pause frees it. One without a worker place waits, and reports that in its progress, in Current Details
 and in this log.`;
 
 function settingsOf(args: readonly string[]): Settings {

@@ -30,7 +30,7 @@ import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
-import { entryToday, leaveGone } from './source-today.ts';
+import { entryToday, recordDropped } from './source-today.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { type Step, named } from './build-failure.ts';
@@ -162,7 +162,7 @@ async function buildOne(session: StepSession, entry: StoredEntry, step: Step): P
   } catch (error) {
     const place = { migration, entry, session };
     const today = await entryToday(error, place, work);
-    if (today === 'gone') await leaveGone(place, work);
+    if (today === 'gone') await recordDropped(place, work);
     else if (today !== null) await buildOne(session, today, step);
     else throw await named(error, entry, step, session);
   }

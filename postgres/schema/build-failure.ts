@@ -6,7 +6,7 @@ import type { Defaults } from '../connection/defaults.ts';
 import { explained, isBroken } from './broken.ts';
 import { nameEntry, partOf, type StoredEntry } from '../store/archive-entry.ts';
 import type { StepSession } from '../session/step-session.ts';
-import { wayOut } from './source-today.ts';
+import { missingNameAdvice } from './source-today.ts';
 import { failed, isViolation } from '../session/ddl-failure.ts';
 
 export interface Step {
@@ -36,7 +36,7 @@ export async function named(
     ...(table === undefined ? {} : { table }),
     ...(part === null ? {} : { constraint: part }),
     code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
-    advice: wayOut(error, entry),
+    advice: missingNameAdvice(error, entry),
   });
   if (!isBroken(failure)) return failure;
   return explained(failure, { migration: step.migration, entry, session }, step.work);

@@ -5,7 +5,7 @@ import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry
 import { dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { retryLock } from '../session/brief-lock.ts';
-import { entryToday, leaveGone } from './source-today.ts';
+import { entryToday, recordDropped } from './source-today.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { type Step, named } from './build-failure.ts';
 
@@ -43,7 +43,7 @@ export async function validateAll(
         await retryLock(step.work, () =>
           session.transaction((client) => dropForeignKey(client, entry)),
         );
-        await leaveGone(place, step.work);
+        await recordDropped(place, step.work);
       });
     },
     (running) => report(running.slice(0, 3).join(', ')),

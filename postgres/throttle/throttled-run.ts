@@ -32,7 +32,7 @@ const MOST_HELD_IN_CHUNK_MS = 30_000;
 
 /** How long a stream that wakes out of turn waits before it checks again. */
 const TURN_MS = 5;
-/** A stream held for longer than this lends its worker slot: migrations must not wait for each other. */
+/** A stream held for longer than this lends its worker place: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
 
 /** Random per process, so that streams of a run that has just ended are not counted as another's. */

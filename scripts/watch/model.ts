@@ -104,7 +104,7 @@ export class ProgressModel {
       troubles: [
         ...(sample.trouble === undefined ? [] : [sample.trouble]),
         ...failingOf(progress),
-        ...slotWaitOf(progress),
+        ...placeWaitOf(progress),
         // Several runs of the copy often have the same trouble.
         ...new Set(activities.flatMap((activity) => troubleOf(activity))),
       ],
@@ -269,17 +269,17 @@ function failingOf(progress: Progress | undefined): string[] {
   return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
 }
 
-function slotWaitOf(progress: Progress | undefined): string[] {
-  const wait = progress?.slotWait;
+function placeWaitOf(progress: Progress | undefined): string[] {
+  const wait = progress?.placeWait;
   if (!wait) return [];
   const { since, reason } = wait;
   return [
-    `waiting for a free worker slot since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
+    `waiting for a free worker place since ${moment(since)}: ${reason}; ${FAILURES.WorkerFull.action}`,
   ];
 }
 
 function troubleOf({ type, attempt, failure, heartbeat }: LiveActivity): string[] {
-  // Attempts that found no free slot did not fail.
+  // Attempts that found no free place did not fail.
   if (attempt <= 1 || text(heartbeat['waitingSince']) !== undefined) return [];
   return [`${type} is retried (attempt ${attempt})${failure === undefined ? '' : `: ${failure}`}`];
 }
