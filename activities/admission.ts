@@ -10,7 +10,7 @@ import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Work, WorkPlace } from '../contract/work.ts';
 import type { Place, Places, Wanted } from './places.ts';
 import type { Room } from './room.ts';
-import { isNewestAttempt, saysWaiting, tell } from './slot-signal.ts';
+import { isNewestAttempt, saysWaiting, tell } from './place-signal.ts';
 
 /** As often as other steps that send heartbeats by the clock. */
 const BEAT_EVERY_MS = 1_000;

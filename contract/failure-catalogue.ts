@@ -111,7 +111,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An index or constraint could not be built over the copied rows.',
     action:
-      'Fix the rows on the source, then resume: the stream applies the change before the next try. Primary key or replica identity: its index on the source is broken or the target compares differently; fix that, abort and start again.',
+      'Fix the rows on the source, then resume: the stream applies the change before the next try. If a primary key or replica identity fails, its index on the source is broken or the target compares differently: fix that, abort and start again.',
   },
   SnapshotLost: {
     handling: 'pass',
@@ -165,7 +165,7 @@ export const FAILURES = {
     meaning:
       'The source sent a WARNING while decoding: changes may be missing (a table lost its replica identity).',
     action:
-      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides), then resume: it is resynced. A table listed in `ignore.missingIdentity` needs no identity for that. If the message names no table: abort and start again.',
+      'Give the named table a primary key or `replica identity full` on the source (or drop it on both sides; one that `ignore.missingIdentity` lists needs neither), then resume: it is resynced. If the message names no table, abort and start again.',
   },
   KeyUnread: {
     handling: 'timed',
@@ -222,7 +222,7 @@ export const FAILURES = {
     meaning:
       'Row counts of source and target, or values of generated columns, differ after the drain.',
     action:
-      'The cutover was undone and streaming continues. If row counts differ, stop any remaining writers, or find the rows with `walferry compare`. If generated columns differ, follow the message; `{"compare": "off"}` accepts the difference (the last digit of a float). Then call cutover again.',
+      'The cutover was undone and streaming continues: stop any remaining writers or find the rows with `walferry compare`, then call cutover again. If generated columns differ, follow the message; cutover with `{"compare": "off"}` accepts the difference (the last digit of a float).',
   },
   StillWriting: {
     handling: 'operator',

@@ -46,7 +46,7 @@ export const waiting = v.pipe(
 export type Waiting = v.InferOutput<typeof waiting>;
 
 /** A wait for a free place on a worker. Sent by signal, which anyone may send. */
-export const slotWait = v.pipe(
+export const placeWait = v.pipe(
   v.object({
     /** ISO 8601, by the clock of the Temporal server. */
     since: v.pipe(v.string(), v.isoTimestamp()),
@@ -54,7 +54,7 @@ export const slotWait = v.pipe(
   }),
   v.readonly(),
 );
-export type SlotWait = v.InferOutput<typeof slotWait>;
+export type PlaceWait = v.InferOutput<typeof placeWait>;
 
 /** The current step of a cutover, and what keeps it from proceeding. */
 export const cutoverStep = v.pipe(
@@ -143,7 +143,7 @@ const progress = v.pipe(
     state: runState,
     waiting: v.nullable(waiting),
     /** Set while the migration waits for a free place on a worker. Absent in answers of earlier code. */
-    slotWait: v.exactOptional(v.nullable(slotWait)),
+    placeWait: v.exactOptional(v.nullable(placeWait)),
     /** Only in phase `cutover`. */
     cutover: v.exactOptional(v.nullable(cutoverStep)),
     source: v.string(),

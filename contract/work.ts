@@ -48,8 +48,8 @@ export interface WorkPlace {
   retake(how: 'at once' | 'in turn'): Promise<void>;
 }
 
-/** Signal from a worker without a free place to the workflow that waits for one: a `SlotWait`, or null when that is over. */
-export const SLOT_SIGNAL = 'workerSlot';
+/** Signal from a worker without a free place to the workflow that waits for one: a `PlaceWait`, or null when that is over. */
+export const PLACE_SIGNAL = 'workerPlace';
 
 export interface Log {
   info(message: string, fields?: Record<string, unknown>): void;

@@ -30,7 +30,7 @@ const END: ReadonlySet<At | Phase> = new Set(['done', 'failed', 'aborted'] as co
 
 /** The text for one moment. Built from its arguments only, so that a replay builds the same text. */
 export function renderDetails(workflowId: string, progress: Progress, at: At): string {
-  const { source, target, waiting, slotWait, notes = [] } = progress;
+  const { source, target, waiting, placeWait, notes = [] } = progress;
   return [
     `## ${title(progress, at)}`,
     '',
@@ -41,9 +41,9 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
           `- **what to do:** ${waiting.action}`,
         ]
       : []),
-    ...(slotWait
+    ...(placeWait
       ? [
-          `- waiting for a free worker place since ${moment(slotWait.since)}: ${slotWait.reason}`,
+          `- waiting for a free worker place since ${moment(placeWait.since)}: ${placeWait.reason}`,
           `- **what to do:** ${FAILURES.WorkerFull.action}`,
         ]
       : []),
@@ -83,7 +83,7 @@ function throttling({ limits, guard }: Progress): string[] {
     ...(guard == null
       ? []
       : [
-          `- guard: ${guardText(guard)}${guard.holding ? ': **the copy is held** and continues automatically,' : ','} since ${moment(guard.since)}`,
+          `- guard: ${guardText(guard)}${guard.holding ? ': **the copy has been waiting**' : ','} since ${moment(guard.since)}${guard.holding ? ' and continues automatically' : ''}`,
         ]),
   ];
 }

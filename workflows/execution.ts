@@ -154,21 +154,21 @@ export class Execution {
     this.tell({ type: 'cutoverCancelled' });
     this.notePause();
     const { confirmedLsn, unreported, triggersEnabled } = this.#state;
-    const message = `cutover cancelled by the operator ${where}; undone: the slot is kept, the stream is paused at ${confirmedLsn}${unreported ? ' or later' : ''}, ${
-      triggersEnabled
-        ? 'triggers that were enabled on the target are disabled again before the next change'
-        : 'no trigger was enabled on the target'
-    }; resume continues streaming, a later cutover starts over`;
+    const triggers = triggersEnabled
+      ? 'triggers that were enabled on the target are disabled again before the next change'
+      : 'no trigger was enabled on the target';
+    const position = `${confirmedLsn}${unreported ? ' or later' : ''}`;
+    const message = `cutover cancelled by the operator ${where}: the slot is kept, the stream is paused at ${position}, and ${triggers}. resume continues streaming; a later cutover starts over`;
     this.refuseCutover({ code: 'Cancelled', message }, '');
   }
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { slotWait, guard, unstored } = this.#state;
+    const { placeWait, guard, unstored } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
     return {
-      ...{ phase, state, waiting: this.waiting, slotWait },
+      ...{ phase, state, waiting: this.waiting, placeWait },
       cutover: stage.at === 'cuttingOver' ? stage.step : null,
       source: this.migration.source,
       target: this.migration.target,

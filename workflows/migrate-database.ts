@@ -25,7 +25,7 @@ import { ending, throwIfStopped } from './failure.ts';
 import { leftOutNotes } from './left-out.ts';
 import { acceptOperator } from './operator.ts';
 import { LONG } from './options.ts';
-import { acceptSlotWaits } from './slot-wait.ts';
+import { acceptPlaceWaits } from './place-wait.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
@@ -40,7 +40,7 @@ export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise
   const run = new Execution(identity(input), input, stateOf(carried));
   const work = new CancellationScope();
   acceptOperator(run, work);
-  acceptSlotWaits(run);
+  acceptPlaceWaits(run);
   const outcome = await settled(work, () => migrate(run, raw));
   return CancellationScope.nonCancellable(() => close(run, outcome));
 }

@@ -48,7 +48,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Writers are stopped: drain, set sequences, compare counts, finish. Optional input: {"compare": "exact" | "off"}',
+      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off"}',
     validator: (options) => {
       mayAsk(run, 'cutover');
       compareOf(run, options);

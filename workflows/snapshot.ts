@@ -22,7 +22,8 @@ import { isUnstored, storeLimits } from './limits.ts';
 import { MAX_EMPTY_PASSES, EMPTY_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
 import type { Reason } from './state/reason.ts';
 
-type Pass = 'complete' | 'again';
+/** What follows a pass. */
+type PassOutcome = 'complete' | 'again';
 
 /** For the answer of a plan that has ended the snapshot owner. */
 const ANSWER_WITHIN = '1 minute';
@@ -74,7 +75,7 @@ function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'owner'> {
  * One snapshot owner and the copy alongside it. Both end with this function, whatever happens: cleanup must not start
  * during a copy, and an unused snapshot holds back vacuum on the source.
  */
-async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
+async function onePass(run: Execution, budget: RetryBudget): Promise<PassOutcome> {
   const holding = new CancellationScope();
   const copying = new CancellationScope();
   const held = holding.run(() => hold(run));
@@ -96,7 +97,7 @@ async function onePass(run: Execution, budget: RetryBudget): Promise<Pass> {
   const [ownerEnd] = await CancellationScope.nonCancellable(() =>
     Promise.allSettled([held, copied]),
   );
-  run.tell({ type: 'slotWaited', wait: null });
+  run.tell({ type: 'placeWaited', wait: null });
   throwIfStopped();
   if (first === 'copy') return await copied;
   return afterOwner(ownerEnd, budget);
@@ -112,7 +113,10 @@ function hold(run: Execution): Promise<HoldReport | undefined> {
 }
 
 /** The snapshot owner ended while the copy needed it. */
-async function afterOwner(end: PromiseSettledResult<unknown>, budget: RetryBudget): Promise<Pass> {
+async function afterOwner(
+  end: PromiseSettledResult<unknown>,
+  budget: RetryBudget,
+): Promise<PassOutcome> {
   const reason: Reason =
     end.status === 'rejected'
       ? (reasonOf(end.reason) ?? raise(end.reason))
@@ -122,7 +126,7 @@ async function afterOwner(end: PromiseSettledResult<unknown>, budget: RetryBudge
   return 'again';
 }
 
-async function planAndCopy(run: Execution, budget: RetryBudget): Promise<Pass> {
+async function planAndCopy(run: Execution, budget: RetryBudget): Promise<PassOutcome> {
   for (;;) {
     const plan = await long.planCopy.executeWithOptions(
       { ...LONG, activityId: 'plan', summary: 'plan copy' },

@@ -56,7 +56,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, {
         ...run.state,
         // Of an attempt that has ended.
-        slotWait: null,
+        placeWait: null,
       });
     }
     if (run.state.triggersEnabled) {
@@ -164,7 +164,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
   } finally {
     run.lease = undefined;
     // Cancelled between two attempts: no worker remains to report the end of the wait.
-    run.tell({ type: 'slotWaited', wait: null });
+    run.tell({ type: 'placeWaited', wait: null });
   }
 }
 

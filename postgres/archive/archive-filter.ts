@@ -9,10 +9,8 @@
 import { describeEntry, type ArchiveEntry } from './archive.ts';
 import { changesMember, neededParts, wordNeed, type Member } from './left-extension.ts';
 import { newsOf, ownRelation, PARTS } from './left-out.ts';
-import { atOnce, overAll, thoseOf } from './turns.ts';
-
-/** `tables` before the rows; `indexes` right after them; `constraints` once the target is consistent. */
-export type SchemaPhase = 'tables' | 'indexes' | 'constraints';
+import { atOnce, overAll, thoseOf } from './yielding-work.ts';
+import { type PlannedEntry, TABLES, withPhases } from './entry-phase.ts';
 
 export interface Choice {
   /** Oids of the selected tables on the source. */
@@ -31,10 +29,6 @@ export interface IgnoredObjects {
   readonly eventTriggers: ReadonlySet<string>;
   /** Members of those extensions: the archive does not list them. */
   readonly members: readonly Member[];
-}
-
-export interface PlannedEntry extends ArchiveEntry {
-  readonly phase: SchemaPhase;
 }
 
 export interface FilteredArchive {
@@ -60,17 +54,10 @@ const NEVER = new Set([
   'DATABASE PROPERTIES',
 ]);
 const GRANTS = new Set(['ACL', 'DEFAULT ACL']);
-const TABLES = new Set(['TABLE', 'FOREIGN TABLE']);
+
 const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 const INDEX_LIKE = new Set(['INDEX', 'CONSTRAINT']);
-const INDEX_PHASE = new Set([
-  'INDEX',
-  'CONSTRAINT',
-  'CHECK CONSTRAINT',
-  'INDEX ATTACH',
-  'STATISTICS',
-  'COMMENT',
-]);
+
 const OWN_SCHEMA = 'walferry';
 
 /** Splits the entries of an archive into those that are moved, with their phase, and those left out. */
@@ -292,44 +279,4 @@ function neededSequences(
     for (const id of entry.dependencies) if (byId.get(id)?.kind === 'SEQUENCE') needed.add(id);
   }
   return needed;
-}
-
-/**
- * Entries that selected tables need at creation, in whatever section pg_dump puts them: a default that calls a BEGIN ATOMIC
- * function that groups by a primary key needs that key before its table.
- */
-function neededEarly(kept: readonly ArchiveEntry[]): ReadonlySet<number> {
-  const byId = new Map(kept.map((entry) => [entry.id, entry]));
-  const early = new Set<number>();
-  const open = kept.filter(({ kind }) => TABLES.has(kind) || kind === 'TABLE ATTACH');
-  for (let entry = open.pop(); entry !== undefined; entry = open.pop()) {
-    if (early.has(entry.id)) continue;
-    early.add(entry.id);
-    open.push(...entry.dependencies.flatMap((id) => byId.get(id) ?? []));
-  }
-  return early;
-}
-
-function* withPhases(kept: readonly ArchiveEntry[]): Generator<void, PlannedEntry[]> {
-  const phases = new Map<number, SchemaPhase>();
-  const early = neededEarly(kept);
-  yield;
-  const planned: PlannedEntry[] = [];
-  yield* overAll(kept, (entry) => {
-    let phase: SchemaPhase = 'tables';
-    if (early.has(entry.id)) {
-      // Stays in `tables`: rows are copied only into tables that exist.
-    } else if (entry.section === 'post') {
-      // An entry that depends on a late one (an index on a postponed materialized view) is late itself.
-      const late = entry.dependencies.some((id) => phases.get(id) === 'constraints');
-      phase = INDEX_PHASE.has(entry.kind) && !late ? 'indexes' : 'constraints';
-    } else if (entry.dependencies.some((id) => phases.get(id) === 'constraints')) {
-      phase = 'constraints'; // pg_restore lists grants and comments at their object's place
-    } else if (entry.dependencies.some((id) => phases.get(id) === 'indexes')) {
-      phase = 'indexes';
-    }
-    phases.set(entry.id, phase);
-    planned.push({ ...entry, phase });
-  });
-  return planned;
 }

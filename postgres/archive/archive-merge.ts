@@ -1,10 +1,10 @@
 /**
- * Merges the entries of several archives: first everything but the leaves, then the leaves in groups (leaves.ts). Pure. Entries
+ * Merges the entries of several archives: first everything but the leaves, then the leaves in groups (separable-table.ts). Pure. Entries
  * are numbered consecutively across archives, so that a number identifies its archive, and ordered as in one script.
  */
 import type { ArchiveEntry } from './archive.ts';
-import type { Tie } from '../catalog/leaves.ts';
-import { atOnce, overAll } from './turns.ts';
+import type { Tie } from '../catalog/separable-table.ts';
+import { atOnce, overAll } from './yielding-work.ts';
 
 /** For each archive, the first number of its entries in the merged list, minus one; ascending. */
 export function offsetsOf(archives: readonly (readonly ArchiveEntry[])[]): number[] {

@@ -8,29 +8,9 @@
  */
 import type pg from 'pg';
 import { meansOtherRows, readPartitionKeys } from './partition-key.ts';
-import type { Relation } from './relation.ts';
+import type { Relation, ViaRoot } from './relation.ts';
 import { compileSelection, type TableName } from './selection.ts';
 import { keyOfName } from './table-name.ts';
-
-/** The root that a table's rows go through; the root's own entry names itself. */
-export interface ViaRoot extends TableName {
-  /** Oid on the source. */
-  readonly oid: number;
-  /**
-   * Whether the table was created as a partition in its current place, under its current name: then all its rows came through
-   * changes of this name. A table that was attached later may have other rows.
-   */
-  readonly bornInPlace: boolean;
-  /** Id (64 bits) of the transaction that created the table; null if it is too old to be determined. */
-  readonly bornAt: string | null;
-  /** Whether the key is unique across all partitions: its index is part of an index of the root. */
-  readonly uniqueKey: boolean;
-  /**
-   * SQL condition that is true for exactly the rows of this partition, on any server. Null for hash partitions, default
-   * partitions (each new partition changes theirs), and keys that mean other rows on another server (partition-key.ts).
-   */
-  readonly bounds: string | null;
-}
 
 /** The target table for the rows of a source table. */
 export function destinationOf(

@@ -118,7 +118,7 @@ export async function readDefinitions(
 }
 
 /** Fingerprints of tables at one moment, and the snapshot that saw them. */
-export interface Look {
+export interface Fingerprints {
   readonly snapshot: string;
   /** In the order of the names; null if there is no such table. */
   readonly fingerprints: readonly (string | null)[];
@@ -134,7 +134,7 @@ export async function lookAt(
   client: pg.ClientBase,
   names: readonly { readonly schema: string; readonly name: string }[],
   schemas: SchemaRows = new Map(),
-): Promise<Look> {
+): Promise<Fingerprints> {
   const { rows } = await client.query<{
     snapshot: string;
     fingerprints: (string | null)[];

@@ -4,7 +4,6 @@
  * each type has an identity built from its parts, which changes with every such statement.
  */
 import type pg from 'pg';
-import type { Relation } from './relation.ts';
 
 export interface TypeNode {
   readonly oid: number;
@@ -86,7 +85,7 @@ select t.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, t.typna
  */
 export async function readTypeGraph(
   client: pg.ClientBase,
-  relations: readonly Pick<Relation, 'columns'>[],
+  relations: readonly { readonly columns: readonly { readonly typeOid: number }[] }[],
 ): Promise<TypeGraph> {
   const oids = new Set(
     relations.flatMap(({ columns }) =>

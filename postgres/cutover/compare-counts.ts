@@ -5,7 +5,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import { destinationOf } from '../catalog/root.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';

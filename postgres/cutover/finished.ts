@@ -12,7 +12,7 @@ import { addMissingColumns } from '../store/columns.ts';
 import { hasSchemaControl, nameEntry, readWaiting } from '../store/archive-entry.ts';
 import { readAsleep } from '../schema/disable-trigger.ts';
 import { readUnsecured } from '../schema/restored-row-security.ts';
-import { readUnfilled } from '../schema/refresh-views.ts';
+import { readUnfilled } from '../schema/view-to-fill.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
 import { whileAllWatched } from '../session/liveness.ts';

@@ -6,7 +6,8 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import {

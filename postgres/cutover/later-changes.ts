@@ -8,7 +8,8 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { literalSchemas } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -73,13 +74,13 @@ export async function laterChanges(
   signal: AbortSignal = new AbortController().signal,
   beat: Work['beat'] = () => undefined,
 ): Promise<string[]> {
-  return (await lastLook(migration, input, since, { signal, beat })).tables.slice(
+  return (await finalCheck(migration, input, since, { signal, beat })).tables.slice(
     0,
     MOST_LATER_TABLES,
   );
 }
 
-export interface LastLook {
+export interface FinalCheck {
   /** Like {@link laterChanges}, without the limit. */
   readonly tables: string[];
   /** Oids of the selected tables whose writers count: all except ignored unlogged ones. */
@@ -95,12 +96,12 @@ export interface LastLook {
 }
 
 /** {@link laterChanges}, and what is needed to decide whether its result is still valid. */
-export async function lastLook(
+export async function finalCheck(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
   work: Pick<Work, 'signal' | 'beat'>,
-): Promise<LastLook> {
+): Promise<FinalCheck> {
   const { signal } = work;
   try {
     await using source = await openSource(migration, { ...work, lockTimeoutMs: LOCK_TIMEOUT_MS });
@@ -132,7 +133,7 @@ async function check(
   migration: Migration,
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
-): Promise<LastLook> {
+): Promise<FinalCheck> {
   const plan = await readFollowed(migration, work);
   // Before everything else that the check reads on the source, and before the flush: a transaction that ends between the flush
   // and a later check for open transactions would be neither flushed nor open, and its changes would be lost with the slot.

@@ -21,7 +21,7 @@ import { connectSource, connectTarget } from '../session/open.ts';
 import { endUsers } from '../slot/drop-slot.ts';
 import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
-import { BEING_WRITTEN, lastLook } from './later-changes.ts';
+import { BEING_WRITTEN, finalCheck } from './later-changes.ts';
 
 /** First checks, which require a server without any writes; after them, only writers of selected tables matter. */
 const STRICT_CHECKS = 4;
@@ -107,7 +107,7 @@ export async function releaseSlot(
       // Clears the record of an attempt that ended between record and drop.
       if (checks === 1) await record(null);
       const began = performance.now();
-      const seen = await lastLook(migration, input, since, { signal, beat });
+      const seen = await finalCheck(migration, input, since, { signal, beat });
       slow ||= performance.now() - began > SLOW_CHECK_MS;
       if (seen.tables.length > 0) {
         await record(null);

@@ -8,7 +8,7 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { readRelations } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';

@@ -2,7 +2,7 @@
  * Decides how one planned table is followed, from its stored definition and its current columns on source and target. Pure.
  */
 import { compareColumns, type Difference } from '../catalog/column-difference.ts';
-import { disguisedColumns, type Disguised } from '../catalog/disguise.ts';
+import { disguisedColumns, type Disguised } from '../catalog/binary-coercible-type.ts';
 import { mayBeCut, mayBeEmptied, type Keeper } from '../catalog/table-file.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';

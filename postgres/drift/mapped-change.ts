@@ -6,7 +6,7 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { mayBeDisguised } from '../catalog/disguise.ts';
+import { mayBeDisguised } from '../catalog/binary-coercible-type.ts';
 import { holdsExtreme } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, translate, type RowShape } from './row-shape.ts';

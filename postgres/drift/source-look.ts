@@ -1,6 +1,7 @@
 /** What a drift check reads about the source's tables. */
 import type pg from 'pg';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';

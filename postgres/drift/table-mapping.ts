@@ -2,7 +2,7 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { PlannedRelation } from '../apply/change.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Disguised } from '../catalog/disguise.ts';
+import type { Disguised } from '../catalog/binary-coercible-type.ts';
 import type { RowMessage } from '../wal2json/message.ts';
 import { shapeMismatch, type RowShape } from './row-shape.ts';
 

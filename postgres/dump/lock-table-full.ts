@@ -1,4 +1,4 @@
-/** Tables that pg_dump has to lock together (leaves.ts), when these are more than can be locked at once. */
+/** Tables that pg_dump has to lock together (separable-table.ts), when these are more than can be locked at once. */
 import { MigrationError } from '../../contract/failure.ts';
 import { entriesOf, type LockTable } from '../catalog/capacity.ts';
 import { OUT_OF_LOCKS } from './pg-dump.ts';

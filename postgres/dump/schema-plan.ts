@@ -13,7 +13,7 @@ import { merging, offsetsOf } from '../archive/archive-merge.ts';
 import { withNullable } from '../archive/nullable-child.ts';
 import type { SourceSchema } from './source-schema.ts';
 import type { Together } from './lock-table-full.ts';
-import { inTurns } from '../archive/turns.ts';
+import { inTurns } from '../archive/yielding-work.ts';
 
 export interface SchemaPlan {
   /** The first contains everything that the others do not: see merge.ts. */

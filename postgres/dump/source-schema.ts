@@ -5,14 +5,15 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { entriesOf, perTransactionFor, readLockTable, within } from '../catalog/capacity.ts';
-import { readRelations, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import { connectSource } from '../session/open.ts';
 import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
 import { flushSeen } from '../replication/flush.ts';
 import { readDoubtfulChecks, type DoubtfulCheck } from '../archive/doubtful-check.ts';
 import { dumpSchema, OUT_OF_LOCKS } from './pg-dump.ts';
 import { readDroppedRoles } from '../archive/init-right.ts';
-import { countLocked, readLeaves, readTies, type Tie } from '../catalog/leaves.ts';
+import { countLocked, readLeaves, readTies, type Tie } from '../catalog/separable-table.ts';
 import type { Member } from '../archive/left-extension.ts';
 import { coveringPatterns, exactPattern } from './dump-pattern.ts';
 import { failed } from '../session/ddl-failure.ts';
@@ -22,7 +23,7 @@ import { whileAllWatched } from '../session/liveness.ts';
 import { readMembers, readUncarried, type Uncarried } from './uncarried.ts';
 
 export interface Dump {
-  /** One; several when the source's lock table has no room for all tables at once (leaves.ts). */
+  /** One; several when the source's lock table has no room for all tables at once (separable-table.ts). */
   readonly archives: readonly Buffer[];
   /** Dependencies between the archives. */
   readonly ties: readonly Tie[];

@@ -4,7 +4,7 @@
  * copy every second. A guard that cannot measure holds too: a source that is too busy to answer must not be loaded.
  */
 import type { GuardReport } from '../../contract/guard.ts';
-import type { Look } from './measure.ts';
+import type { Measurement } from './measure.ts';
 
 const LOOKS_TO_HOLD = 2;
 /** A single lost session or statement timeout does not hold. */
@@ -15,11 +15,11 @@ const LOW_ENOUGH = 0.9;
 
 export type Failing = NonNullable<GuardReport['failing']>;
 export type Seen =
-  | { readonly looks: readonly Look[] }
+  | { readonly looks: readonly Measurement[] }
   | {
       readonly failing: Failing;
       /** The measure that failed; unset: none could be measured. */
-      readonly what?: Pick<Look, 'measure' | 'ceiling'>;
+      readonly what?: Pick<Measurement, 'measure' | 'ceiling'>;
     };
 
 export class Hysteresis {
@@ -53,8 +53,8 @@ export class Hysteresis {
 }
 
 /** The measurement furthest above its ceiling, relative to the ceiling. */
-function worstOf(looks: readonly Look[]): Look | undefined {
-  const part = ({ value, ceiling }: Look): number =>
+function worstOf(looks: readonly Measurement[]): Measurement | undefined {
+  const part = ({ value, ceiling }: Measurement): number =>
     ceiling === 0 ? (value > 0 ? Infinity : 0) : value / ceiling;
   return [...looks].sort((a, b) => part(b) - part(a))[0];
 }

@@ -9,7 +9,7 @@ import { ceilingsOf, type GuardInput, type Measure } from '../../contract/guard.
 import { classify } from '../connection/failure.ts';
 
 /** One measurement. */
-export interface Look {
+export interface Measurement {
   readonly measure: Measure;
   readonly ceiling: number;
   readonly value: number;
@@ -19,8 +19,8 @@ export interface Look {
 export const GUARD_LIMITS = { statementTimeoutMs: 5_000, lockTimeoutMs: 1_000 };
 
 /** Measures everything that the guard names. @throws as {@link measureOne}. */
-export async function measure(source: pg.ClientBase, guard: GuardInput): Promise<Look[]> {
-  const looks: Look[] = [];
+export async function measure(source: pg.ClientBase, guard: GuardInput): Promise<Measurement[]> {
+  const looks: Measurement[] = [];
   for (const what of ceilingsOf(guard)) looks.push(await measureOne(source, guard, what));
   return looks;
 }
@@ -33,8 +33,8 @@ export async function measure(source: pg.ClientBase, guard: GuardInput): Promise
 export async function measureOne(
   source: pg.ClientBase,
   guard: GuardInput,
-  { measure: name, ceiling }: Pick<Look, 'measure' | 'ceiling'>,
-): Promise<Look> {
+  { measure: name, ceiling }: Pick<Measurement, 'measure' | 'ceiling'>,
+): Promise<Measurement> {
   try {
     return { measure: name, ceiling, value: await MEASURED[name](source, guard) };
   } catch (error) {

@@ -1,5 +1,5 @@
 /** Groups of schema entries that fit into one transaction, each with all its dependencies, so that it can be tried alone. Pure. */
-import type { PlannedEntry } from '../archive/archive-filter.ts';
+import type { PlannedEntry } from '../archive/entry-phase.ts';
 
 /** Numerous and rarely refused kinds: in a large schema they come last, as time permits. */
 const PLAIN = new Set([

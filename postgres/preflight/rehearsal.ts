@@ -15,12 +15,18 @@ import { connect } from '../connection/connect.ts';
 import { classify, SQLSTATE } from '../connection/failure.ts';
 import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
 import { CREATE_SCHEMA_CONTROL } from '../store/archive-entry.ts';
-import { batchSize } from '../schema/copy-schema.ts';
+import { batchSize } from '../schema/schema-batch.ts';
 import { nameCheck } from '../archive/deferred-check.ts';
 import { evaluateFor } from '../schema/evaluate.ts';
 import { findPresent } from '../schema/existing.ts';
-import type { PlannedEntry } from '../archive/archive-filter.ts';
-import { aboutOthers, carryOver, creations, isEmptyComment, nameOther } from '../archive/others.ts';
+import type { PlannedEntry } from '../archive/entry-phase.ts';
+import {
+  aboutOthers,
+  carryOver,
+  creations,
+  isEmptyComment,
+  nameOther,
+} from '../archive/existing-object.ts';
 import { OwnerRights, splitOwner } from '../archive/owner.ts';
 import { planSchema } from '../dump/schema-plan.ts';
 import { refuseImpossible } from '../schema/impossible.ts';

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { readCollationVersions, readPartitionKeys } from '../catalog/partition-key.ts';
-import { readRelationsNamed } from '../catalog/relation.ts';
+import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readSchemaRights } from '../catalog/schema-right.ts';
 import { keyOfName } from '../catalog/table-name.ts';

@@ -5,47 +5,36 @@
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
-import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { addMissingColumns } from '../store/columns.ts';
-import { combined, explained, isBroken } from './broken.ts';
+import { combined, isBroken } from './broken.ts';
 import {
   claimEntry,
   nameEntry,
-  partOf,
   readEntries,
   readWaiting,
   reportPhase,
   type StoredEntry,
 } from '../store/archive-entry.ts';
-import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
+import { addForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { grantOnPresent } from './late-grant.ts';
-import { aboutOthers, creations, runOther } from '../archive/others.ts';
+import { aboutOthers, creations, runOther } from '../archive/existing-object.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
-import { entryToday, leaveGone, wayOut } from './source-today.ts';
-import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
-import { runTasks, type Task } from './run-tasks.ts';
+import { entryToday, recordDropped } from './source-today.ts';
+import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
-
-interface Step {
-  readonly migration: Migration;
-  readonly work: Work;
-  /** Entries that triggers and rules depend on. */
-  readonly tables: ReadonlyMap<number, StoredEntry>;
-  readonly enabled: readonly string[];
-  /** Comments and grants on objects that walferry did not create. */
-  readonly others: ReadonlySet<number>;
-  readonly defaults: Defaults;
-}
+import { type Step, named } from './build-failure.ts';
+import { validateAll } from './validate-foreign-keys.ts';
 
 /**
  * Builds the remaining post-data. Idempotent; abortable. Does nothing when walferry did not create the tables.
@@ -173,7 +162,7 @@ async function buildOne(session: StepSession, entry: StoredEntry, step: Step): P
   } catch (error) {
     const place = { migration, entry, session };
     const today = await entryToday(error, place, work);
-    if (today === 'gone') await leaveGone(place, work);
+    if (today === 'gone') await recordDropped(place, work);
     else if (today !== null) await buildOne(session, today, step);
     else throw await named(error, entry, step, session);
   }
@@ -212,71 +201,6 @@ function tablesOf(entry: StoredEntry, step: Step): TableName[] {
     // Views can have triggers and rules, too. The server does not allow disabling them, but nothing writes to views here.
     return on.kind === 'TABLE' ? [{ schema: on.schema, name: on.name }] : [];
   });
-}
-
-/** Validates the foreign keys that were added: several in parallel, one at a time per table. */
-async function validateAll(
-  sessions: readonly StepSession[],
-  step: Step,
-  report: (now: string) => void,
-): Promise<MigrationError[]> {
-  const [first] = sessions;
-  if (first === undefined) return [];
-  const entries = await readEntries(first.client, step.migration.id, ['constraints']);
-  const tasks = entries
-    .filter(({ kind, added, done }) => kind === 'FK CONSTRAINT' && added !== null && !done)
-    .map((entry): Task & { entry: StoredEntry } => ({
-      id: entry.id,
-      depends: [],
-      tables: entry.tables.slice(0, 1),
-      exclusive: true,
-      weight: 0,
-      label: nameEntry(entry),
-      entry,
-    }));
-  const broken = await runTasks(
-    tasks,
-    sessions,
-    async (session, { entry }) => {
-      await retryLock(step.work, () =>
-        session.transaction((client) => validateForeignKey(client, step.migration, entry)),
-      ).catch(async (error: unknown) => {
-        const place = { migration: step.migration, entry, session };
-        if ((await entryToday(error, place, step.work)) !== 'gone') {
-          throw await named(error, entry, step, session);
-        }
-        await retryLock(step.work, () =>
-          session.transaction((client) => dropForeignKey(client, entry)),
-        );
-        await leaveGone(place, step.work);
-      });
-    },
-    (running) => report(running.slice(0, 3).join(', ')),
-    isBroken,
-  );
-  return broken.filter(isBroken);
-}
-
-async function named(
-  error: unknown,
-  entry: StoredEntry,
-  step: Step,
-  session: StepSession,
-): Promise<unknown> {
-  step.work.signal.throwIfAborted();
-  if (error instanceof MigrationError) return error;
-  const [table] = entry.tables;
-  const part = partOf(entry);
-  const failure = failed(error, {
-    what: `${nameEntry(entry)} could not be built`,
-    object: nameEntry(entry),
-    ...(table === undefined ? {} : { table }),
-    ...(part === null ? {} : { constraint: part }),
-    code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
-    advice: wayOut(error, entry),
-  });
-  if (!isBroken(failure)) return failure;
-  return explained(failure, { migration: step.migration, entry, session }, step.work);
 }
 
 async function bypassesRowSecurity(target: pg.ClientBase): Promise<boolean> {

@@ -22,7 +22,7 @@ import { evaluateFor } from './evaluate.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { matchExisting } from './match.ts';
 import { OwnerRights } from '../archive/owner.ts';
-import { entryToday, leaveGone, wayOut } from './source-today.ts';
+import { entryToday, recordDropped, missingNameAdvice } from './source-today.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
@@ -224,11 +224,11 @@ export async function buildIndex(
     work.signal.throwIfAborted();
     const place = { migration, entry, session };
     const today = await entryToday(error, place, work);
-    if (today === 'gone') return leaveGone(place, work);
+    if (today === 'gone') return recordDropped(place, work);
     if (today !== null) return buildIndex(session, migration, today, { work, defaults });
     if (!TAKEN.has(sqlstate(error) ?? '')) {
       const code = isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed';
-      const failure = failed(error, { ...failing, advice: wayOut(error, entry), code });
+      const failure = failed(error, { ...failing, advice: missingNameAdvice(error, entry), code });
       throw isBroken(failure)
         ? await explained(failure, { migration, entry, session }, work)
         : failure;

@@ -5,68 +5,31 @@
  * a person has to fix undoes what was created.
  */
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
+import type { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
-import {
-  compareColumns,
-  partitionsInTheWay,
-  renderDifferences,
-} from '../catalog/column-difference.ts';
-import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import type { SchemaReport, Work } from '../../contract/work.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
 import { registerRelations } from '../store/planned-relation.ts';
 import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
-import {
-  CREATE_SCHEMA_CONTROL,
-  countEntries,
-  hasSchemaControl,
-  nameEntry,
-  readWaiting,
-  storeArchive,
-  storeEntries,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
+import { CREATE_SCHEMA_CONTROL, storeArchive, storeEntries } from '../store/archive-entry.ts';
 import { nameCheck, storeChecks } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import type { SchemaPhase } from '../archive/archive-filter.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
 import { keptRights } from '../archive/kept-right.ts';
-import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
-import { readLeftOut, storeLeftOut } from '../archive/left-out.ts';
-import {
-  aboutOthers,
-  creations,
-  findRefused,
-  isEmptyComment,
-  nameOther,
-  runOther,
-} from '../archive/others.ts';
-import { OwnerRights } from '../archive/owner.ts';
+import { storeLeftOut } from '../archive/left-out.ts';
+import { findRefused, isEmptyComment, nameOther } from '../archive/existing-object.ts';
 import { planSchema } from '../dump/schema-plan.ts';
-import { readEnabledOnPlanned } from './enabled-trigger.ts';
-import { probeFiringStates, disableFound } from './disable-trigger.ts';
-import { advised, refuseImpossible, withTriggers } from './impossible.ts';
-import { runEntry } from './run-entry.ts';
+import { refuseImpossible, withTriggers } from './impossible.ts';
 import { SourceSchema } from '../dump/source-schema.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { undoSchema } from './undo-schema.ts';
 import { whileWatched } from '../session/liveness.ts';
-
-/** Most locks that creating one table takes: the table, its TOAST table, the TOAST index, a sequence. */
-const LOCKS_PER_ENTRY = 5;
-/** For tests: treats a small schema like a large one. */
-export interface Limits {
-  readonly entriesPerTransaction?: number;
-  /** Also splits the dump. */
-  readonly tablesPerDump?: number;
-}
-
-const BEAT_EVERY_ENTRIES = 50;
+import { type Limits, createBatch } from './schema-batch.ts';
+import { checkGiven, disableGiven } from './given-table.ts';
+import { progressOf, report } from './schema-report.ts';
 
 /**
  * Creates the selected tables and what they need, or uses empty ones that exist. Idempotent.
@@ -123,50 +86,6 @@ async function reasonOf(session: StepSession, error: unknown): Promise<Migration
   const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
   if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
   return withTriggers(session, failure).catch(() => failure);
-}
-
-async function progressOf(
-  target: pg.ClientBase,
-  migration: Migration,
-): Promise<'absent' | 'begun' | 'created' | 'used'> {
-  if (!(await hasSchemaControl(target))) return 'absent';
-  const found = await target.query<{ created: boolean | null }>(
-    /* sql */ `select tables_created as created from walferry.migration where id = $1`,
-    [migration.id],
-  );
-  const row = found.rows[0];
-  if (row === undefined) return 'absent';
-  return row.created === null ? 'begun' : row.created ? 'created' : 'used';
-}
-
-async function report(
-  target: pg.ClientBase,
-  migration: Migration,
-  input: MigrationInput,
-  work: Work,
-): Promise<SchemaReport> {
-  const leftOut = await readLeftOut(target, migration.id);
-  if ((await progressOf(target, migration)) === 'used') {
-    await using source = await SourceSchema.open(migration, input, work);
-    return {
-      ...{ created: false, tables: source.tables.length, statements: 0 },
-      later: { indexes: 0, constraints: 0 },
-      ...leftOutOf(leftOut),
-    };
-  }
-  const counts = await countEntries(target, migration.id);
-  const total = (phase: SchemaPhase) => counts.get(phase)?.total ?? 0;
-  return {
-    created: true,
-    tables: counts.get('tables')?.tables ?? 0,
-    statements: total('tables'),
-    later: { indexes: total('indexes'), constraints: total('constraints') },
-    ...leftOutOf(leftOut),
-  };
-}
-
-function leftOutOf(leftOut: LeftOut | undefined): Pick<SchemaReport, 'leftOut'> {
-  return leftOut === undefined ? {} : { leftOut };
 }
 
 /** Reads the source, plans, and writes the control rows together with the first (normally the only) batch. */
@@ -240,37 +159,6 @@ async function useTables(
   });
 }
 
-/** Checks that the columns of tables created by the operator match. */
-async function checkGiven(client: pg.ClientBase, relations: readonly Relation[]): Promise<void> {
-  if (relations.length === 0) return;
-  const there = await readRelationsNamed(client, destinationsOf(relations));
-  const differences = compareColumns(relations, there);
-  if (relations.some(({ viaRoot }) => viaRoot !== null)) {
-    differences.push(...partitionsInTheWay(relations, there));
-  }
-  if (differences.length > 0) {
-    throw new MigrationError(
-      'SchemaDrift',
-      `tables on the target do not match the source: ${renderDifferences(differences)}`,
-    );
-  }
-}
-
-/**
- * Disables what would fire on the operator's tables while changes are applied. Tables that walferry creates have no
- * triggers or rules until the cutover. Runs after the registration, in batches: a retry continues with what is still enabled.
- */
-async function disableGiven(session: StepSession, migration: Migration, work: Work): Promise<void> {
-  await session.run(async (client) => {
-    const states = await probeFiringStates(client);
-    const enabled = await readEnabledOnPlanned(client, migration, states, 'given');
-    await disableFound(client, migration, enabled, false, (triggers) => {
-      work.signal.throwIfAborted();
-      work.beat({ step: 'disabling triggers', triggers });
-    });
-  });
-}
-
 /** Creates the control schema and the migration's row; false when another attempt of this migration has done it. */
 async function register(
   target: pg.ClientBase,
@@ -321,85 +209,4 @@ async function createRest(
     }
     throw reason;
   }
-}
-
-/** Runs and marks the next statements; after the last one, marks the whole schema. */
-async function createBatch(
-  client: pg.ClientBase,
-  migration: Migration,
-  work: Work,
-  limits: Limits,
-): Promise<void> {
-  await client.query(
-    /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
-  );
-  const size = limits.entriesPerTransaction ?? (await batchSize(client));
-  // One more than fits shows whether these are the last.
-  const waiting = await readWaiting(client, migration.id, 'tables', size + 1);
-  const batch = waiting.slice(0, size);
-  const { done = 0, total = 0 } = (await countEntries(client, migration.id)).get('tables') ?? {};
-  const others = aboutOthers(batch, creations(await readObjects(client, migration, batch)));
-  const rights = new OwnerRights(client);
-  const late = await readLateGrants(client, migration);
-  for (const [index, entry] of batch.entries()) {
-    work.signal.throwIfAborted();
-    try {
-      if (others.has(entry.id)) {
-        await rights.takeBack();
-        if (entry.kind !== 'ACL') await runOther(client, migration.id, entry);
-        else if (await grantOnPresent(client, migration, entry)) late.add(entry.id);
-      } else if (entry.kind === 'ACL') {
-        await grantEarly(client, migration, entry, { rights, late });
-      } else await runEntry(client, entry, rights);
-    } catch (error) {
-      work.signal.throwIfAborted();
-      throw advised(
-        entry,
-        failed(error, {
-          what: `${nameEntry(entry)} could not be created`,
-          object: nameEntry(entry),
-          code: 'SchemaFailed',
-        }),
-      );
-    }
-    if (index % BEAT_EVERY_ENTRIES === 0) {
-      work.beat({
-        step: 'creating tables',
-        done: done + index,
-        total,
-      });
-    }
-  }
-  await rights.takeBack();
-  await client.query(
-    /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
-    [migration.id, batch.flatMap(({ id }) => (late.has(id) ? [] : [id]))],
-  );
-  if (batch.length === waiting.length) {
-    await client.query(
-      /* sql */ `update walferry.migration set tables_created = true where id = $1`,
-      [migration.id],
-    );
-  }
-}
-
-/** Objects of the batch's grants and comments that walferry creates. */
-async function readObjects(
-  client: pg.ClientBase,
-  migration: Migration,
-  batch: readonly StoredEntry[],
-): Promise<Pick<StoredEntry, 'id' | 'kind'>[]> {
-  const about = batch.filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT');
-  const { rows } = await client.query<Pick<StoredEntry, 'id' | 'kind'>>(
-    /* sql */ `
-    select id, kind from walferry.schema_entry
-     where migration = $1 and phase = 'tables' and id = any($2::integer[])`,
-    [migration.id, about.flatMap(({ depends }) => depends)],
-  );
-  return rows;
-}
-
-/** Number of entries whose locks fit into half of the target's lock table. */
-export async function batchSize(client: pg.ClientBase): Promise<number> {
-  return within(await lockCapacity(client), LOCKS_PER_ENTRY);
 }

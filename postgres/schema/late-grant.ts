@@ -8,7 +8,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { StoredEntry } from '../store/archive-entry.ts';
-import { nameOther, runOther } from '../archive/others.ts';
+import { nameOther, runOther } from '../archive/existing-object.ts';
 import type { OwnerRights } from '../archive/owner.ts';
 import { runEntry } from './run-entry.ts';
 import { switching, type Attempt } from './switching.ts';

@@ -27,12 +27,16 @@ import { endEarlierSessions, StepSessions, type StepSession } from '../session/s
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
-import { runTasks, type Task } from './run-tasks.ts';
+import { runTasks } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
-
-interface RefreshTask extends Task {
-  readonly view: StoredEntry;
-}
+import {
+  hasViews,
+  findGone,
+  skip,
+  refreshTasks,
+  type RefreshTask,
+  sqlName,
+} from './view-to-fill.ts';
 
 /**
  * Refreshes and analyzes the materialized views that walferry created. Idempotent: does not repeat the refresh of a view for
@@ -96,62 +100,6 @@ export async function refreshViews(
 /** Bounded, because names are kept in the workflow's history. */
 const MOST_SKIPPED = 50;
 const SHOWN = 10;
-
-/** Whether a view is to be filled, or was excluded by the operator. Avoids reading the entries of a large schema for nothing. */
-async function hasViews(target: pg.ClientBase, migration: Migration): Promise<boolean> {
-  const { rowCount } = await target.query(
-    /* sql */ `
-    select from walferry.schema_entry
-     where migration = $1 and kind = 'MATERIALIZED VIEW' and (refresh or refresh_state is not null) limit 1`,
-    [migration.id],
-  );
-  return rowCount === 1;
-}
-
-/**
- * Names of the views that {@link refreshViews} has yet to fill.
- * @param at the cutover's end mark; null to count only empty ones.
- */
-export async function readUnfilled(
-  target: pg.ClientBase,
-  migration: Migration,
-  at: Lsn | null,
-): Promise<string[]> {
-  const { rows } = await target.query<{ name: string }>(
-    /* sql */ `
-    select pg_catalog.format('materialized view %s.%s', e.schema_name, e.name) as name
-      from walferry.schema_entry e
-      join pg_catalog.pg_class c on c.relkind = 'm'
-       and c.oid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name))
-     where e.migration = $1 and e.kind = 'MATERIALIZED VIEW' and e.refresh
-       and (not c.relispopulated or ($2::pg_lsn is not null and e.refreshed is distinct from $2::pg_lsn))
-     order by e.position`,
-    [migration.id, at],
-  );
-  return rows.map(({ name }) => name);
-}
-
-/** Views to fill whose names no longer exist on the target. */
-async function findGone(
-  target: pg.ClientBase,
-  all: readonly StoredEntry[],
-): Promise<ReadonlySet<number>> {
-  const wanted = all.filter(({ refresh }) => refresh);
-  const { rows } = await target.query<{ id: number }>(
-    /* sql */ `
-    select w.id from unnest($1::int[], $2::text[]) as w (id, name)
-     where not exists (select from pg_catalog.pg_class c where c.oid = to_regclass(w.name) and c.relkind = 'm')`,
-    [wanted.map(({ id }) => id), wanted.map(sqlName)],
-  );
-  return new Set(rows.map(({ id }) => id));
-}
-
-/** Describes a view that the operator excluded; empty for all others. */
-function skip(view: StoredEntry, gone: ReadonlySet<number>): string[] {
-  if (gone.has(view.id)) return [`${nameEntry(view)} (no longer on the target)`];
-  if (view.refresh || view.refreshState === null) return [];
-  return [`${nameEntry(view)} (excluded after SQLSTATE ${view.refreshState})`];
-}
 
 interface Refreshing {
   readonly migration: Migration;
@@ -253,10 +201,6 @@ async function refreshFailure(
   );
 }
 
-function sqlName({ schema, name }: StoredEntry): string {
-  return `${pg.escapeIdentifier(schema ?? '')}.${pg.escapeIdentifier(name)}`;
-}
-
 async function refreshOne(
   session: StepSession,
   view: StoredEntry,
@@ -296,32 +240,4 @@ async function refreshOne(
       code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
     });
   });
-}
-
-/** One task per view; each depends on the views that it reads, also through ordinary views. */
-function refreshTasks(all: readonly StoredEntry[]): RefreshTask[] {
-  const byId = new Map(all.map((entry) => [entry.id, entry]));
-  return all
-    .filter(({ refresh }) => refresh)
-    .map((view) => ({
-      id: view.id,
-      depends: [...below(view, byId)],
-      tables: [],
-      exclusive: false,
-      weight: 0,
-      label: nameEntry(view),
-      view,
-    }));
-}
-
-function below(view: StoredEntry, byId: ReadonlyMap<number, StoredEntry>): Set<number> {
-  const found = new Set<number>();
-  const open = [...view.depends];
-  for (let id = open.pop(); id !== undefined; id = open.pop()) {
-    // A view may depend on its own rule, which pg_dump writes separately.
-    if (found.has(id) || id === view.id) continue;
-    found.add(id);
-    open.push(...(byId.get(id)?.depends ?? []));
-  }
-  return found;
 }

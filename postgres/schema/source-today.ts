@@ -212,7 +212,7 @@ async function findRecreated(
 }
 
 /** Marks an entry that the source no longer has as done, and records its name in walferry.left_out. */
-export async function leaveGone(
+export async function recordDropped(
   { migration, entry, session }: Place,
   work: Pick<Work, 'log'>,
 ): Promise<void> {
@@ -234,7 +234,7 @@ export async function leaveGone(
 }
 
 /** Advice for a statement that names a missing object: how to continue without it. Empty for other errors. */
-export function wayOut(error: unknown, { id }: StoredEntry): string {
+export function missingNameAdvice(error: unknown, { id }: StoredEntry): string {
   if (!isNotFound(error)) return '';
   return `; if a name in it has changed on both sides, create the object by hand if you need it, then on the target: update walferry.schema_entry set done_at = now() where id = ${id}; and resume`;
 }

@@ -16,7 +16,8 @@ import {
   type Difference,
 } from '../catalog/column-difference.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
-import { readRelations, readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';

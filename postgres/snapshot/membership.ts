@@ -5,7 +5,8 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';

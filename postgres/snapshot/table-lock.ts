@@ -3,7 +3,11 @@
  * chunk: locking all tables during the whole copy would make an application's TRUNCATE wait, and every reader behind it.
  */
 import type pg from 'pg';
-import { readDisguised, stillTyped, type DisguisedColumn } from '../catalog/disguise.ts';
+import {
+  readDisguised,
+  stillTyped,
+  type DisguisedColumn,
+} from '../catalog/binary-coercible-type.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import type { IndexReport } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { describeEntry } from '../archive/archive.ts';
-import type { PlannedEntry, SchemaPhase } from '../archive/archive-filter.ts';
+import type { PlannedEntry, SchemaPhase } from '../archive/entry-phase.ts';
 
 /** Run after CREATE_CONTROL_SCHEMA, in the same transaction. */
 export const CREATE_SCHEMA_CONTROL = /* sql */ `

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Change } from '../apply/change.ts';
-import { readRelationsNamed } from '../catalog/relation.ts';
+import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { readKeepers, type Keeper } from '../catalog/table-file.ts';
 import { keyOfName } from '../catalog/table-name.ts';

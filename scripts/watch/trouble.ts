@@ -11,7 +11,7 @@ export function troublesOf({ trouble, progress, activities }: Sample): string[] 
   return [
     ...(trouble === undefined ? [] : [trouble]),
     ...failingOf(progress),
-    ...slotWaitOf(progress),
+    ...placeWaitOf(progress),
     // Several runs of the copy often have the same trouble.
     ...new Set(activities.flatMap((activity) => troubleOf(activity))),
   ];
@@ -41,8 +41,8 @@ function failingOf(progress: Progress | undefined): string[] {
   return failing ? [`keeps failing: ${failing.reason} (${failing.code}); ${failing.action}`] : [];
 }
 
-function slotWaitOf(progress: Progress | undefined): string[] {
-  const wait = progress?.slotWait;
+function placeWaitOf(progress: Progress | undefined): string[] {
+  const wait = progress?.placeWait;
   if (!wait) return [];
   const { since, reason } = wait;
   return [

@@ -68,7 +68,7 @@ test.each([
       const answer = await cutover;
       expect(answer.code).not.toBe(0);
       expect(answer.stdout + answer.stderr).toMatch(
-        /cutover cancelled by the operator in step "drain to [^"]+"; undone: the slot is kept/,
+        /cutover cancelled by the operator in step "drain to [^"]+": the slot is kept/,
       );
       expect(await lab.progress()).toMatchObject({ phase: 'stream', state: 'paused' });
     } finally {

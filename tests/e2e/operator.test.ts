@@ -172,7 +172,7 @@ test('a guard holds the copy, and progress, Current Details, watch and log repor
   const details = await lab.details();
   expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
   expect(details).toMatch(
-    /- guard: query 63, ceiling 10: \*\*the copy is held\*\* .*, since \d{4}-/,
+    /- guard: query 63, ceiling 10: \*\*the copy has been waiting\*\* since \d{4}-/,
   );
   const logged = (value: number, what: string) =>
     `"measure":"query","value":${value},"ceiling":10,"msg":"the guard of the source ${what}"`;

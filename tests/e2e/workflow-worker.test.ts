@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { Room } from '../../activities/room.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { SLOT_SIGNAL } from '../../contract/work.ts';
 import { freePort } from '../../scripts/local/cluster/port.ts';
+import { PLACE_SIGNAL } from '../../contract/work.ts';
 import { temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
 import { startWorker } from '../support/worker.ts';
@@ -59,7 +59,7 @@ describe('a worker with more migrations than slots', () => {
       ),
     );
   const waits = (migration: SimulatedMigration) =>
-    until('the migration to wait', async () => (await migration.progress()).slotWait);
+    until('the migration to wait', async () => (await migration.progress()).placeWait);
   const streams = (migration: SimulatedMigration) =>
     until('the stream', () => migration.world.isRunning('streamChanges'));
 
@@ -79,10 +79,10 @@ describe('a worker with more migrations than slots', () => {
     // Returned and taken again, the wait still counts from its start.
     const { since } = await waits(second);
     await until('another attempt', async () => (await second.attempt('holdSnapshot')) > 2);
-    expect((await second.progress()).slotWait).toMatchObject({ since });
+    expect((await second.progress()).placeWait).toMatchObject({ since });
     await first.ask('abort');
     await streams(second);
-    expect((await second.progress()).slotWait).toBeNull();
+    expect((await second.progress()).placeWait).toBeNull();
     await second.ask('abort');
   });
 
@@ -161,7 +161,7 @@ describe('a worker with more migrations than slots', () => {
     await waits(second);
     await migrations.startWorker();
     await streams(second);
-    expect((await second.progress()).slotWait).toBeNull();
+    expect((await second.progress()).placeWait).toBeNull();
   });
 
   test('a pause ends the wait, a nonsensical signal does not, and the drain of a cutover never waits', async () => {
@@ -174,10 +174,10 @@ describe('a worker with more migrations than slots', () => {
     await streams(second);
     await first.ask('resume');
     await waits(first);
-    await first.handle.signal(SLOT_SIGNAL, { since: 'yesterday' });
-    expect((await first.progress()).slotWait).not.toBeNull();
+    await first.handle.signal(PLACE_SIGNAL, { since: 'yesterday' });
+    expect((await first.progress()).placeWait).not.toBeNull();
     expect(await first.ask('pause')).toMatchObject({ allowed: true });
-    expect((await first.progress()).slotWait).toBeNull();
+    expect((await first.progress()).placeWait).toBeNull();
     expect(await first.ask('cutover')).toMatchObject({ allowed: true });
     expect(second.world.isRunning('streamChanges')).toBe(true);
     await second.handle.terminate();
@@ -209,11 +209,14 @@ describe('a worker with more migrations than slots', () => {
         throw new MigrationError('Unreachable', 'the target is away');
       }),
     );
-    await migration.handle.signal(SLOT_SIGNAL, { since: new Date().toISOString(), reason: 'full' });
+    await migration.handle.signal(PLACE_SIGNAL, {
+      since: new Date().toISOString(),
+      reason: 'full',
+    });
     await waits(migration);
     failing = true;
     await until('another attempt', () => migration.world.count('streamChanges') > 1);
-    await until('the wait to be over', async () => (await migration.progress()).slotWait === null);
+    await until('the wait to be over', async () => (await migration.progress()).placeWait === null);
     expect(migration.world.isRunning('streamChanges')).toBe(true);
     await migration.ask('abort');
   });

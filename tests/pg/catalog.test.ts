@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../scripts/local/setup/versions.ts';
 import { compareColumns } from '../../postgres/catalog/column-difference.ts';
-import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { freshPair } from '../support/database.ts';
 import { serverOf } from '../support/versions.ts';
 

@@ -1,6 +1,6 @@
 /** The migration's rows on the target: written once, read by every step, dropped at the end. */
 import { expect, test, vi } from 'vitest';
-import { readRelations } from '../../postgres/catalog/relation.ts';
+import { readRelations } from '../../postgres/catalog/read-relations.ts';
 import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import {
   dropControl,

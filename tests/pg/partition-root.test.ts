@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
-import { readRelations } from '../../postgres/catalog/relation.ts';
+import { readRelations } from '../../postgres/catalog/read-relations.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import type { Change, RowChange } from '../../postgres/apply/change.ts';
 import { streamChanges } from '../support/lease.ts';

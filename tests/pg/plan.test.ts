@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
-import { readRelations } from '../../postgres/catalog/relation.ts';
+import { readRelations } from '../../postgres/catalog/read-relations.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { recordSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import { takeTurn } from '../../postgres/store/turn.ts';

@@ -3,7 +3,7 @@
  * catalogs before the copy can. `npm run setup -- --versions` fetches the server; without it these tests are skipped.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { registerMigration } from '../../postgres/store/migration.ts';

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { takeEpoch } from '../../postgres/store/epoch.ts';
-import { lastLook, laterChanges } from '../../postgres/cutover/later-changes.ts';
+import { finalCheck, laterChanges } from '../../postgres/cutover/later-changes.ts';
 import { enteringTables } from '../../postgres/cutover/entering.ts';
 import { releaseSlot } from '../../postgres/cutover/release-slot.ts';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
@@ -522,7 +522,7 @@ test('the final check reports a transaction that was open when it began and crea
   const mark = await marked(migration, CHOSEN);
   await using open = await connectTo(db.source);
   const check = () =>
-    lastLook(migration, inputOf(db, SELECTION), mark, {
+    finalCheck(migration, inputOf(db, SELECTION), mark, {
       signal: new AbortController().signal,
       beat: () => undefined,
     });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { findOther } from '../../scripts/local/setup/versions.ts';
 import { compareColumns } from '../../postgres/catalog/column-difference.ts';
-import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
 import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';

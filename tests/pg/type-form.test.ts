@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { compareColumns } from '../../postgres/catalog/column-difference.ts';
-import { readRelations, readRelationsNamed } from '../../postgres/catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../support/control.ts';

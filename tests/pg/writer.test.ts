@@ -38,7 +38,7 @@ test('the writer seeds, writes at the requested rate, and its ledger check passe
   expect(Number(totals?.[3])).toBeGreaterThan(0);
   expect(run.out).toMatch(/^2 s: \d+ changes\/s/m);
   const check = await writer('check', pair.source, '--ledger', ledger);
-  expect(check.out).toContain(`the ledger holds: ${totals?.[2]} acknowledged transactions`);
+  expect(check.out).toContain(`the ledger matches: ${totals?.[2]} acknowledged transactions`);
   expect(check.code).toBe(0);
   // Nothing is seeded a second time.
   const again = await writer(pair.source, '--rate', '0');

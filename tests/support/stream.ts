@@ -8,11 +8,8 @@ import pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
-import {
-  readRelations,
-  readRelationsNamed,
-  type Relation,
-} from '../../postgres/catalog/relation.ts';
+import type { Relation } from '../../postgres/catalog/relation.ts';
+import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { destinationOf, destinationsOf } from '../../postgres/catalog/root.ts';
 import type { Selection, TableName } from '../../postgres/catalog/selection.ts';
 import { readSchemaRows } from '../../postgres/catalog/schema-row.ts';

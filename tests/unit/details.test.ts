@@ -72,13 +72,13 @@ describe('current details', () => {
   });
 
   it('show since when the migration waits for a free worker place, and what to do', () => {
-    const slotWait = {
+    const placeWait = {
       since: '2026-11-21T09:41:08.000Z',
       reason: 'a worker has no free place for open migrations: 2 of 2 in use (--max-activities)',
     };
-    const details = renderDetails('orders', { ...streaming, slotWait }, 'streaming');
+    const details = renderDetails('orders', { ...streaming, placeWait }, 'streaming');
     expect(details).toContain(
-      `- waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${slotWait.reason}`,
+      `- waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${placeWait.reason}`,
     );
     expect(details).toContain('- **what to do:** Start another worker, or raise the named option');
   });
@@ -161,11 +161,11 @@ describe('current details', () => {
     expect(details).toMatch(/^## Snapshot: copying rows \(held by the guard\)\n/);
     expect(details).toContain('- limits: copy 2 streams, 5.0 MB/s; apply 1,000 changes/s\n');
     expect(details).toContain(
-      '- guard: activeSessions 63, ceiling 50: **the copy is held** and continues automatically, since 2026-11-21 09:41:07 UTC\n',
+      '- guard: activeSessions 63, ceiling 50: **the copy has been waiting** since 2026-11-21 09:41:07 UTC and continues automatically\n',
     );
     const failing = { ...guard, value: null, failing: { code: 'Internal', sqlstate: '42P01' } };
     expect(renderDetails('o', { ...copying, guard: failing }, 'copying')).toContain(
-      'activeSessions cannot be measured (Internal, SQLSTATE 42P01): **the copy is held**',
+      'activeSessions cannot be measured (Internal, SQLSTATE 42P01): **the copy has been waiting**',
     );
     const free = { ...copying, guard: { ...guard, value: 9, holding: false } };
     expect(renderDetails('o', free, 'copying')).toMatch(

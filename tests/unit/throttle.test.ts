@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import { parseChange } from '../../contract/limits.ts';
 import { Hysteresis } from '../../postgres/guard/hysteresis.ts';
-import type { Look } from '../../postgres/guard/measure.ts';
+import type { Measurement } from '../../postgres/guard/measure.ts';
 import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { Bucket } from '../../postgres/throttle/bucket.ts';
@@ -124,7 +124,7 @@ describe('a bucket', () => {
 
 describe('a guard', () => {
   const first = { measure: 'activeSessions', ceiling: 10 } as const;
-  const look = (value: number): { looks: Look[] } => ({ looks: [{ ...first, value }] });
+  const look = (value: number): { looks: Measurement[] } => ({ looks: [{ ...first, value }] });
   const failing = { failing: { code: 'Unreachable' } };
 
   it('holds above the ceiling and releases clearly below it, never at once', () => {
@@ -157,7 +157,7 @@ describe('a guard', () => {
   });
 
   it('of several measures names the one that is furthest above its ceiling', () => {
-    const looks: Look[] = [
+    const looks: Measurement[] = [
       { measure: 'activeSessions', ceiling: 10, value: 12 },
       { measure: 'replicaLagBytes', ceiling: 100, value: 500 },
     ];

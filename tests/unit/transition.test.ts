@@ -87,7 +87,7 @@ function events(pick: Pick): Event[] {
     { type: 'triggersEnabled' },
     { type: 'triggersDisabled' },
     { type: 'differencesFound', differences: ['d'] },
-    { type: 'slotWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
+    { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },
     { type: 'limitsUnstored', reason: pick.chance(0.5) ? reason : null },
   ];
@@ -157,7 +157,7 @@ describe('facts', () => {
     expect(aborting.unstored).toBeNull();
     expect(transition(aborting, { type: 'limitsUnstored', reason }, NOW).unstored).toBeNull();
     const wait = { since: NOW, reason: 'full' };
-    expect(transition(aborting, { type: 'slotWaited', wait }, NOW).slotWait).toBeNull();
+    expect(transition(aborting, { type: 'placeWaited', wait }, NOW).placeWait).toBeNull();
   });
 
   it('never lower the confirmed LSN', () => {

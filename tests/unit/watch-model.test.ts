@@ -228,19 +228,19 @@ test('a cutover shows its step and what it keeps failing with, and no names of a
 });
 
 test('a wait for a free worker place is shown once, with its start, and not as a failed attempt', () => {
-  const slotWait = {
+  const placeWait = {
     since: '2026-11-21T09:41:08.000Z',
     reason: 'a worker has no free place for copies: 2 of 2 in use (--max-copies)',
   };
-  const beat = { step: 'waiting for a free worker place', waitingSince: slotWait.since };
+  const beat = { step: 'waiting for a free worker place', waitingSince: placeWait.since };
   const { troubles } = new ProgressModel().view(
     sample(1, {
-      progress: progress({ slotWait }),
-      activities: [activity('copyChunks', beat, 3, slotWait.reason)],
+      progress: progress({ placeWait }),
+      activities: [activity('copyChunks', beat, 3, placeWait.reason)],
     }),
   );
   expect(troubles).toEqual([
-    `waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${slotWait.reason}; Start another worker, or raise the named option of this one.`,
+    `waiting for a free worker place since 2026-11-21 09:41:08 UTC: ${placeWait.reason}; Start another worker, or raise the named option of this one.`,
   ]);
 });
 

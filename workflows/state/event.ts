@@ -2,7 +2,7 @@
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
-import type { SlotWait, Waiting } from '../../contract/progress.ts';
+import type { PlaceWait, Waiting } from '../../contract/progress.ts';
 import type {
   Checkpoint,
   CopyPlan,
@@ -89,7 +89,7 @@ export type Fact =
   | { readonly type: 'triggersEnabled' }
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
-  | { readonly type: 'slotWaited'; readonly wait: SlotWait | null }
+  | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null };
 

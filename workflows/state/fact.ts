@@ -115,8 +115,8 @@ export function noted(state: State, event: Fact, now: string): State {
         notes: { ...notes, differences: differenceNotes(event.differences) },
         asOf: now,
       };
-    case 'slotWaited':
-      return { ...state, slotWait: isDecided(state.stage.at) ? null : event.wait };
+    case 'placeWaited':
+      return { ...state, placeWait: isDecided(state.stage.at) ? null : event.wait };
     case 'limitsStored': {
       const newest = state.limits ?? { values: event.values, version: event.version };
       return { ...state, limits: { ...newest, stored: event.version } };

@@ -8,7 +8,7 @@ import {
   confirmedLsn,
   guardState,
   indexCounters,
-  slotWait,
+  placeWait,
   snapshotCounters,
   startedAt,
   streamCounters,
@@ -65,7 +65,7 @@ const schema = v.pipe(
     /** The last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
     unreported: v.boolean(),
     /** No worker has a free place for the stream or the copy. */
-    slotWait: v.nullable(slotWait),
+    placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
   }),
@@ -85,7 +85,7 @@ export function initialState(now: Date): State {
     ...{ confirmedLsn: null, snapshot: null, indexes: null, stream: null },
     ...{ firstPass: null, consistent: false, constraintsBuilt: false, triggersEnabled: false },
     ...{ schemaBegun: false, slotBegun: false, leftOut: null, skippedViews: [] },
-    ...{ limits: null, unstored: null, unreported: false, slotWait: null, guard: 'off' },
+    ...{ limits: null, unstored: null, unreported: false, placeWait: null, guard: 'off' },
   };
 }
 

@@ -87,7 +87,7 @@ function moved(state: State, event: Move, now: string): State {
   const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   // A step that is retried has no wait of its last attempt.
-  if (event.type === 'resyncBegun') return { ...next, consistent: false, slotWait: null };
+  if (event.type === 'resyncBegun') return { ...next, consistent: false, placeWait: null };
   // The stream has to apply everything up to the new snapshot first.
   if (event.type === 'resynced') {
     return { ...next, consistent: false, notes: { ...next.notes, resync: null }, asOf: now };
@@ -107,7 +107,7 @@ function entered(state: State, stage: Stage, now: string): State {
   const before = STAGES[state.stage.at].phase;
   if (phase === before) return { ...state, stage };
   const startedAt = { ...state.startedAt, [phase]: state.startedAt[phase] ?? now };
-  return { ...state, stage, startedAt, slotWait: null };
+  return { ...state, stage, startedAt, placeWait: null };
 }
 
 function stageOf(at: At, event: Move): Stage {

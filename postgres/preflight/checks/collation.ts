@@ -1,5 +1,5 @@
 /** Existing tables whose columns sort text differently than on the source: nothing is lost, but queries may differ. */
-import { compareCollations } from '../../catalog/collation.ts';
+import { compareCollations } from '../../catalog/collation-difference.ts';
 import {
   compareColumns,
   renderDifferences,

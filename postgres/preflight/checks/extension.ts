@@ -241,7 +241,7 @@ function addedMembers(source: SourceFacts, target: TargetFacts, accepted: boolea
     error(
       'extension-members',
       `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
-      `To move them, run on the source: ${dropping(lost)} Add them to the extension again on the target after the cutover. Or accept to lose them: "ignore": {"extensionRows": true} in the input.`,
+      `To move them, run on the source: ${dropping(lost)} Add them to the extension again on the target after the cutover. Or accept losing them: "ignore": {"extensionRows": true} in the input.`,
     ),
   ];
 }

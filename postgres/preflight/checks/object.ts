@@ -40,7 +40,7 @@ function notMoved({ objects }: SourceFacts, { ignore }: Facts['input']): Finding
         : error(
             'large-objects',
             message,
-            'Move them into bytea columns, drop unused ones (vacuumlo), or accept to lose them: "ignore": {"largeObjects": true} in the input.',
+            'Move them into bytea columns, drop unused ones (vacuumlo), or accept losing them: "ignore": {"largeObjects": true} in the input.',
           ),
     );
   }

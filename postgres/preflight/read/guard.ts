@@ -3,10 +3,10 @@ import type pg from 'pg';
 import { ceilingsOf, type GuardInput } from '../../../contract/guard.ts';
 import type { MigrationError } from '../../../contract/failure.ts';
 import { classify } from '../../connection/failure.ts';
-import { GUARD_LIMITS, measureOne, REPLICA, type Look } from '../../guard/measure.ts';
+import { GUARD_LIMITS, measureOne, REPLICA, type Measurement } from '../../guard/measure.ts';
 
 export interface GuardFacts {
-  readonly looks: readonly Look[];
+  readonly looks: readonly Measurement[];
   readonly failures: readonly MigrationError[];
   /** Whether the role may see the activity of other roles' sessions. */
   readonly seesOthers: boolean;
@@ -15,7 +15,7 @@ export interface GuardFacts {
 }
 
 export async function readGuard(client: pg.ClientBase, guard: GuardInput): Promise<GuardFacts> {
-  const looks: Look[] = [];
+  const looks: Measurement[] = [];
   const failures: MigrationError[] = [];
   const { statementTimeoutMs } = GUARD_LIMITS;
   await client.query(/* sql */ `set statement_timeout = ${statementTimeoutMs}`);

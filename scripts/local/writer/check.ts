@@ -165,7 +165,7 @@ export function printResult(comparison: Comparison, print: (line: string) => voi
   const unknown = comparison.unknown === 0 ? '' : `, ${comparison.unknown} without an answer`;
   print(
     comparison.problems === 0
-      ? `the ledger holds: ${comparison.transactions} acknowledged transactions${unknown}, ${comparison.rowsChecked} rows match`
+      ? `the ledger matches: ${comparison.transactions} acknowledged transactions${unknown}, ${comparison.rowsChecked} rows match`
       : `the ledger does not hold: ${comparison.problems} rows do not match`,
   );
 }

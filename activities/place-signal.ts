@@ -1,19 +1,19 @@
 /** Signals and queries between a worker and the workflow about a wait for a place. Best effort: the heartbeat has it as well. */
 import type { Context } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
-import { parseProgress, type SlotWait } from '../contract/progress.ts';
-import { SLOT_SIGNAL } from '../contract/work.ts';
+import { parseProgress, type PlaceWait } from '../contract/progress.ts';
+import { PLACE_SIGNAL } from '../contract/work.ts';
 
 /** @param wait null: it is over. */
-export async function tell(context: Context, wait: SlotWait | null): Promise<void> {
-  await attempted(context, undefined, (workflow) => workflow.signal(SLOT_SIGNAL, wait));
+export async function tell(context: Context, wait: PlaceWait | null): Promise<void> {
+  await attempted(context, undefined, (workflow) => workflow.signal(PLACE_SIGNAL, wait));
 }
 
 /** Whether the workflow still shows a wait. */
 export async function saysWaiting(context: Context): Promise<boolean> {
   return attempted(context, false, async (workflow) => {
-    const { slotWait } = parseProgress(await workflow.query<unknown>('progress'));
-    return slotWait != null;
+    const { placeWait } = parseProgress(await workflow.query<unknown>('progress'));
+    return placeWait != null;
   });
 }
 

@@ -1,0 +1,169 @@
+/**
+ * The structure that docs/architecture.md promises, for every layer: imports without a cycle, small files, one name for
+ * one thing, and a page in each folder that says what it may import. ESLint proves the direction of the imports.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+
+const CHECKOUT = path.resolve(import.meta.dirname, '../..');
+const LAYERS = ['contract', 'postgres', 'workflows', 'activities', 'workers', 'scripts', 'bench'];
+const MOST_LINES = 300;
+const MOST_MEDIAN = 100;
+
+/** Files that are still too long, with their lines: they may shrink, and none may join them. */
+const LONG_STILL: Readonly<Record<string, number>> = {
+  'postgres/apply/applier.ts': 384,
+  'postgres/apply/change-statement.ts': 303,
+  'postgres/apply/row-statements.ts': 301,
+  'postgres/apply/table-rows.ts': 614,
+  'postgres/apply/target-table.ts': 332,
+  'postgres/connection/defaults.ts': 311,
+  'postgres/drift/drift-check.ts': 372,
+  'postgres/drift/table-mapping.ts': 323,
+  'postgres/preflight/rehearsal.ts': 355,
+  'postgres/preflight/source.ts': 362,
+  'postgres/replication/reader.ts': 366,
+  'postgres/session/flight.ts': 359,
+  'postgres/snapshot/take.ts': 390,
+  'postgres/store/archive-entry.ts': 352,
+  'postgres/store/planned-relation.ts': 349,
+  'postgres/stream/gathering.ts': 525,
+  'postgres/stream/lease-attempt.ts': 323,
+  'postgres/stream/lease-plan.ts': 675,
+  'postgres/stream/loop.ts': 454,
+  'postgres/throttle/throttled-run.ts': 317,
+  'scripts/watch/model.ts': 301,
+};
+/** Cycles that are still there. */
+const CYCLES_STILL: readonly (readonly string[])[] = [
+  ['postgres/preflight/facts.ts', 'postgres/preflight/rehearsal.ts'],
+  [
+    'postgres/stream/changes.ts',
+    'postgres/stream/lease-attempt.ts',
+    'postgres/stream/parked.ts',
+    'postgres/stream/takeover.ts',
+  ],
+  ['scripts/cluster/configuration.ts', 'scripts/cluster/postgres.ts'],
+];
+/** Base names that a layer has more than once. */
+const NAMED_TWICE_STILL: Readonly<Record<string, readonly string[]>> = {
+  postgres: [
+    'binary-form.ts',
+    'capacity.ts',
+    'collation.ts',
+    'endpoint.ts',
+    'enforcement.ts',
+    'extension.ts',
+    'generated.ts',
+    'guard.ts',
+    'identity.ts',
+    'left.ts',
+    'locale.ts',
+    'nullable-child.ts',
+    'object-name.ts',
+    'object.ts',
+    'partition-key.ts',
+    'plugin.ts',
+    'program.ts',
+    'rehearsal.ts',
+    'schema-right.ts',
+    'selection.ts',
+    'session.ts',
+  ],
+  scripts: ['compare.ts', 'postgres.ts', 'render.ts', 'run.ts', 'temporal.ts'],
+  bench: ['fleet.ts'],
+};
+/** Folders without a page of their own. */
+const UNDESCRIBED_STILL: readonly string[] = ['scripts', 'bench'];
+
+const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '-z', ...LAYERS], {
+  cwd: CHECKOUT,
+  encoding: 'utf8',
+})
+  .split('\0')
+  .filter((file) => file.endsWith('.ts') && existsSync(path.join(CHECKOUT, file)))
+  .sort();
+const texts = new Map(files.map((file) => [file, readFileSync(path.join(CHECKOUT, file), 'utf8')]));
+const layerOf = (file: string): string => file.split('/')[0] ?? '';
+const linesOf = (file: string): number => (texts.get(file) ?? '').split('\n').length - 1;
+
+/** Relative imports and re-exports, of types, too. */
+function importsOf(file: string): string[] {
+  const found = (texts.get(file) ?? '').matchAll(
+    /(?:^(?:import|export)\b[^;'"]*?\bfrom\s+|\bimport\(\s*|^import\s+)'(\.[^']+)'/gm,
+  );
+  return [...found].map(([, to = '']) => path.normalize(path.join(path.dirname(file), to)));
+}
+
+/** Groups of files that reach each other by imports (Tarjan). */
+function cycles(): string[][] {
+  const index = new Map<string, number>();
+  const low = new Map<string, number>();
+  const stack: string[] = [];
+  const found: string[][] = [];
+  const visit = (file: string): number => {
+    index.set(file, index.size);
+    let lowest = index.size - 1;
+    stack.push(file);
+    for (const to of importsOf(file)) {
+      if (!texts.has(to)) continue;
+      if (!index.has(to)) lowest = Math.min(lowest, visit(to));
+      else if (stack.includes(to)) lowest = Math.min(lowest, index.get(to) ?? lowest);
+    }
+    low.set(file, lowest);
+    if (lowest === index.get(file)) {
+      const group = stack.splice(stack.indexOf(file));
+      if (group.length > 1) found.push(group.sort());
+    }
+    return lowest;
+  };
+  for (const file of files) if (!index.has(file)) visit(file);
+  return found;
+}
+
+test('all layers are read, with their imports', () => {
+  expect([...new Set(files.map(layerOf))].sort()).toEqual([...LAYERS].sort());
+  expect(importsOf('workflows/activities.ts')).toContain('activities/create.ts');
+});
+
+test('no files import each other in a circle, types included', () => {
+  expect(cycles().sort()).toEqual(CYCLES_STILL);
+});
+
+test('no file has more than 300 lines', () => {
+  const long = files.filter((file) => linesOf(file) > MOST_LINES);
+  expect(long.filter((file) => linesOf(file) > (LONG_STILL[file] ?? 0))).toEqual([]);
+  expect(Object.keys(LONG_STILL).filter((file) => !long.includes(file))).toEqual([]);
+});
+
+test.each(LAYERS)('half of the files of %s have at most 100 lines', (layer) => {
+  const lines = files
+    .filter((file) => layerOf(file) === layer)
+    .map(linesOf)
+    .sort((a, b) => a - b);
+  expect(lines[Math.floor((lines.length - 1) / 2)]).toBeLessThanOrEqual(MOST_MEDIAN);
+});
+
+test.each(LAYERS)('no two files of %s have the same name', (layer) => {
+  const count = new Map<string, number>();
+  for (const file of files.filter((one) => layerOf(one) === layer)) {
+    const name = path.basename(file);
+    count.set(name, (count.get(name) ?? 0) + 1);
+  }
+  const twice = [...count].flatMap(([name, times]) => (times > 1 ? [name] : [])).sort();
+  expect(twice).toEqual(NAMED_TWICE_STILL[layer] ?? []);
+});
+
+test('every layer and every room of postgres has a page that says what it may import', () => {
+  const rooms = files
+    .filter((file) => /^postgres\/[^/]+\//.test(file))
+    .map((file) => path.dirname(file));
+  const folders = new Set([...LAYERS, ...rooms.map((dir) => dir.split('/').slice(0, 2).join('/'))]);
+  const undescribed = [...folders].filter((folder) => {
+    const page = path.join(CHECKOUT, folder, 'README.md');
+    return !existsSync(page) || !/May import/.test(readFileSync(page, 'utf8'));
+  });
+  expect(undescribed).toEqual(UNDESCRIBED_STILL);
+});
