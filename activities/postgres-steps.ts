@@ -1,5 +1,4 @@
 /** The steps that a real worker runs: every function of postgres/ that is behind an activity. */
-import { addMissingColumns } from '../postgres/store/columns.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
@@ -42,8 +41,6 @@ export const postgresSteps: Steps = {
   holdSnapshot,
   storeLimits: async (migration, limits) => {
     await using target = await connectTarget(migration, 'limits');
-    // The control schema of a migration begun by earlier code lacks these columns.
-    await addMissingColumns(target);
     await storeLimits(target, migration, limits);
   },
   planCopy,

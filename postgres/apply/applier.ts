@@ -19,15 +19,7 @@ import {
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
-import {
-  ADVANCE,
-  advanceValues,
-  fenced,
-  HOLD_EPOCH_OR_FAIL,
-  holdEpoch,
-  NOT_ADVANCED,
-  type Advance,
-} from '../store/epoch.ts';
+import { fenced, HOLD_EPOCH_OR_FAIL, holdEpoch } from '../store/epoch.ts';
 import { FlightFailed } from '../session/flight.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
@@ -42,6 +34,7 @@ import { StepFailed } from './replay.ts';
 import { NonFiniteNumbers } from './non-finite.ts';
 import { changeFailure, recordStopped } from './stopped.ts';
 import type { TargetTable } from './target-table.ts';
+import { ADVANCE, type Advance, NOT_ADVANCED, advanceValues } from '../store/confirmed-position.ts';
 
 export interface ApplierOptions {
   /** Whether the plugin sends numbers as text (wal2json 2.6 and later). If not, NaN and infinities are read back. */

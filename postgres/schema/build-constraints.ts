@@ -10,31 +10,31 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Defaults } from '../connection/defaults.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
-import {
-  claimEntry,
-  nameEntry,
-  partOf,
-  readEntries,
-  readWaiting,
-  reportPhase,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
 import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { grantOnPresent } from './late-grant.ts';
-import { aboutOthers, creations, runOther } from '../archive/others.ts';
+import { aboutOthers, creations } from '../archive/others.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
-import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { reportPhase } from '../store/entry-count.ts';
+import { claimEntry } from '../store/entry-mark.ts';
+import {
+  type StoredEntry,
+  readEntries,
+  readWaiting,
+  nameEntry,
+  partOf,
+} from '../store/schema-entry.ts';
+import { noteSecured } from '../store/row-security-entry.ts';
+import { runOther } from './run-other.ts';
 
 interface Step {
   readonly migration: Migration;
@@ -70,7 +70,6 @@ export async function buildConstraints(
   try {
     const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [entries, unbuilt, tables] = await whileWatched(
       watched,

@@ -19,31 +19,18 @@ import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
 import { registerRelations } from '../store/planned-relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
-import {
-  CREATE_SCHEMA_CONTROL,
-  countEntries,
-  hasSchemaControl,
-  nameEntry,
-  readWaiting,
-  storeArchive,
-  storeEntries,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
-import { nameCheck, storeChecks } from '../archive/deferred-check.ts';
+import { nameCheck } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from '../archive/archive-filter.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
 import { keptRights } from '../archive/kept-right.ts';
-import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
-import { readLeftOut, storeLeftOut } from '../archive/left-out.ts';
+import { grantEarly, grantOnPresent } from './late-grant.ts';
 import {
   aboutOthers,
   creations,
   findRefused,
   isEmptyComment,
   nameOther,
-  runOther,
 } from '../archive/others.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { planSchema } from '../dump/schema-plan.ts';
@@ -55,6 +42,17 @@ import { SourceSchema } from '../dump/source-schema.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { undoSchema } from './undo-schema.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { type StoredEntry, nameEntry, readKinds, readWaiting } from '../store/schema-entry.ts';
+import { countEntries } from '../store/entry-count.ts';
+import { createStore } from '../store/upgrade.ts';
+import { markEntriesDone } from '../store/entry-mark.ts';
+import { markTablesCreated, readTablesState } from '../store/tables-created.ts';
+import { readLateGrants } from '../store/grant-entry.ts';
+import { readLeftOut, storeLeftOut } from '../store/left-behind.ts';
+import { runOther } from './run-other.ts';
+import { storeArchive } from '../store/archive-bytes.ts';
+import { storeChecks } from '../store/check-entry.ts';
+import { storeEntries } from '../store/planned-entry.ts';
 
 /** Most locks that creating one table takes: the table, its TOAST table, the TOAST index, a sequence. */
 const LOCKS_PER_ENTRY = 5;
@@ -106,7 +104,7 @@ async function create(
   { work, limits }: { work: Work; limits: Limits },
 ): Promise<SchemaReport> {
   try {
-    if ((await session.run((client) => progressOf(client, migration))) === 'absent') {
+    if ((await session.run((client) => readTablesState(client, migration))) === 'absent') {
       await begin(session, migration, input, work, limits);
     }
     await createRest(session, migration, work, limits);
@@ -124,20 +122,6 @@ async function reasonOf(session: StepSession, error: unknown): Promise<Migration
   return withTriggers(session, failure).catch(() => failure);
 }
 
-async function progressOf(
-  target: pg.ClientBase,
-  migration: Migration,
-): Promise<'absent' | 'begun' | 'created' | 'used'> {
-  if (!(await hasSchemaControl(target))) return 'absent';
-  const found = await target.query<{ created: boolean | null }>(
-    /* sql */ `select tables_created as created from walferry.migration where id = $1`,
-    [migration.id],
-  );
-  const row = found.rows[0];
-  if (row === undefined) return 'absent';
-  return row.created === null ? 'begun' : row.created ? 'created' : 'used';
-}
-
 async function report(
   target: pg.ClientBase,
   migration: Migration,
@@ -145,7 +129,7 @@ async function report(
   work: Work,
 ): Promise<SchemaReport> {
   const leftOut = await readLeftOut(target, migration.id);
-  if ((await progressOf(target, migration)) === 'used') {
+  if ((await readTablesState(target, migration)) === 'used') {
     await using source = await SourceSchema.open(migration, input, work);
     return {
       ...{ created: false, tables: source.tables.length, statements: 0 },
@@ -281,9 +265,8 @@ async function register(
   await target.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
-  if ((await progressOf(target, migration)) !== 'absent') return false;
-  await target.query(CREATE_CONTROL_SCHEMA);
-  await target.query(CREATE_SCHEMA_CONTROL);
+  if ((await readTablesState(target, migration)) !== 'absent') return false;
+  await createStore(target, migration.target);
   await registerMigration(target, {
     migration,
     source: source.identity,
@@ -302,7 +285,7 @@ async function createRest(
   limits: Limits,
 ): Promise<void> {
   try {
-    while ((await session.run((client) => progressOf(client, migration))) === 'begun') {
+    while ((await session.run((client) => readTablesState(client, migration))) === 'begun') {
       await session.transaction((client) => createBatch(client, migration, work, limits));
     }
     await disableGiven(session, migration, work);
@@ -370,16 +353,12 @@ async function createBatch(
     }
   }
   await rights.takeBack();
-  await client.query(
-    /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
-    [migration.id, batch.flatMap(({ id }) => (late.has(id) ? [] : [id]))],
+  await markEntriesDone(
+    client,
+    migration.id,
+    batch.flatMap(({ id }) => (late.has(id) ? [] : [id])),
   );
-  if (batch.length === waiting.length) {
-    await client.query(
-      /* sql */ `update walferry.migration set tables_created = true where id = $1`,
-      [migration.id],
-    );
-  }
+  if (batch.length === waiting.length) await markTablesCreated(client, migration);
 }
 
 /** Objects of the batch's grants and comments that walferry creates. */
@@ -389,13 +368,11 @@ async function readObjects(
   batch: readonly StoredEntry[],
 ): Promise<Pick<StoredEntry, 'id' | 'kind'>[]> {
   const about = batch.filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT');
-  const { rows } = await client.query<Pick<StoredEntry, 'id' | 'kind'>>(
-    /* sql */ `
-    select id, kind from walferry.schema_entry
-     where migration = $1 and phase = 'tables' and id = any($2::integer[])`,
-    [migration.id, about.flatMap(({ depends }) => depends)],
+  return readKinds(
+    client,
+    migration.id,
+    about.flatMap(({ depends }) => depends),
   );
-  return rows;
 }
 
 /** Number of entries whose locks fit into half of the target's lock table. */

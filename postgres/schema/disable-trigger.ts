@@ -8,7 +8,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import type { TableName } from './existing.ts';
 import { noteDisabledClones, readClones, type Clone } from '../store/disabled-clone.ts';
 import { disableRowSecurity, enableRowSecurity } from './restored-row-security.ts';
@@ -24,6 +23,7 @@ import {
   type DisabledTrigger,
 } from '../store/disabled-trigger.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
+import { hasStore } from '../store/upgrade.ts';
 
 const ENABLED_EVENT_TRIGGERS = /* sql */ `
 select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
@@ -228,7 +228,7 @@ export async function readAsleepOnLogin(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<string[]> {
-  if (!(await hasSchemaControl(target))) return [];
+  if (!(await hasStore(target))) return [];
   const onLogin = await readOnLogin(target);
   if (onLogin.size === 0) return [];
   return (await readDisabledTriggers(target, migration, false))

@@ -9,12 +9,12 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { takeTurn } from '../store/turn.ts';
 import { connectTarget } from '../session/open.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { hasStore } from '../store/upgrade.ts';
 
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
@@ -41,7 +41,7 @@ const LOCKS_EACH = 4;
 const ITEMS_AT_ONCE = 500;
 
 /**
- * Opens the target, takes the turn and runs `work`. Returns `nothing` if no trigger was ever disabled.
+ * Opens the target, takes the turn and runs `work`. Returns `nothing` without a control schema: the migration has ended, or not begun.
  * @throws MigrationError `SchemaFailed` with the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
  */
 export async function switching<T>(
@@ -59,11 +59,7 @@ export async function switching<T>(
   });
   const progress = { step: `triggers are being ${done}`, object: '', objects: 0 };
   try {
-    const there = await target.query<{ there: boolean }>(
-      /* sql */ `select to_regclass('walferry.disabled_trigger') is not null as there`,
-    );
-    if (there.rows[0]?.there !== true) return nothing;
-    await addMissingColumns(target);
+    if (!(await hasStore(target))) return nothing;
     const turn = await takeTurn(target, migration, scheduledAt);
     const size = within(await lockCapacity(target), LOCKS_EACH, ITEMS_AT_ONCE);
     const all: Switching['all'] = async (items, name, each, before) => {

@@ -13,7 +13,6 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { IgnorePatterns } from '../catalog/ignored.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { holdEpoch, takeEpoch } from '../store/epoch.ts';
 import { readIdentity } from '../identity/identity.ts';
 import type { ReaderLimits } from '../replication/reader-options.ts';
@@ -164,7 +163,6 @@ async function oneLease(
     // An observer that starts after a kill has no other numbers.
     const { confirmedLsn, transactions, changes } = attempt;
     stored = { confirmedLsn, transactions, changes };
-    await addMissingColumns(target);
     const claim: SlotClaim = {
       waiting: step,
       stillMine: () => holdEpoch(target, migration, attempt.epoch),

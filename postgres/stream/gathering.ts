@@ -13,7 +13,6 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { FoldedTable } from '../apply/folded-flight.ts';
 import type { TableRows } from '../apply/table-rows.ts';
-import type { LastCommit } from '../store/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
@@ -27,6 +26,7 @@ import type { Doubt } from '../drift/doubt.ts';
 import { changesOf, type TableMappings, type Unsettled } from '../drift/table-mapping.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
+import type { LastCommit } from '../store/confirmed-position.ts';
 
 /** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
 const AFTER_REFUSAL = 20;
