@@ -21,3 +21,18 @@ export async function inTransaction<T>(
     throw error;
   }
 }
+
+/** Runs the work in a transaction that is rolled back in any case: what only reads, or only tries. */
+export async function rolledBack<T>(
+  client: pg.ClientBase,
+  work: () => Promise<T>,
+  begin = 'begin',
+): Promise<T> {
+  await client.query(begin);
+  try {
+    return await work();
+  } finally {
+    // The result stays valid if the connection is lost now, and an error is the one to report.
+    await client.query('rollback').catch(() => undefined);
+  }
+}

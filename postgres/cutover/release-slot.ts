@@ -23,6 +23,7 @@ import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 import { isReleased, recordReleased } from '../store/released.ts';
+import { inTransaction, rolledBack } from '../connection/transaction.ts';
 
 /** First checks, which require a server without any writes; after them, only writers of selected tables matter. */
 const STRICT_CHECKS = 4;
@@ -166,16 +167,11 @@ async function whileMine<T>(
   work: () => Promise<T>,
   end: 'commit' | 'rollback' = 'rollback',
 ): Promise<T> {
-  await target.query('begin');
-  try {
+  const run = end === 'commit' ? inTransaction : rolledBack;
+  return run(target, async () => {
     await turn.hold();
-    const done = await work();
-    if (end === 'commit') await target.query('commit');
-    return done;
-  } finally {
-    // A drop remains valid even if the target is gone now.
-    await target.query('rollback').catch(() => undefined);
-  }
+    return work();
+  });
 }
 
 /** Dropped by another party, or missing on a promoted standby: what was written after the end mark is unknown. */

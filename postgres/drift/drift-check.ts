@@ -71,6 +71,7 @@ import {
   type Sides,
   type DriftReport,
 } from './table-drift.ts';
+import { inTransaction } from '../connection/transaction.ts';
 
 export interface DriftCheck {
   readonly followed: readonly Followed[];
@@ -332,8 +333,7 @@ async function note(
   shaped: (relation: Relation) => PlannedDefinition | null,
 ): Promise<void> {
   if (epoch === null) throw new CatalogMoved(DRIFT_CHECKED, null);
-  await target.query(/* sql */ `begin`);
-  try {
+  await inTransaction(target, async () => {
     await holdEpoch(target, migration, epoch);
     await forgetRelations(target, migration, found.forget);
     for (const { id, to } of found.rename) await renameRelation(target, migration, id, to);
@@ -348,11 +348,7 @@ async function note(
     await markForResync(target, migration, found.again);
     await markTreesForResync(target, migration, found.trees);
     await outdateSnapshots(target, migration);
-    await target.query(/* sql */ `commit`);
-  } catch (error) {
-    await target.query(/* sql */ `rollback`).catch(() => undefined);
-    throw error;
-  }
+  });
 }
 
 /** Null for a table that has disappeared again. */

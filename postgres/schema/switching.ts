@@ -15,6 +15,7 @@ import { backendPidOf } from '../connection/socket.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { hasStore } from '../store/upgrade.ts';
+import { inTransaction } from '../connection/transaction.ts';
 
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
@@ -34,8 +35,12 @@ export interface Switching {
   ) => Promise<void>;
 }
 
-/** Readers release a table on the target within moments; if not, the operator should know. */
+/**
+ * Readers release a table on the target within moments; if not, the operator should know. And if writers resumed during a long wait,
+ * they would write to a source whose slot is about to be dropped.
+ */
 const LOCK_TIMEOUT_MS = 5_000;
+const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
 /** Locks for one item: its table, and for a new constraint what its expression names. */
 const LOCKS_EACH = 4;
 const ITEMS_AT_ONCE = 500;
@@ -66,17 +71,16 @@ export async function switching<T>(
       for (let at = 0; at < items.length; at += size) {
         const batch = items.slice(at, at + size);
         await before?.(batch);
-        await target.query('begin');
-        // If writers resumed during a long wait, they would write to a source whose slot is about to be dropped.
-        await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        await turn.hold();
-        for (const item of batch) {
-          signal?.throwIfAborted();
-          progress.object = name(item);
-          await each(item);
-          progress.objects += 1;
-        }
-        await target.query('commit');
+        const runBatch = async (): Promise<void> => {
+          await turn.hold();
+          for (const item of batch) {
+            signal?.throwIfAborted();
+            progress.object = name(item);
+            await each(item);
+            progress.objects += 1;
+          }
+        };
+        await inTransaction(target, runBatch, BEGIN);
       }
     };
     const pid = backendPidOf(target);

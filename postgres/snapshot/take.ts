@@ -39,6 +39,7 @@ import { snapshotLost } from './imported.ts';
 import { followNames, followTrees } from './membership.ts';
 import { readNewestSnapshot, readOutdated, lockSnapshots } from '../store/exported-snapshot.ts';
 import { holdEpoch, raiseEpoch } from '../store/epoch.ts';
+import { inTransaction } from '../connection/transaction.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
@@ -116,14 +117,13 @@ export async function takeTables(
 /** Retries while a terminated backend still locks a table. */
 async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
-    await target.query(/* sql */ `begin`);
     try {
-      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      const result = await work();
-      await target.query(/* sql */ `commit`);
-      return result;
+      return await inTransaction(
+        target,
+        work,
+        /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`,
+      );
     } catch (error) {
-      await target.query(/* sql */ `rollback`).catch(() => undefined);
       // A frozen worker's backend locks a table: it was terminated, or the next try does that.
       if (sqlstate(error) !== SQLSTATE.lockNotAvailable || attempt === LOCK_ATTEMPTS) throw error;
       await sleep(PAUSE_MS);

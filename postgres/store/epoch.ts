@@ -9,6 +9,7 @@ import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint } from '../../contract/work.ts';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
+import { inTransaction } from '../connection/transaction.ts';
 
 /** What an attempt starts from. */
 export interface Attempt extends Checkpoint {
@@ -18,6 +19,8 @@ export interface Attempt extends Checkpoint {
 
 /** For one try to lock the row; the previous attempt's backend is terminated before each. */
 const LOCK_TIMEOUT_MS = 1_000;
+/** The epoch must survive a crash of the target: an attempt that relies on it may already have started. */
+const BEGIN_TAKE = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`;
 /** A terminated backend rolls back first. Rollback is fast even for huge transactions, so a longer wait has another cause. */
 const TAKE_DEADLINE_MS = 15_000;
 
@@ -172,14 +175,11 @@ async function tryTake(
   from: Pick<Attempt, 'epoch' | 'confirmedLsn'> | null = null,
 ): Promise<AttemptRow | undefined | 'locked'> {
   try {
-    // The epoch must survive a crash of the target: an attempt that relies on it may already have started.
-    await client.query(
-      /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`,
-    );
-    const rows = await controlQuery<AttemptRow>(
-      client,
-      migration,
-      /* sql */ `
+    const take = () =>
+      controlQuery<AttemptRow>(
+        client,
+        migration,
+        /* sql */ `
         update walferry.migration
            set epoch = epoch + 1, attempt_pid = pg_backend_pid(),
                attempt_scheduled = greatest(attempt_scheduled, $2::bigint),
@@ -189,15 +189,12 @@ async function tryTake(
            and ($3::bigint is null or epoch = $3 and confirmed_lsn = $4 and attempt_pid = pg_backend_pid())
         returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
                   transactions::text, changes::text, consistent`,
-      scheduledAt,
-      from?.epoch.toString() ?? null,
-      from?.confirmedLsn ?? null,
-    );
-    await client.query(/* sql */ `commit`);
-    return rows[0];
+        scheduledAt,
+        from?.epoch.toString() ?? null,
+        from?.confirmedLsn ?? null,
+      );
+    return (await inTransaction(client, take, BEGIN_TAKE))[0];
   } catch (error) {
-    // The first error is the one to report; a closed connection cannot be rolled back.
-    await client.query(/* sql */ `rollback`).catch(() => undefined);
     if (sqlstate(error) === SQLSTATE.lockNotAvailable) return 'locked';
     throw error;
   }

@@ -60,6 +60,7 @@ import type { WatchedTypes } from '../drift/followed-type.ts';
 import type { Mark } from '../replication/flush.ts';
 import { readOutside } from '../drift/outside.ts';
 import { viewOf } from '../drift/catalog-view.ts';
+import { inTransaction } from '../connection/transaction.ts';
 
 const BYTEA_OID = 17;
 /** SQLSTATE of a text that is not valid for its type. */
@@ -214,16 +215,12 @@ export async function readPlan(
   const snapshots = await readSnapshots(target, migration);
   let epoch = attempt?.epoch ?? null;
   const fenced = async (write: () => Promise<void>): Promise<void> => {
-    if (epoch === null) throw new CatalogMoved(DRIFT_CHECKED, null);
-    await target.query(/* sql */ `begin`);
-    try {
-      await holdEpoch(target, migration, epoch);
+    const mine = epoch;
+    if (mine === null) throw new CatalogMoved(DRIFT_CHECKED, null);
+    await inTransaction(target, async () => {
+      await holdEpoch(target, migration, mine);
       await write();
-      await target.query(/* sql */ `commit`);
-    } catch (error) {
-      await target.query(/* sql */ `rollback`).catch(() => undefined);
-      throw error;
-    }
+    });
   };
   if (checked.alike.size > 0) {
     await fenced(() => storeDefinitions(target, migration, checked.alike));
