@@ -23,7 +23,7 @@ import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, lastLook } from './later-changes.ts';
 import { isReleased, recordReleased } from '../store/released.ts';
-import { inTransaction, rolledBack } from '../connection/transaction.ts';
+import { inTransaction, rolledBack } from '../connection/in-transaction.ts';
 
 /** First checks, which require a server without any writes; after them, only writers of selected tables matter. */
 const STRICT_CHECKS = 4;

@@ -18,7 +18,7 @@ import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequenc
 import { openSource } from './open-source.ts';
 import { takeTurn } from '../store/turn.ts';
 import { whileAllWatched } from '../session/liveness.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 export interface SequenceReport {
   /** Sequences that were set. */

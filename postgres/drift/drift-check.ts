@@ -71,7 +71,7 @@ import {
   type Sides,
   type DriftReport,
 } from './table-drift.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 export interface DriftCheck {
   readonly followed: readonly Followed[];

@@ -4,7 +4,7 @@ import { readRelations, type Relation } from '../catalog/relation.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
-import { rolledBack } from '../connection/transaction.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /**
  * Under one snapshot: the check before a commit compares fingerprints, and must find all DDL since the columns, keys and tree

@@ -10,7 +10,7 @@ import { readExtensions } from '../catalog/extension.ts';
 import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from '../archive/left-extension.ts';
 import type { LeftBehind } from '../archive/left-out.ts';
-import { rolledBack } from '../connection/transaction.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /** pg_dump runs with options that exclude the first three. */
 const NEVER_CARRIED = /* sql */ `

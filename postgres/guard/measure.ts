@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { ceilingsOf, type GuardInput, type Measure } from '../../contract/guard.ts';
 import { classify } from '../connection/failure.ts';
-import { rolledBack } from '../connection/transaction.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /** One measurement. */
 export interface Look {

@@ -9,7 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { messagePrefix } from '../wal2json/plugin-options.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** A logical message that the stream receives at exactly this LSN, and only in this history. */
 export interface Mark {

@@ -24,7 +24,7 @@ import {
 } from '../store/disabled-trigger.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 import { hasStore } from '../store/upgrade.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 const ENABLED_EVENT_TRIGGERS = /* sql */ `
 select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state

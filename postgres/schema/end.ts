@@ -4,7 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { dropControl } from '../store/migration.ts';
 import { readAsleepOnLogin } from './disable-trigger.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /**
  * Idempotent; does nothing when the control schema is gone.

@@ -15,7 +15,7 @@ import { backendPidOf } from '../connection/socket.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { hasStore } from '../store/upgrade.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;

@@ -8,7 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Purpose } from '../connection/connect.ts';
 import { connectSide, type SideOptions } from './open.ts';
 import type { Side } from '../identity/identity.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** Where a step opens its sessions, and for what purpose. */
 export interface Place {

@@ -39,7 +39,7 @@ import { snapshotLost } from './imported.ts';
 import { followNames, followTrees } from './membership.ts';
 import { readNewestSnapshot, readOutdated, lockSnapshots } from '../store/exported-snapshot.ts';
 import { holdEpoch, raiseEpoch } from '../store/epoch.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;

@@ -9,7 +9,7 @@ import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint } from '../../contract/work.ts';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** What an attempt starts from. */
 export interface Attempt extends Checkpoint {

@@ -5,7 +5,7 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 import { VERSIONS, type Version } from './versions/version-list.ts';
 
 /** The version that this walferry works with. */

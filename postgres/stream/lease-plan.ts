@@ -60,7 +60,7 @@ import type { WatchedTypes } from '../drift/followed-type.ts';
 import type { Mark } from '../replication/flush.ts';
 import { readOutside } from '../drift/outside.ts';
 import { viewOf } from '../drift/catalog-view.ts';
-import { inTransaction } from '../connection/transaction.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 const BYTEA_OID = 17;
 /** SQLSTATE of a text that is not valid for its type. */
