@@ -14,7 +14,6 @@ import type {
   TriggerReport,
   Work,
 } from '../contract/work.ts';
-import { addMissingColumns } from '../postgres/store/columns.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
@@ -81,8 +80,6 @@ export const steps = {
     version,
   }: BareStep & { readonly limits: Limits; readonly version: number }): Promise<void> => {
     await using target = await connectTarget(migration, 'limits');
-    // The control schema of a migration begun by earlier code lacks these columns.
-    await addMissingColumns(target);
     await storeLimits(target, migration, { limits, version });
   },
 

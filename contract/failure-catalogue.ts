@@ -191,6 +191,19 @@ export const FAILURES = {
       'The control schema on the target is gone, or its LSN is below what was confirmed before.',
     action: 'The target was replaced or restored: abort and start again.',
   },
+  StoreTooNew: {
+    handling: 'timed',
+    meaning:
+      'A newer walferry has upgraded the control schema on the target; this worker does not know that version.',
+    action: 'Run workers of the newer version, and stop the older ones.',
+  },
+  StoreTooOld: {
+    handling: 'operator',
+    meaning:
+      'A walferry before 0.1, which recorded no version, created the control schema on the target.',
+    action:
+      'Run workers of the walferry that started the migration. If it is over, remove what it left with that version of cleanup.',
+  },
   SourceRewound: {
     handling: 'operator',
     meaning:

@@ -13,14 +13,7 @@ import { Defaults, isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/d
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
-import {
-  ADVANCE,
-  advanceValues,
-  fenced,
-  holdEpoch,
-  NOT_ADVANCED,
-  type Advance,
-} from '../store/epoch.ts';
+import { fenced, holdEpoch } from '../store/epoch.ts';
 import { FlightFailed } from '../session/flight.ts';
 import { applyFailure, notAdvanced } from './apply-failure.ts';
 import { setForApplying } from './apply-setting.ts';
@@ -39,6 +32,7 @@ import {
 } from './flight-opening.ts';
 import { isPassing } from './passing.ts';
 import { NonFiniteNumbers } from './non-finite.ts';
+import { ADVANCE, type Advance, NOT_ADVANCED, advanceValues } from '../store/confirmed-position.ts';
 
 export interface ApplierOptions {
   /** Whether the plugin sends numbers as text (wal2json 2.6 and later). If not, NaN and infinities are read back. */

@@ -6,7 +6,7 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from './change.ts';
 import type { FoldedTable } from './folded-flight.ts';
-import type { LastCommit } from '../store/epoch.ts';
+import type { LastCommit } from '../store/confirmed-position.ts';
 
 export interface Batch {
   /** Folded changes, applied before {@link changes}: for each table they are the earlier ones. */

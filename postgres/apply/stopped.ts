@@ -11,9 +11,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';
 import { KeyMissing, WrongRowCount } from './replay.ts';
 import { nameOf } from '../catalog/table-name.ts';
-
-/** For the operator to run on the target. */
-const SHOW_STOPPED_CHANGE = 'select * from walferry.stopped_change order by at desc limit 1;';
+import { SHOW_STOPPED_CHANGE, storeStoppedChange } from '../store/stopped-change.ts';
 
 /** Without a key the row's columns are recorded instead; long values are cut, they only serve to recognise the row. */
 const RECOGNISABLE_CHARACTERS = 200;
@@ -78,23 +76,13 @@ export async function recordStopped(
   failure: MigrationError,
 ): Promise<void> {
   const relation = relationOf(change);
-  await client.query(
-    /* sql */ `
-      insert into walferry.stopped_change
-        (migration, lsn, schema_name, table_name, action, key_columns, code, sqlstate)
-      select id, $3, $4, $5, $6, $7, $8, $9 from walferry.migration where id = $1 and epoch = $2`,
-    [
-      migration.id,
-      epoch.toString(),
-      change.lsn,
-      relation?.schema ?? null,
-      relation?.name ?? null,
-      change.kind,
-      JSON.stringify(keyColumns(change)),
-      failure.code,
-      failure.details.sqlstate ?? null,
-    ],
-  );
+  await storeStoppedChange(client, migration, epoch, {
+    lsn: change.lsn,
+    table: relation,
+    action: change.kind,
+    key: keyColumns(change),
+    failure,
+  });
 }
 
 function relationOf(change: Change): PlannedRelation | undefined {

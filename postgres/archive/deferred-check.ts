@@ -128,27 +128,3 @@ function endOf(sql: string, from: number): number | undefined {
 export function nameCheck({ check }: DeferredCheck): string {
   return `CHECK ${check.schema}.${check.name}.${check.constraint}`;
 }
-
-/**
- * Stores the checks next to the archive's entries, with negative numbers, which entries never have. `name` is the table's or
- * domain's, and `tables` contains the constraint's. waiting-check.ts reads them.
- */
-export async function storeChecks(
-  target: pg.ClientBase,
-  migration: string,
-  position: number,
-  checks: readonly DeferredCheck[],
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    insert into walferry.schema_entry
-      (migration, position, id, phase, kind, schema_name, name, sql, depends, tables)
-    select $1, $2 + c.at, -c.at, 'checks', c.kind || case when c.valid then ' CHECK' else ' CHECK NOT VALID' end, c.schema, c.name, c.sql, '{}', array[c."constraint"]
-      from jsonb_to_recordset($3::jsonb) as c (at integer, kind text, schema text, name text, "constraint" text, sql text, valid boolean)`,
-    [
-      migration,
-      position,
-      JSON.stringify(checks.map(({ check, ...more }, i) => ({ ...check, ...more, at: i + 1 }))),
-    ],
-  );
-}

@@ -90,21 +90,6 @@ export async function findRefused<T extends ArchiveEntry>(
   return refused;
 }
 
-/** Runs one entry; what our role may not do is recorded for the final summary. */
-export async function runOther(
-  client: pg.ClientBase,
-  migration: string,
-  entry: Entry,
-): Promise<void> {
-  if ((await carryOver(client, entry.sql)) || isEmptyComment(entry)) return;
-  await client.query(
-    /* sql */ `
-    insert into walferry.left_out (migration, position, object, reason)
-    select $1, coalesce(max(position), 0) + 1, $2, 'kind' from walferry.left_out where migration = $1`,
-    [migration, nameOther(entry)],
-  );
-}
-
 /** Name of the entry where it is left out: `comment on SCHEMA public`, `grants on SCHEMA public`. */
 export function nameOther({
   kind,

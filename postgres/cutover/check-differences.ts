@@ -7,10 +7,9 @@ import type { Migration } from '../../contract/migration.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import type { Attempt } from '../schema/switching.ts';
-import { readChecks } from '../schema/waiting-check.ts';
 import { bounded } from './object-differences.ts';
+import { readChecks } from '../store/check-entry.ts';
 
 interface Check {
   readonly kind: 'TABLE' | 'DOMAIN';
@@ -50,7 +49,6 @@ export async function checkDifferences(
 ): Promise<string[]> {
   try {
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
-    if (!(await hasSchemaControl(target))) return [];
     const deferred = await readChecks(target, migration, 'all');
     if (deferred.length === 0) return [];
     await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });

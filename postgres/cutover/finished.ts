@@ -8,14 +8,14 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { addMissingColumns } from '../store/columns.ts';
-import { hasSchemaControl, nameEntry, readWaiting } from '../store/archive-entry.ts';
 import { readAsleep } from '../schema/disable-trigger.ts';
 import { readUnsecured } from '../schema/restored-row-security.ts';
-import { readUnfilled } from '../schema/view-to-fill.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
 import { whileAllWatched } from '../session/liveness.ts';
+import { readUnfilled } from '../store/view-entry.ts';
+import { readDrained } from '../store/confirmed-position.ts';
+import { readWaiting, nameEntry } from '../store/schema-entry.ts';
 
 const SHOWN = 20;
 
@@ -37,9 +37,7 @@ export async function requireFinished(
   since: Lsn,
   { beat }: Pick<Work, 'beat'>,
 ): Promise<void> {
-  await addMissingColumns(target);
   await requireDrained(target, migration, since);
-  if (!(await hasSchemaControl(target))) return;
   const missing = await whileAllWatched(
     [{ side: 'target', migration, purpose: 'cleanup', client: target }],
     { beat },
@@ -61,7 +59,6 @@ export async function requireSwitched(
   migration: Migration,
   input: MigrationInput,
 ): Promise<void> {
-  if (!(await hasSchemaControl(sides.target))) return;
   const missing = [
     ...(await readUnadded(sides, migration)).map((name) => `${name} (not added)`),
     ...(await readUnsecured(sides, migration)).map((name) => `${name} (disabled)`),
@@ -93,13 +90,7 @@ async function requireDrained(
   migration: Migration,
   since: Lsn,
 ): Promise<void> {
-  const { rows } = await target.query<{ confirmed: string | null; drained: boolean | null }>(
-    /* sql */ `
-    select confirmed_lsn::text as confirmed, confirmed_lsn >= $2::pg_lsn as drained
-      from walferry.migration where id = $1`,
-    [migration.id, since],
-  );
-  const [row] = rows;
+  const row = await readDrained(target, migration, since);
   if (row?.drained === true) return;
   const where = row ? `is at ${row.confirmed}` : 'has no record of the migration';
   throw new MigrationError(

@@ -14,11 +14,11 @@ import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readClones } from '../store/disabled-clone.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import { readDisabledTriggers } from '../store/disabled-trigger.ts';
-import { readWaitingRowSecurity } from '../schema/restored-row-security.ts';
 import { whileAllWatched } from '../session/liveness.ts';
 import { unloggedRows } from './unlogged-rows.ts';
+import { readCheckNames } from '../store/check-entry.ts';
+import { readWaitingRowSecurity } from '../store/row-security-entry.ts';
 
 interface Described {
   readonly schema: string;
@@ -178,20 +178,14 @@ interface Waiting {
 }
 
 async function readWaiting(target: pg.ClientBase, migration: Migration): Promise<Waiting> {
-  if (!(await hasSchemaControl(target))) {
-    return { checks: new Set(), secured: new Set(), disabledTriggers: new Set() };
-  }
-  const { rows } = await target.query<{ schema: string; name: string }>(
-    /* sql */ `select schema_name as schema, tables[1] as name from walferry.schema_entry where migration = $1 and phase = 'checks'`,
-    [migration.id],
-  );
+  const checks = await readCheckNames(target, migration);
   const secured = await readWaitingRowSecurity(target, migration);
   const triggers = [
     ...(await readDisabledTriggers(target, migration, false)),
     ...(await readClones(target, migration)),
   ];
   return {
-    checks: new Set(rows.map(({ schema, name }) => `${schema} constraint ${name}`)),
+    checks: new Set(checks.map(({ schema, name }) => `${schema} constraint ${name}`)),
     secured: new Set(
       secured.map(({ schema, name }) => keyOf({ schema, table: name, what: 'row security' })),
     ),

@@ -22,6 +22,8 @@ import { endUsers } from '../slot/drop-slot.ts';
 import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, finalCheck } from './later-changes.ts';
+import { isReleased, recordReleased } from '../store/released.ts';
+import { inTransaction, rolledBack } from '../connection/in-transaction.ts';
 
 /** First checks, which require a server without any writes; after them, only writers of selected tables matter. */
 const STRICT_CHECKS = 4;
@@ -165,36 +167,11 @@ async function whileMine<T>(
   work: () => Promise<T>,
   end: 'commit' | 'rollback' = 'rollback',
 ): Promise<T> {
-  await target.query('begin');
-  try {
+  const run = end === 'commit' ? inTransaction : rolledBack;
+  return run(target, async () => {
     await turn.hold();
-    const done = await work();
-    if (end === 'commit') await target.query('commit');
-    return done;
-  } finally {
-    // A drop remains valid even if the target is gone now.
-    await target.query('rollback').catch(() => undefined);
-  }
-}
-
-/** @param since the end mark after which the check found no change; null: the slot still exists and must be checked again. */
-async function recordReleased(
-  target: pg.ClientBase,
-  { id }: Migration,
-  since: Lsn | null,
-): Promise<void> {
-  await target.query(/* sql */ `update walferry.migration set released_lsn = $2 where id = $1`, [
-    id,
-    since,
-  ]);
-}
-
-async function isReleased(target: pg.ClientBase, { id }: Migration, since: Lsn): Promise<boolean> {
-  const { rowCount } = await target.query(
-    /* sql */ `select from walferry.migration where id = $1 and released_lsn = $2::pg_lsn`,
-    [id, since],
-  );
-  return rowCount === 1;
+    return work();
+  });
 }
 
 /** Dropped by another party, or missing on a promoted standby: what was written after the end mark is unknown. */

@@ -7,8 +7,8 @@ import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { compileSelection, takesSchema, type Selection } from '../catalog/selection.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
+import { readCreatedSequences } from '../store/schema-entry.ts';
 
 /** What determines the next value, apart from the options. */
 export interface State {
@@ -82,13 +82,8 @@ async function createdByWalferry(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<Set<string>> {
-  if (!(await hasSchemaControl(target))) return new Set();
-  const { rows } = await target.query<{ schema_name: string; name: string }>(
-    /* sql */ `
-    select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'SEQUENCE'`,
-    [migration.id],
-  );
-  return new Set(rows.map(({ schema_name, name }) => keyOf(schema_name, name)));
+  const created = await readCreatedSequences(target, migration.id);
+  return new Set(created.map(({ schema, name }) => keyOf(schema, name)));
 }
 
 /** @param report called with the number of sequences read so far. */

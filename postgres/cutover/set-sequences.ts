@@ -18,6 +18,7 @@ import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequenc
 import { openSource } from './open-source.ts';
 import { takeTurn } from '../store/turn.ts';
 import { whileAllWatched } from '../session/liveness.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 export interface SequenceReport {
   /** Sequences that were set. */
@@ -85,10 +86,10 @@ export async function setSequences(
         const missing = sequences.filter((sequence) => !pairs.has(sequence)).map(nameOf);
         // Batches are independent: setting a sequence to the source's value can be repeated.
         for (let at = 0; at < there.length; at += size) {
-          await target.query(/* sql */ `begin`);
-          await turn.hold();
-          await setStates(target, there.slice(at, at + size));
-          await target.query(/* sql */ `commit`);
+          await inTransaction(target, async () => {
+            await turn.hold();
+            await setStates(target, there.slice(at, at + size));
+          });
           progress.done = at + size;
         }
         return {

@@ -5,6 +5,7 @@ import { readRelations } from '../catalog/read-relations.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /**
  * Under one snapshot: the check before a commit compares fingerprints, and must find all DDL since the columns, keys and tree
@@ -21,8 +22,7 @@ export async function readSource(
   readonly here: readonly Relation[];
   readonly definitions: Map<number, TableDefinition>;
 }> {
-  await source.query(/* sql */ `begin isolation level repeatable read read only`);
-  try {
+  const look = async () => {
     const found = await readRelations(source, selection, 'estimated');
     const here = found.filter(({ kind }) => kind !== 'f');
     await turn();
@@ -31,7 +31,6 @@ export async function readSource(
       [...rows, ...here].map(({ oid }) => oid),
     );
     return { here, definitions };
-  } finally {
-    await source.query(/* sql */ `rollback`).catch(() => undefined);
-  }
+  };
+  return rolledBack(source, look, 'begin isolation level repeatable read read only');
 }

@@ -4,7 +4,7 @@
  */
 import type { Migration } from '../../contract/migration.ts';
 import { connectSource } from '../session/open.ts';
-import type { StoredEntry } from '../store/archive-entry.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
 
 export interface Definition {
   /** Quoted, schema-qualified. */

@@ -4,7 +4,6 @@ import type { Work } from '../../contract/work.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { compileSelection } from '../catalog/selection.ts';
 import type { ArchiveEntry } from '../archive/archive.ts';
-import type { StoredArchive } from '../store/archive-entry.ts';
 import { deferChecks, type DeferredCheck } from '../archive/deferred-check.ts';
 import { ArchiveFile } from './pg-dump.ts';
 import { filtering, type Choice, type FilteredArchive } from '../archive/archive-filter.ts';
@@ -14,6 +13,7 @@ import { withNullable } from '../archive/nullable-child.ts';
 import type { SourceSchema } from './source-schema.ts';
 import type { Together } from './lock-table-full.ts';
 import { inTurns } from '../archive/yielding-work.ts';
+import type { StoredArchive } from '../store/archive-bytes.ts';
 
 export interface SchemaPlan {
   /** The first contains everything that the others do not: see merge.ts. */

@@ -10,6 +10,7 @@ import { readExtensions } from '../catalog/extension.ts';
 import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from '../archive/left-extension.ts';
 import type { LeftBehind } from '../archive/left-out.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /** pg_dump runs with options that exclude the first three. */
 const NEVER_CARRIED = /* sql */ `
@@ -145,12 +146,12 @@ export async function readUncarried(
 /** Skips extensions that are ignored themselves. */
 async function rowsOfExtensions(source: pg.ClientBase, left: readonly string[]): Promise<string[]> {
   const kept = (await readExtensions(source)).filter(({ name }) => !left.includes(name));
-  await source.query('begin read only');
-  const members = await readExtensionMembers(
+  const names = kept.map(({ name }) => name);
+  const members = await rolledBack(
     source,
-    kept.map(({ name }) => name),
+    () => readExtensionMembers(source, names),
+    'begin read only',
   );
-  await source.query('rollback');
   return [
     ...kept.flatMap(({ name, tablesWithRows }) =>
       tablesWithRows.map((table) => `rows of ${table} (extension ${name})`),

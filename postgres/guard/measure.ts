@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { ceilingsOf, type GuardInput, type Measure } from '../../contract/guard.ts';
 import { classify } from '../connection/failure.ts';
+import { rolledBack } from '../connection/in-transaction.ts';
 
 /** One measurement. */
 export interface Measurement {
@@ -102,8 +103,7 @@ async function seen(source: pg.ClientBase, sql: string): Promise<number> {
  * and the query can only be a single SELECT.
  */
 async function ask(source: pg.ClientBase, sql: string): Promise<number> {
-  await source.query(/* sql */ `begin read only`);
-  try {
+  const measure = async () => {
     // The extended protocol allows only one statement per text; a second one could end the transaction. The driver's types lack
     // the field.
     const text = `declare walferry_guard no scroll cursor for ${sql}`;
@@ -116,9 +116,8 @@ async function ask(source: pg.ClientBase, sql: string): Promise<number> {
       types: { getTypeParser: () => (text: string | Buffer) => String(text) },
     });
     return numberIn(rows);
-  } finally {
-    await source.query(/* sql */ `rollback`);
-  }
+  };
+  return rolledBack(source, measure, 'begin read only');
 }
 
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;

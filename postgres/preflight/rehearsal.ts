@@ -13,8 +13,6 @@ import type { Work } from '../../contract/work.ts';
 import { Defaults, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
 import { connect } from '../connection/connect.ts';
 import { classify, SQLSTATE } from '../connection/failure.ts';
-import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
-import { CREATE_SCHEMA_CONTROL } from '../store/archive-entry.ts';
 import { batchSize } from '../schema/schema-batch.ts';
 import { nameCheck } from '../archive/deferred-check.ts';
 import { evaluateFor } from '../schema/evaluate.ts';
@@ -38,6 +36,7 @@ import { attempted } from './attempt.ts';
 import { grouping, plainRun, dependsOnFailed } from './rehearsal-group.ts';
 import { createsTables, type Facts } from './facts.ts';
 import { WatchedTriggers, type Refusal } from './watched-trigger.ts';
+import { createStore } from '../store/upgrade.ts';
 
 export interface RefusedObject {
   readonly kind: string;
@@ -129,7 +128,7 @@ export async function rehearse(
     const kept = plan.kept.filter(({ id }) => !present.has(id));
     const defaults = await Defaults.read(migration.target, 'preflight', client);
     const until = performance.now() + LIMIT_MS;
-    await tryControl(client, found);
+    await tryControl(client, migration.target, found);
     const size = await batchSize(client);
     found.whole = kept.length <= size;
     const created = creations(kept);
@@ -194,7 +193,7 @@ class Found {
 }
 
 /** Event triggers also fire when the control schema is created and dropped. */
-async function tryControl(client: pg.Client, found: Found): Promise<void> {
+async function tryControl(client: pg.Client, service: string, found: Found): Promise<void> {
   await client.query('begin');
   try {
     const triggers = await WatchedTriggers.read(client);
@@ -202,12 +201,13 @@ async function tryControl(client: pg.Client, found: Found): Promise<void> {
     const there = await client.query(
       /* sql */ `select from pg_catalog.pg_namespace where nspname = 'walferry'`,
     );
-    const create = there.rowCount === 0 ? CREATE_CONTROL_SCHEMA + CREATE_SCHEMA_CONTROL : 'select';
-    for (const [sql, what] of [
+    const create = () => (there.rowCount === 0 ? createStore(client, service) : Promise.resolve());
+    const drop = () => client.query(/* sql */ `drop schema if exists walferry cascade`);
+    for (const [statements, what] of [
       [create, 'create schema walferry'],
-      ['drop schema if exists walferry cascade', 'drop schema walferry'],
+      [drop, 'drop schema walferry'],
     ] as const) {
-      const refusal = await triggers.run(client, () => client.query(sql));
+      const refusal = await triggers.run(client, statements);
       if (refusal !== null) found.blame(refusal.blamed, what);
     }
   } finally {

@@ -25,6 +25,7 @@ import { readOffered, type WantedExtension } from './read/extension.ts';
 import { readMissingCollations } from './read/locale.ts';
 import { readTaken, readTargetObjects } from './read/object.ts';
 import { readAbsent } from './read/object-name.ts';
+import { readRegistered } from '../store/registered.ts';
 
 /** @param source null if unreadable: then tables and schemas are not compared. */
 export async function readTarget(
@@ -263,10 +264,7 @@ async function readControl(client: pg.ClientBase): Promise<ControlFacts> {
   if (!schema) return { state: 'absent', migrations: [] };
   if (!schema.ours) return { state: 'foreign', migrations: [] };
   if (!schema.usable) return { state: 'hidden', migrations: [] };
-  const found = await client.query<{ id: string; workflowId: string }>(
-    /* sql */ `select id, workflow_id as "workflowId" from walferry.migration order by created_at`,
-  );
-  return { state: 'readable', migrations: found.rows };
+  return { state: 'readable', migrations: await readRegistered(client) };
 }
 
 async function readRoles(client: pg.ClientBase): Promise<Map<string, RoleRight>> {

@@ -9,6 +9,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { messagePrefix } from '../wal2json/plugin-options.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** A logical message that the stream receives at exactly this LSN, and only in this history. */
 export interface Mark {
@@ -28,8 +29,7 @@ export async function writeMark(
   migration: Migration,
 ): Promise<Mark & { readonly xid: bigint }> {
   const nonce = randomUUID();
-  await source.query(/* sql */ `begin`);
-  try {
+  const { lsn, xid } = await inTransaction(source, async () => {
     // `on` would wait for a synchronous standby, which may be down for long. If a failover loses the mark, its absence shows
     // that.
     await source.query(/* sql */ `set local synchronous_commit = local`);
@@ -40,15 +40,11 @@ export async function writeMark(
              pg_catalog.pg_current_xact_id()::text as xid`,
       [messagePrefix(migration), JSON.stringify({ kind: 'mark', migration: migration.id, nonce })],
     );
-    await source.query(/* sql */ `commit`);
-    const lsn = rows[0]?.lsn;
-    if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source returned no LSN for a mark');
-    await requireFlush(source, lsn);
-    return { lsn, nonce, xid: BigInt(rows[0]?.xid ?? 0) };
-  } catch (error) {
-    await source.query(/* sql */ `rollback`).catch(() => undefined);
-    throw error;
-  }
+    return { lsn: rows[0]?.lsn, xid: BigInt(rows[0]?.xid ?? 0) };
+  });
+  if (!isLsn(lsn)) throw new MigrationError('Internal', 'the source returned no LSN for a mark');
+  await requireFlush(source, lsn);
+  return { lsn, nonce, xid };
 }
 
 /** The nonce in a message's content; null for any other message. */

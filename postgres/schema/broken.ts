@@ -7,10 +7,11 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { Defaults } from '../connection/defaults.ts';
-import type { StoredEntry } from '../store/archive-entry.ts';
 import { evaluateFor } from './evaluate.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { readListing } from '../dump/definition-listing.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
+import { markBroken, SHOW_ALL_BROKEN, showBroken } from '../store/entry-mark.ts';
 
 /** Counting may compare every row with every other (exclusion constraints); the operator gets the query in any case. */
 const COUNT_LIMIT_MS = 60_000;
@@ -39,12 +40,7 @@ export async function explained(
     if (query === null) return failure;
     const defaults = await Defaults.read(migration.target, 'index', session.client);
     const rows = await count(session, entry, query, defaults);
-    await session.run((client) =>
-      client.query(
-        /* sql */ `update walferry.schema_entry set broken_rows = $3, broken_query = $4 where migration = $1 and id = $2`,
-        [migration.id, entry.id, rows, query],
-      ),
-    );
+    await session.run((client) => markBroken(client, migration.id, entry.id, { rows, query }));
     const counted =
       rows === null
         ? `the rows that break it could not be counted within ${COUNT_LIMIT_MS / 1000} s`
@@ -60,7 +56,7 @@ export async function explained(
         )
       : new MigrationError(
           failure.code,
-          `${failure.message}: ${counted}; the query that lists them is too long to show (${query.length} characters); on the target: select broken_query from walferry.schema_entry where id = ${entry.id}`,
+          `${failure.message}: ${counted}; the query that lists them is too long to show (${query.length} characters); on the target: ${showBroken(entry.id)}`,
           known,
           failure.cause,
         );
@@ -121,7 +117,7 @@ export function combined(failures: readonly MigrationError[]): MigrationError | 
   const more = failures.length - shown.length;
   return new MigrationError(
     first.code,
-    `${failures.length} constraints are broken by rows: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}. All of them, on the target: select name, broken_rows, broken_query from walferry.schema_entry where broken_query is not null and done_at is null`,
+    `${failures.length} constraints are broken by rows: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}. All of them, on the target: ${SHOW_ALL_BROKEN}`,
     first.details,
     first,
   );

@@ -3,6 +3,11 @@
  * rows violated (fixes of these rows arrive with the stream), foreign keys (added unchecked, then validated without blocking
  * writers), triggers, rules, policies, row security and what pg_dump postponed. Every entry is one transaction with its mark.
  */
+import { runOther } from './run-other.ts';
+import { claimEntry } from '../store/entry-mark.ts';
+import { noteSecured } from '../store/row-security-entry.ts';
+import { nameEntry, readWaiting, readEntries, type StoredEntry } from '../store/schema-entry.ts';
+import { reportPhase } from '../store/entry-count.ts';
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { MigrationError } from '../../contract/failure.ts';
@@ -10,25 +15,15 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Defaults } from '../connection/defaults.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { combined, isBroken } from './broken.ts';
-import {
-  claimEntry,
-  nameEntry,
-  readEntries,
-  readWaiting,
-  reportPhase,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
 import { addForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { grantOnPresent } from './late-grant.ts';
-import { aboutOthers, creations, runOther } from '../archive/existing-object.ts';
+import { aboutOthers, creations } from '../archive/existing-object.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
-import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
 import { entryToday, recordDropped } from './source-today.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
@@ -59,7 +54,6 @@ export async function buildConstraints(
   try {
     const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [entries, unbuilt, tables] = await whileWatched(
       watched,

@@ -4,7 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Defaults } from '../connection/defaults.ts';
 import { explained, isBroken } from './broken.ts';
-import { nameEntry, partOf, type StoredEntry } from '../store/archive-entry.ts';
+import { nameEntry, partOf, type StoredEntry } from '../store/schema-entry.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { missingNameAdvice } from './source-today.ts';
 import { failed, isViolation } from '../session/ddl-failure.ts';

@@ -8,16 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { combined, explained, isBroken } from './broken.ts';
-import {
-  claimEntry,
-  nameEntry,
-  partOf,
-  readWaiting,
-  reportPhase,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
 import { evaluateFor } from './evaluate.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { matchExisting } from './match.ts';
@@ -26,6 +17,9 @@ import { entryToday, recordDropped, missingNameAdvice } from './source-today.ts'
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { reportPhase } from '../store/entry-count.ts';
+import { claimEntry } from '../store/entry-mark.ts';
+import { type StoredEntry, readWaiting, nameEntry, partOf } from '../store/schema-entry.ts';
 
 interface BuildTask extends Task {
   readonly entry: StoredEntry;
@@ -55,7 +49,6 @@ export async function buildIndexes(
     const prepare = (client: pg.ClientBase): Promise<void> => prepareBuilding(client, input);
     const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
     const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [pending, pages] = await whileWatched(
       watched,

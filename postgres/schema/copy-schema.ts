@@ -4,6 +4,12 @@
  * into the target's lock table is created in several transactions: marks tell a retry where to continue, and an error that
  * a person has to fix undoes what was created.
  */
+import { createStore } from '../store/upgrade.ts';
+import { storeLeftOut } from '../store/left-behind.ts';
+import { storeChecks } from '../store/check-entry.ts';
+import { storeEntries } from '../store/planned-entry.ts';
+import { storeArchive } from '../store/archive-bytes.ts';
+import { readTablesState } from '../store/tables-created.ts';
 import type pg from 'pg';
 import type { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
@@ -13,13 +19,10 @@ import type { SchemaReport, Work } from '../../contract/work.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
 import { registerRelations } from '../store/planned-relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
-import { CREATE_SCHEMA_CONTROL, storeArchive, storeEntries } from '../store/archive-entry.ts';
-import { nameCheck, storeChecks } from '../archive/deferred-check.ts';
+import { nameCheck } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
 import { keptRights } from '../archive/kept-right.ts';
-import { storeLeftOut } from '../archive/left-out.ts';
 import { findRefused, isEmptyComment, nameOther } from '../archive/existing-object.ts';
 import { planSchema } from '../dump/schema-plan.ts';
 import { refuseImpossible, withTriggers } from './impossible.ts';
@@ -29,7 +32,7 @@ import { undoSchema } from './undo-schema.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { type Limits, createBatch } from './schema-batch.ts';
 import { checkGiven, disableGiven } from './given-table.ts';
-import { progressOf, report } from './schema-report.ts';
+import { report } from './schema-report.ts';
 
 /**
  * Creates the selected tables and what they need, or uses empty ones that exist. Idempotent.
@@ -70,7 +73,7 @@ async function create(
   { work, limits }: { work: Work; limits: Limits },
 ): Promise<SchemaReport> {
   try {
-    if ((await session.run((client) => progressOf(client, migration))) === 'absent') {
+    if ((await session.run((client) => readTablesState(client, migration))) === 'absent') {
       await begin(session, migration, input, work, limits);
     }
     await createRest(session, migration, work, limits);
@@ -170,9 +173,8 @@ async function register(
   await target.query(
     /* sql */ `select pg_advisory_xact_lock(hashtextextended('walferry schema', 0))`,
   );
-  if ((await progressOf(target, migration)) !== 'absent') return false;
-  await target.query(CREATE_CONTROL_SCHEMA);
-  await target.query(CREATE_SCHEMA_CONTROL);
+  if ((await readTablesState(target, migration)) !== 'absent') return false;
+  await createStore(target, migration.target);
   await registerMigration(target, {
     migration,
     source: source.identity,
@@ -191,7 +193,7 @@ async function createRest(
   limits: Limits,
 ): Promise<void> {
   try {
-    while ((await session.run((client) => progressOf(client, migration))) === 'begun') {
+    while ((await session.run((client) => readTablesState(client, migration))) === 'begun') {
       await session.transaction((client) => createBatch(client, migration, work, limits));
     }
     await disableGiven(session, migration, work);

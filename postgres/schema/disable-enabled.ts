@@ -5,7 +5,6 @@ import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Purpose } from '../connection/connect.ts';
 import { backendPidOf } from '../connection/socket.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import { firingStates, readEnabledTriggers, readEnabledOnPlanned } from './enabled-trigger.ts';
 import { disableFound } from './disable-trigger.ts';
 import { whileWatched } from '../session/liveness.ts';
@@ -38,7 +37,6 @@ export async function disableEnabledTriggers(
     { beat },
     () => ({ ...progress }),
     async () => {
-      if (!(await hasSchemaControl(target))) return [];
       const states = firingStates(replicaRole);
       const found =
         tables === 'all'

@@ -8,7 +8,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import type { TableName } from './existing.ts';
 import { noteDisabledClones, readClones, type Clone } from '../store/disabled-clone.ts';
 import { disableRowSecurity, enableRowSecurity } from './restored-row-security.ts';
@@ -24,6 +23,8 @@ import {
   type DisabledTrigger,
 } from '../store/disabled-trigger.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
+import { hasStore } from '../store/upgrade.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 const ENABLED_EVENT_TRIGGERS = /* sql */ `
 select 'event trigger' as kind, oid::text as oid, '' as schema_name, '' as table_name, evtname as name, evtenabled as state
@@ -75,18 +76,17 @@ export async function disableFound(
   const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
   for (let at = 0; at < enabled.length; at += size) {
     let current: EnabledTrigger | undefined;
-    await target.query(/* sql */ `begin`);
-    try {
-      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      const some = enabled.slice(at, at + size);
+    const some = enabled.slice(at, at + size);
+    const disableSome = async (): Promise<void> => {
       await noteDisabledClones(target, migration, some, made);
       for (const one of some) {
         current = one;
         await disable(target, migration, one, made);
       }
-      await target.query(/* sql */ `commit`);
+    };
+    try {
+      await inTransaction(target, disableSome, BEGIN);
     } catch (error) {
-      await target.query(/* sql */ `rollback`).catch(() => undefined);
       if (current === undefined || sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
       throw lockedByOther(migration, current, error);
     }
@@ -104,6 +104,7 @@ function lockedByOther({ target }: Migration, one: EnabledTrigger, error: unknow
 }
 
 const LOCK_TIMEOUT_MS = 5_000;
+const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
 /** A table and, if it has foreign keys, what the server locks in addition. */
 const LOCKS_EACH = 4;
 const AT_ONCE = 500;
@@ -228,7 +229,7 @@ export async function readAsleepOnLogin(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<string[]> {
-  if (!(await hasSchemaControl(target))) return [];
+  if (!(await hasStore(target))) return [];
   const onLogin = await readOnLogin(target);
   if (onLogin.size === 0) return [];
   return (await readDisabledTriggers(target, migration, false))

@@ -4,6 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { dropControl } from '../store/migration.ts';
 import { readAsleepOnLogin } from './disable-trigger.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /**
  * Idempotent; does nothing when the control schema is gone.
@@ -11,15 +12,14 @@ import { readAsleepOnLogin } from './disable-trigger.ts';
  * @throws MigrationError `SchemaFailed`, `Denied`, `Contention`, `Unreachable`; nothing has changed then.
  */
 export async function endOnTarget(target: pg.ClientBase, migration: Migration): Promise<void> {
-  await target.query('begin');
   try {
-    const enabling = await readAsleepOnLogin(target, migration);
-    await dropControl(target, migration);
-    // Last: they lock the database against new connections until the commit, and the drop may wait for a reader.
-    for (const sql of enabling) await target.query(sql);
-    await target.query('commit');
+    await inTransaction(target, async () => {
+      const enabling = await readAsleepOnLogin(target, migration);
+      await dropControl(target, migration);
+      // Last: they lock the database against new connections until the commit, and the drop may wait for a reader.
+      for (const sql of enabling) await target.query(sql);
+    });
   } catch (error) {
-    await target.query('rollback').catch(() => undefined);
     throw classify(error, { step: 'ending on the target', side: 'target' }, 'SchemaFailed');
   }
 }

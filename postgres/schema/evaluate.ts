@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { quoted } from '../catalog/table-name.ts';
 import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
-import type { StoredEntry } from '../store/archive-entry.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
 
 /** Applies the table's settings to the transaction of an entry. String literals of the archive are standard-conforming. */
 export async function evaluateFor(

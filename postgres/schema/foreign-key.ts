@@ -5,9 +5,10 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
 import { matchExisting } from './match.ts';
 import { underAnyPath } from '../session/planning.ts';
+import { claimEntry, markKeyAdded } from '../store/entry-mark.ts';
+import { type StoredEntry, nameEntry } from '../store/schema-entry.ts';
 
 /**
  * The statement with NOT VALID, or null where that is impossible or not wanted: before version 18 not for partitioned tables
@@ -34,7 +35,7 @@ export async function addForeignKey(
     return;
   }
   if (entry.added !== null && (await findKey(target, entry.added)) !== null) {
-    await unclaim(target, migration, entry.id, entry.added);
+    await markKeyAdded(target, migration.id, entry.id, entry.added);
     return;
   }
   await target.query(unchecked);
@@ -51,21 +52,7 @@ export async function addForeignKey(
     await check(target, entry.sql);
     return;
   }
-  await unclaim(target, migration, entry.id, added?.oid ?? null);
-}
-
-/** Resets the entry's mark: the key is added, but not done. */
-async function unclaim(
-  target: pg.ClientBase,
-  migration: Migration,
-  id: number,
-  added: string | null,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.schema_entry set done_at = null, added = $3::oid where migration = $1 and id = $2`,
-    [migration.id, id, added],
-  );
+  await markKeyAdded(target, migration.id, entry.id, added?.oid ?? null);
 }
 
 /** Validates a key that was added, and marks its entry done. */

@@ -1,8 +1,8 @@
 /** Why the target's schema could not be created, and how to fix it. */
 import { MigrationError } from '../../contract/failure.ts';
-import type { StoredEntry } from '../store/archive-entry.ts';
 import type { FilteredArchive } from '../archive/archive-filter.ts';
 import type { StepSession } from '../session/step-session.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
 
 const SHOWN = 10;
 

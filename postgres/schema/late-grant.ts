@@ -7,11 +7,14 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import type { StoredEntry } from '../store/archive-entry.ts';
-import { nameOther, runOther } from '../archive/existing-object.ts';
+import { nameOther } from '../archive/existing-object.ts';
 import type { OwnerRights } from '../archive/owner.ts';
 import { runEntry } from './run-entry.ts';
 import { switching, type Attempt } from './switching.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
+import { deferGrant, type LateGrant, readWaitingGrants } from '../store/grant-entry.ts';
+import { markEntriesDone } from '../store/entry-mark.ts';
+import { runOther } from './run-other.ts';
 
 /** Needed privileges: rows are copied, compared and changed; sequences are set; indexes are created in the schema. */
 const LACKS = /* sql */ `
@@ -33,18 +36,6 @@ const OBJECT = /^(TABLE|SEQUENCE|SCHEMA) (.*)$/s;
 
 type Acl = Pick<StoredEntry, 'id' | 'kind' | 'schema' | 'name' | 'sql' | 'depends'>;
 
-/** Numbers of the grants that run again after the cutover. */
-export async function readLateGrants(
-  target: pg.ClientBase,
-  migration: Migration,
-): Promise<Set<number>> {
-  const { rows } = await target.query<{ id: number }>(
-    /* sql */ `select id from walferry.schema_entry where migration = $1 and phase = 'grants'`,
-    [migration.id],
-  );
-  return new Set(rows.map(({ id }) => id));
-}
-
 /**
  * Runs grants within the open transaction, and records those that have to run again after the cutover.
  * @param late numbers of those; the entry's number is added if it is one. Grants on columns are late if those on their table
@@ -60,7 +51,7 @@ export async function grantEarly(
   if (await lacks(target, entry)) await grantToOwner(target, entry);
   else if (!entry.depends.some((id) => late.has(id))) return;
   late.add(entry.id);
-  await defer(target, migration, entry);
+  await deferGrant(target, migration, entry.id);
 }
 
 /**
@@ -81,7 +72,7 @@ export async function grantOnPresent(
   if (late) {
     await grantToOwner(target, entry);
     if (await lacks(target, entry)) await target.query('rollback to savepoint granting');
-    await defer(target, migration, entry);
+    await deferGrant(target, migration, entry.id);
   }
   await target.query('release savepoint granting');
   return late;
@@ -93,13 +84,6 @@ async function lacks(target: pg.ClientBase, entry: Acl): Promise<boolean> {
   if (type === undefined) return false;
   const { rows } = await target.query<{ lacks: boolean }>(LACKS, [type, entry.schema, name]);
   return rows[0]?.lacks === true;
-}
-
-async function defer(target: pg.ClientBase, migration: Migration, { id }: Acl): Promise<void> {
-  await target.query(
-    /* sql */ `update walferry.schema_entry set phase = 'grants', done_at = null where migration = $1 and id = $2`,
-    [migration.id, id],
-  );
 }
 
 /** Grants all privileges on the object to its owner, who may always do that. */
@@ -121,13 +105,6 @@ async function grantToOwner(
   for (const { sql } of rows) if (sql !== null) await target.query(sql);
 }
 
-interface LateGrant {
-  readonly id: number;
-  readonly schema: string | null;
-  readonly name: string;
-  readonly sql: string;
-}
-
 const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' });
 
 /**
@@ -138,12 +115,9 @@ const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' })
 export async function runLateGrants(migration: Migration, attempt: Attempt = {}): Promise<void> {
   await switching(migration, attempt, { done: 'enabled', nothing: undefined }, async (session) => {
     const { target, all } = session;
-    await all(await readGrants(target, migration), nameGrant, async ({ id, sql }) => {
+    await all(await readWaitingGrants(target, migration), nameGrant, async ({ id, sql }) => {
       await unlessGone(target, sql);
-      await target.query(
-        /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
-        [migration.id, id],
-      );
+      await markEntriesDone(target, migration.id, [id]);
     });
   });
 }
@@ -159,16 +133,4 @@ async function unlessGone(target: pg.ClientBase, sql: string): Promise<void> {
     if (!gone || state === SQLSTATE.insufficientPrivilege) throw error;
     await target.query('rollback to savepoint granting; release savepoint granting');
   }
-}
-
-/** Schemas last: without a privilege on the schema, its objects cannot be reached. */
-async function readGrants(target: pg.ClientBase, migration: Migration): Promise<LateGrant[]> {
-  const { rows } = await target.query<LateGrant>(
-    /* sql */ `
-    select id, schema_name as schema, name, sql from walferry.schema_entry
-     where migration = $1 and phase = 'grants' and done_at is null
-     order by name like 'SCHEMA %', position`,
-    [migration.id],
-  );
-  return rows;
 }

@@ -1,6 +1,6 @@
 /** Whether an index or constraint that the target has already is the one that the archive would create. */
 import type pg from 'pg';
-import type { StoredEntry } from '../store/archive-entry.ts';
+import type { StoredEntry } from '../store/schema-entry.ts';
 
 /**
  * Compares the definitions that both sides print with an empty search path. Returns the entry's remaining statements

@@ -12,6 +12,8 @@
  *
  * The report names both, and so does the migration's final summary.
  */
+import { claimRefresh, excludeViews, markRefreshFailed, hasViews } from '../store/view-entry.ts';
+import { nameEntry, type StoredEntry, readEntries } from '../store/schema-entry.ts';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
@@ -21,22 +23,13 @@ import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
 import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { addMissingColumns } from '../store/columns.ts';
-import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry.ts';
 import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
-import {
-  hasViews,
-  findGone,
-  skip,
-  refreshTasks,
-  type RefreshTask,
-  sqlName,
-} from './view-to-fill.ts';
+import { findGone, skip, refreshTasks, type RefreshTask, sqlName } from './view-to-fill.ts';
 
 /**
  * Refreshes and analyzes the materialized views that walferry created. Idempotent: does not repeat the refresh of a view for
@@ -62,7 +55,6 @@ export async function refreshViews(
   try {
     const first = await sessions.open(prepare);
     await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
     if (at !== null) await first.run((client) => wantFilledLater(client, migration, work.signal));
     if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
     const all = await whileWatched(
@@ -177,25 +169,21 @@ async function refreshFailure(
   { migration }: Refreshing,
 ): Promise<MigrationError> {
   const ids = failures.map(({ view }) => view.id);
-  await sessions[0]?.run((client) =>
-    client.query(
-      /* sql */ `
-      update walferry.schema_entry e set refresh_state = f.state
-        from unnest($2::int[], $3::text[]) as f (id, state) where e.migration = $1 and e.id = f.id`,
-      [migration.id, ids, failures.map(({ error }) => error.details.sqlstate ?? 'unknown')],
-    ),
-  );
+  const states = failures.map(({ view, error }) => ({
+    id: view.id,
+    sqlstate: error.details.sqlstate ?? 'unknown',
+  }));
+  await sessions[0]?.run((client) => markRefreshFailed(client, migration, states));
   const shown = failures
     .slice(0, SHOWN)
     .map(
       ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
     );
   const more = failures.length > SHOWN ? ` and ${failures.length - SHOWN} more` : '';
-  const which = ids.length > SHOWN ? 'refresh_state is not null' : `id in (${ids.join(', ')})`;
   const [first] = failures;
   return new MigrationError(
     failures.length === 1 && first ? first.error.code : 'SchemaFailed',
-    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
+    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: ${excludeViews(migration, ids.length > SHOWN ? null : ids)}; then try again`,
     first?.error.details,
     first?.error,
   );
@@ -209,16 +197,7 @@ async function refreshOne(
   const name = sqlName(view);
   await retryLock(work, () =>
     session.transaction(async (client) => {
-      const { rowCount } = await client.query(
-        /* sql */ `
-        update walferry.schema_entry set refreshed = $3::pg_lsn, refresh_state = null
-         where migration = $1 and id = $2
-           and case when $3::pg_lsn is null
-                    then not (select relispopulated from pg_catalog.pg_class where oid = $4::regclass)
-                    else refreshed is distinct from $3::pg_lsn end`,
-        [migration.id, view.id, at, name],
-      );
-      if (rowCount === 0) return;
+      if (!(await claimRefresh(client, migration, { id: view.id, name, at }))) return;
       // Row security may filter for the owner as on the source; before 17, functions use the session's search path.
       await setFor('transaction', client, await defaults.forTable(client, name, 'queries'));
       await client.query(/* sql */ `refresh materialized view ${name}`);

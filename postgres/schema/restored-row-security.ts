@@ -4,52 +4,17 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { Attempt, Switching } from './switching.ts';
 import { openSource, type ChecksOf } from './waiting-check.ts';
-
-interface RowSecurity extends TableName {
-  readonly id: number;
-}
+import { markEntriesDone, markEntriesUndone } from '../store/entry-mark.ts';
+import {
+  type RowSecurity,
+  readWaitingRowSecurity,
+  readEnabledRowSecurity,
+} from '../store/row-security-entry.ts';
 
 const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of ${schema}.${name}`;
-
-/** Row security entries with the current names of their tables: by oid where that is known. */
-const SECURED = /* sql */ `
-select e.id, n.nspname as schema, c.relname as name
-  from walferry.schema_entry e
-  join pg_catalog.pg_class c on c.oid = coalesce((select k.oid from pg_catalog.pg_class k where k.oid = e.added),
-         pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name)))
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where e.migration = $1 and e.kind = 'ROW SECURITY'`;
-
-/** Records the oid of the table whose row security waits: the table may be renamed before the cutover. */
-export async function noteSecured(
-  target: pg.ClientBase,
-  migration: Migration,
-  id: number,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.schema_entry
-       set added = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name))::oid
-     where migration = $1 and id = $2 and added is null`,
-    [migration.id, id],
-  );
-}
-
-/** Tables of the target whose row security waits for the end of the cutover. */
-export async function readWaitingRowSecurity(
-  target: pg.ClientBase,
-  { id }: Pick<Migration, 'id'>,
-): Promise<RowSecurity[]> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `${SECURED} and e.done_at is null order by e.position`,
-    [id],
-  );
-  return rows;
-}
 
 /**
  * Enables the row security that was deferred because it would have hidden rows from the role that applies changes. If the
@@ -66,10 +31,7 @@ export async function enableRowSecurity(
   const rows = waiting.filter((one) => !off.includes(one.id));
   await all(rows, nameSecurity, async (one) => {
     await target.query(/* sql */ `alter table ${quoted(one)} enable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
+    await markEntriesDone(target, migration.id, [one.id]);
   });
 }
 
@@ -117,17 +79,9 @@ export async function disableRowSecurity(
   { target, all }: Switching,
   migration: Migration,
 ): Promise<void> {
-  const { rows } = await target.query<RowSecurity>(
-    /* sql */ `
-    ${SECURED} and e.done_at is not null
-       and not (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user)`,
-    [migration.id],
-  );
+  const rows = await readEnabledRowSecurity(target, migration);
   await all(rows, nameSecurity, async (one) => {
     await target.query(/* sql */ `alter table ${quoted(one)} disable row level security`);
-    await target.query(
-      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = $2`,
-      [migration.id, one.id],
-    );
+    await markEntriesUndone(target, migration.id, [one.id]);
   });
 }

@@ -3,9 +3,14 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { countEntries, nameEntry, readWaiting, type StoredEntry } from '../store/archive-entry.ts';
-import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
-import { aboutOthers, creations, runOther } from '../archive/existing-object.ts';
+import { countEntries } from '../store/entry-count.ts';
+import { markEntriesDone } from '../store/entry-mark.ts';
+import { readLateGrants } from '../store/grant-entry.ts';
+import { nameEntry, readKinds, readWaiting, type StoredEntry } from '../store/schema-entry.ts';
+import { markTablesCreated } from '../store/tables-created.ts';
+import { grantEarly, grantOnPresent } from './late-grant.ts';
+import { aboutOthers, creations } from '../archive/existing-object.ts';
+import { runOther } from './run-other.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { advised } from './impossible.ts';
 import { runEntry } from './run-entry.ts';
@@ -70,16 +75,12 @@ export async function createBatch(
     }
   }
   await rights.takeBack();
-  await client.query(
-    /* sql */ `update walferry.schema_entry set done_at = now() where migration = $1 and id = any($2)`,
-    [migration.id, batch.flatMap(({ id }) => (late.has(id) ? [] : [id]))],
+  await markEntriesDone(
+    client,
+    migration.id,
+    batch.flatMap(({ id }) => (late.has(id) ? [] : [id])),
   );
-  if (batch.length === waiting.length) {
-    await client.query(
-      /* sql */ `update walferry.migration set tables_created = true where id = $1`,
-      [migration.id],
-    );
-  }
+  if (batch.length === waiting.length) await markTablesCreated(client, migration);
 }
 
 /** Objects of the batch's grants and comments that walferry creates. */
@@ -89,13 +90,11 @@ async function readObjects(
   batch: readonly StoredEntry[],
 ): Promise<Pick<StoredEntry, 'id' | 'kind'>[]> {
   const about = batch.filter(({ kind }) => kind === 'ACL' || kind === 'COMMENT');
-  const { rows } = await client.query<Pick<StoredEntry, 'id' | 'kind'>>(
-    /* sql */ `
-    select id, kind from walferry.schema_entry
-     where migration = $1 and phase = 'tables' and id = any($2::integer[])`,
-    [migration.id, about.flatMap(({ depends }) => depends)],
+  return readKinds(
+    client,
+    migration.id,
+    about.flatMap(({ depends }) => depends),
   );
-  return rows;
 }
 
 /** Number of entries whose locks fit into half of the target's lock table. */

@@ -1,26 +1,13 @@
-/** How far the schema of a migration is created, and what the step reports of it. */
+/** What the step that creates the schema reports. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
-import { countEntries, hasSchemaControl } from '../store/archive-entry.ts';
+import { countEntries } from '../store/entry-count.ts';
+import { readLeftOut } from '../store/left-behind.ts';
+import { readTablesState } from '../store/tables-created.ts';
 import type { SchemaPhase } from '../archive/entry-phase.ts';
-import { readLeftOut } from '../archive/left-out.ts';
 import { SourceSchema } from '../dump/source-schema.ts';
-
-export async function progressOf(
-  target: pg.ClientBase,
-  migration: Migration,
-): Promise<'absent' | 'begun' | 'created' | 'used'> {
-  if (!(await hasSchemaControl(target))) return 'absent';
-  const found = await target.query<{ created: boolean | null }>(
-    /* sql */ `select tables_created as created from walferry.migration where id = $1`,
-    [migration.id],
-  );
-  const row = found.rows[0];
-  if (row === undefined) return 'absent';
-  return row.created === null ? 'begun' : row.created ? 'created' : 'used';
-}
 
 export async function report(
   target: pg.ClientBase,
@@ -29,7 +16,7 @@ export async function report(
   work: Work,
 ): Promise<SchemaReport> {
   const leftOut = await readLeftOut(target, migration.id);
-  if ((await progressOf(target, migration)) === 'used') {
+  if ((await readTablesState(target, migration)) === 'used') {
     await using source = await SourceSchema.open(migration, input, work);
     return {
       ...{ created: false, tables: source.tables.length, statements: 0 },

@@ -10,11 +10,18 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
-import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { splitOwner } from '../archive/owner.ts';
 import { NOT_FOUND } from './run-entry.ts';
 import { isViolation } from '../session/ddl-failure.ts';
+import { lockLeftOut, noteLeftOut } from '../store/left-behind.ts';
+import {
+  type StoredEntry,
+  type SourceObject,
+  nameEntry,
+  readSourceObjects,
+} from '../store/schema-entry.ts';
+import { claimEntry, settleByHand } from '../store/entry-mark.ts';
 
 const UNDEFINED_COLUMN = '42703';
 
@@ -211,7 +218,7 @@ async function findRecreated(
   return (await source.query<SourceObject>(query, [schema, name])).rows[0] ?? null;
 }
 
-/** Marks an entry that the source no longer has as done, and records its name in walferry.left_out. */
+/** Marks an entry that the source no longer has as done, and records its name as left out. */
 export async function recordDropped(
   { migration, entry, session }: Place,
   work: Pick<Work, 'log'>,
@@ -220,12 +227,11 @@ export async function recordDropped(
     if (!(await claimEntry(client, migration.id, entry.id))) return;
     if (FOLLOWERS.has(entry.kind)) return;
     // Other sessions insert at the same time and would choose the same next position.
-    await client.query(/* sql */ `lock table walferry.left_out in share row exclusive mode`);
-    await client.query(
-      /* sql */ `
-      insert into walferry.left_out (migration, position, object, reason)
-      select $1, coalesce(max(position), 0) + 1, $2, 'kind' from walferry.left_out where migration = $1`,
-      [migration.id, `${nameEntry(entry)} (the source has dropped it since)`],
+    await lockLeftOut(client);
+    await noteLeftOut(
+      client,
+      migration.id,
+      `${nameEntry(entry)} (the source has dropped it since)`,
     );
   });
   work.log.warn('an object is left out: the source has dropped it since the schema was copied', {
@@ -236,17 +242,12 @@ export async function recordDropped(
 /** Advice for a statement that names a missing object: how to continue without it. Empty for other errors. */
 export function missingNameAdvice(error: unknown, { id }: StoredEntry): string {
   if (!isNotFound(error)) return '';
-  return `; if a name in it has changed on both sides, create the object by hand if you need it, then on the target: update walferry.schema_entry set done_at = now() where id = ${id}; and resume`;
+  return `; if a name in it has changed on both sides, create the object by hand if you need it, then on the target: ${settleByHand(id)}; and resume`;
 }
 
 function isNotFound(error: unknown): boolean {
   const state = error instanceof MigrationError ? error.details.sqlstate : sqlstate(error);
   return state === UNDEFINED_COLUMN || NOT_FOUND.has(state);
-}
-
-interface SourceObject {
-  readonly class: string;
-  readonly oid: string;
 }
 
 /** The entry's own object on the source (null for a part without one), and the objects that it depends on. */
@@ -255,13 +256,8 @@ async function readObjects(
   migration: Migration,
   { id, depends }: StoredEntry,
 ): Promise<readonly [SourceObject | null, readonly SourceObject[]]> {
-  const { rows } = await session.run((client) =>
-    client.query<SourceObject & { id: number }>(
-      /* sql */ `
-      select id, source_class::text as class, source_oid::text as oid from walferry.schema_entry
-       where migration = $1 and id = any($2) and source_oid <> 0`,
-      [migration.id, [id, ...depends]],
-    ),
+  const rows = await session.run((client) =>
+    readSourceObjects(client, migration.id, [id, ...depends]),
   );
   // ROW SECURITY has its table's oid, but no catalog.
   const own = rows.find((row) => row.id === id && row.class !== '0');

@@ -9,12 +9,13 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { takeTurn } from '../store/turn.ts';
 import { connectTarget } from '../session/open.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { hasStore } from '../store/upgrade.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
@@ -34,14 +35,18 @@ export interface Switching {
   ) => Promise<void>;
 }
 
-/** Readers release a table on the target within moments; if not, the operator should know. */
+/**
+ * Readers release a table on the target within moments; if not, the operator should know. And if writers resumed during a long wait,
+ * they would write to a source whose slot is about to be dropped.
+ */
 const LOCK_TIMEOUT_MS = 5_000;
+const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
 /** Locks for one item: its table, and for a new constraint what its expression names. */
 const LOCKS_EACH = 4;
 const ITEMS_AT_ONCE = 500;
 
 /**
- * Opens the target, takes the turn and runs `work`. Returns `nothing` if no trigger was ever disabled.
+ * Opens the target, takes the turn and runs `work`. Returns `nothing` without a control schema: the migration has ended, or not begun.
  * @throws MigrationError `SchemaFailed` with the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
  */
 export async function switching<T>(
@@ -59,28 +64,23 @@ export async function switching<T>(
   });
   const progress = { step: `triggers are being ${done}`, object: '', objects: 0 };
   try {
-    const there = await target.query<{ there: boolean }>(
-      /* sql */ `select to_regclass('walferry.disabled_trigger') is not null as there`,
-    );
-    if (there.rows[0]?.there !== true) return nothing;
-    await addMissingColumns(target);
+    if (!(await hasStore(target))) return nothing;
     const turn = await takeTurn(target, migration, scheduledAt);
     const size = within(await lockCapacity(target), LOCKS_EACH, ITEMS_AT_ONCE);
     const all: Switching['all'] = async (items, name, each, before) => {
       for (let at = 0; at < items.length; at += size) {
         const batch = items.slice(at, at + size);
         await before?.(batch);
-        await target.query('begin');
-        // If writers resumed during a long wait, they would write to a source whose slot is about to be dropped.
-        await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        await turn.hold();
-        for (const item of batch) {
-          signal?.throwIfAborted();
-          progress.object = name(item);
-          await each(item);
-          progress.objects += 1;
-        }
-        await target.query('commit');
+        const runBatch = async (): Promise<void> => {
+          await turn.hold();
+          for (const item of batch) {
+            signal?.throwIfAborted();
+            progress.object = name(item);
+            await each(item);
+            progress.objects += 1;
+          }
+        };
+        await inTransaction(target, runBatch, BEGIN);
       }
     };
     const pid = backendPidOf(target);

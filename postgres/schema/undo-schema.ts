@@ -7,21 +7,18 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { addMissingColumns } from '../store/columns.ts';
-import { dropControl } from '../store/migration.ts';
-import {
-  hasSchemaControl,
-  readArchive,
-  readArchiveOffsets,
-  readEntries,
-  type StoredEntry,
-} from '../store/archive-entry.ts';
 import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import { endEarlierSessions, StepSession } from '../session/step-session.ts';
 import { enableTriggers } from './disable-trigger.ts';
+import { endOnTarget } from './end.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { type StoredEntry, readEntries } from '../store/schema-entry.ts';
+import { hasStore } from '../store/upgrade.ts';
+import { markEntriesUndone } from '../store/entry-mark.ts';
+import { markTablesIncomplete } from '../store/tables-created.ts';
+import { readArchive, readArchiveOffsets } from '../store/archive-bytes.ts';
 
 /** Most objects that one transaction drops, and most locks of each: the table, its TOAST table, the TOAST index, a sequence. */
 const ENTRIES_PER_BATCH = 1_000;
@@ -65,7 +62,7 @@ export async function undoSchema(
             progress.dropped = dropped;
           });
         }
-        await session.run((client) => dropControl(client, migration));
+        await session.run((client) => endOnTarget(client, migration));
       },
     );
   } catch (error) {
@@ -82,7 +79,7 @@ async function readFirstArchive(
   client: pg.ClientBase,
   migration: Migration,
 ): Promise<Buffer | null | undefined> {
-  if (!(await hasSchemaControl(client))) return undefined;
+  if (!(await hasStore(client))) return undefined;
   const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
     /* sql */ `
     select archive, exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null) as copied
@@ -103,7 +100,6 @@ async function dropEntries(
   work: Pick<Work, 'signal' | 'beat'>,
   onDropped: (dropped: number) => void,
 ): Promise<void> {
-  await addMissingColumns(session.client);
   const created = (await readEntries(session.client, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
@@ -146,15 +142,12 @@ async function dropBatch(
     if (cascades) await noteObjects(client);
     await client.query(drops);
     if (cascades) await refuseOthers(client, created);
-    await client.query(
-      /* sql */ `update walferry.schema_entry set done_at = null where migration = $1 and id = any($2)`,
-      [migration.id, batch.map(({ id }) => id)],
+    await markEntriesUndone(
+      client,
+      migration.id,
+      batch.map(({ id }) => id),
     );
-    // After a partial undo, a later attempt of copySchema must not consider the schema complete.
-    await client.query(
-      /* sql */ `update walferry.migration set tables_created = null where id = $1`,
-      [migration.id],
-    );
+    await markTablesIncomplete(client, migration);
   });
 }
 

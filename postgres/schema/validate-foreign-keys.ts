@@ -1,7 +1,7 @@
 /** Validates the foreign keys that were added without a check of the rows. */
 import type { MigrationError } from '../../contract/failure.ts';
 import { isBroken } from './broken.ts';
-import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry.ts';
+import { nameEntry, readEntries, type StoredEntry } from '../store/schema-entry.ts';
 import { dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { retryLock } from '../session/brief-lock.ts';

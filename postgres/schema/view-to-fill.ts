@@ -1,46 +1,10 @@
 /** Which materialized views are to be filled, in which order, and which the operator excluded. */
 import pg from 'pg';
-import type { Lsn } from '../../contract/lsn.ts';
-import type { Migration } from '../../contract/migration.ts';
-import { nameEntry, type StoredEntry } from '../store/archive-entry.ts';
+import { nameEntry, type StoredEntry } from '../store/schema-entry.ts';
 import type { Task } from './run-tasks.ts';
 
 export interface RefreshTask extends Task {
   readonly view: StoredEntry;
-}
-
-/** Whether a view is to be filled, or was excluded by the operator. Avoids reading the entries of a large schema for nothing. */
-export async function hasViews(target: pg.ClientBase, migration: Migration): Promise<boolean> {
-  const { rowCount } = await target.query(
-    /* sql */ `
-    select from walferry.schema_entry
-     where migration = $1 and kind = 'MATERIALIZED VIEW' and (refresh or refresh_state is not null) limit 1`,
-    [migration.id],
-  );
-  return rowCount === 1;
-}
-
-/**
- * Names of the views that `refreshViews` has yet to fill.
- * @param at the cutover's end mark; null to count only empty ones.
- */
-export async function readUnfilled(
-  target: pg.ClientBase,
-  migration: Migration,
-  at: Lsn | null,
-): Promise<string[]> {
-  const { rows } = await target.query<{ name: string }>(
-    /* sql */ `
-    select pg_catalog.format('materialized view %s.%s', e.schema_name, e.name) as name
-      from walferry.schema_entry e
-      join pg_catalog.pg_class c on c.relkind = 'm'
-       and c.oid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', e.schema_name, e.name))
-     where e.migration = $1 and e.kind = 'MATERIALIZED VIEW' and e.refresh
-       and (not c.relispopulated or ($2::pg_lsn is not null and e.refreshed is distinct from $2::pg_lsn))
-     order by e.position`,
-    [migration.id, at],
-  );
-  return rows.map(({ name }) => name);
 }
 
 /** Views to fill whose names no longer exist on the target. */

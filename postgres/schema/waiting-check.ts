@@ -11,6 +11,12 @@ import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 import type { Attempt, Switching } from './switching.ts';
+import {
+  type WaitingCheck,
+  readChecks,
+  markCheckAdded,
+  markCheckRefused,
+} from '../store/check-entry.ts';
 
 /**
  * Whether the source decides what is added. A cutover requires it; at an abort it may be gone for good, and the stored
@@ -20,20 +26,6 @@ export type ChecksOf = 'the source' | 'the source if it is there' | 'nothing';
 
 /** Total time for all validations of one cutover, during which writers wait. */
 const VALIDATE_MS = 5_000;
-
-export interface WaitingCheck {
-  readonly id: number;
-  readonly kind: 'TABLE' | 'DOMAIN';
-  readonly schema: string;
-  readonly name: string;
-  readonly constraint: string;
-  /** Adds the constraint, NOT VALID, and its comment. */
-  readonly sql: string;
-  /** Whether it was valid on the source. */
-  readonly valid: boolean;
-  /** Whether the target refused it at the last attempt. */
-  readonly refused: boolean;
-}
 
 /** `pg_get_constraintdef` without NOT VALID, and whether the constraint is valid now. */
 interface Definition {
@@ -115,14 +107,11 @@ async function add(
       : `alter ${placeOf(check)} add constraint ${pg.escapeIdentifier(constraint)} ${definition.text} not valid`;
   const refused = await tried(target, async () => {
     await target.query(statement);
-    await mark(target, migration, check, true);
+    await markCheckAdded(target, migration, check.id, true);
   });
   if (refused === null) return;
   // Tells it apart from a constraint whose mark was lost.
-  await target.query(
-    /* sql */ `update walferry.schema_entry set refresh_state = $3 where migration = $1 and id = $2`,
-    [migration.id, check.id, refused],
-  );
+  await markCheckRefused(target, migration, check.id, refused);
 }
 
 /** Names of the waiting checks that still have to be added: the source has them, and the target has not refused them. */
@@ -206,48 +195,8 @@ export async function dropChecks({ target, all }: Switching, migration: Migratio
         `alter ${placeOf(check)} drop constraint if exists ${pg.escapeIdentifier(check.constraint)}`,
       );
     });
-    await mark(target, migration, check, false);
+    await markCheckAdded(target, migration, check.id, false);
   });
-}
-
-async function mark(
-  target: pg.ClientBase,
-  migration: Migration,
-  { id }: WaitingCheck,
-  added: boolean,
-): Promise<void> {
-  await target.query(
-    /* sql */ `
-    update walferry.schema_entry set done_at = case when $3 then now() end, refresh_state = null where migration = $1 and id = $2`,
-    [migration.id, id, added],
-  );
-}
-
-/** Children first: a child that has inherited a constraint cannot get it again, but the parent's merges with the child's. */
-export async function readChecks(
-  target: pg.ClientBase,
-  migration: Migration,
-  which: 'waiting' | 'added' | 'all',
-): Promise<WaitingCheck[]> {
-  const { rows } = await target.query<WaitingCheck>(
-    /* sql */ `
-    with recursive mine as (
-      select id, split_part(kind, ' ', 1) as kind, schema_name, name, tables[1] as "constraint", sql,
-             kind not like '% NOT VALID' as valid, refresh_state is not null as refused
-        from walferry.schema_entry
-       where migration = $1 and phase = 'checks' and ($2 = 'all' or (done_at is null) = ($2 = 'waiting'))
-    ), line (id, oid) as (
-      select m.id, c.oid from mine m
-        join pg_catalog.pg_namespace n on n.nspname = m.schema_name
-        join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = m.name and m.kind = 'TABLE'
-      union
-      select line.id, i.inhparent from line join pg_catalog.pg_inherits i on i.inhrelid = line.oid
-    ), depth as (select id, count(*) as ancestors from line group by id)
-    select m.id, m.kind, m.schema_name as schema, m.name, m."constraint", m.sql, m.valid, m.refused
-      from mine m left join depth d on d.id = m.id order by coalesce(d.ancestors, 0) desc, m.id desc`,
-    [migration.id, which],
-  );
-  return rows;
 }
 
 /** Current definitions of the checks, by their ids. */

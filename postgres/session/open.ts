@@ -18,6 +18,7 @@ import {
   type Identity,
   type Side,
 } from '../identity/identity.ts';
+import { upgrade } from '../store/upgrade.ts';
 
 export interface SideOptions extends SessionOptions {
   /** An idle session of the target for reading the stored state; otherwise one is opened briefly. */
@@ -92,6 +93,7 @@ async function checkTarget(
     // No control schema here, but another server had it before.
     throw wrongServer('target', migration.target, identity, before);
   }
+  if (known?.isOutdated) await upgrade(target, migration.target);
   remember(migration, known, unregistered !== undefined || aside === true);
 }
 

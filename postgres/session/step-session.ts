@@ -8,6 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Purpose } from '../connection/connect.ts';
 import { connectSide, type SideOptions } from './open.ts';
 import type { Side } from '../identity/identity.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** Where a step opens its sessions, and for what purpose. */
 export interface Place {
@@ -79,19 +80,14 @@ export class StepSession implements AsyncDisposable {
 
   /** Runs statements as one transaction. */
   async transaction<T>(statements: (client: pg.Client) => Promise<T>): Promise<T> {
-    return this.run(async (client) => {
-      await client.query('begin');
-      try {
+    return this.run((client) =>
+      inTransaction(client, async () => {
         const result = await statements(client);
         // No commit after an abort: the caller reports that nothing was done.
         this.#signal.throwIfAborted();
-        await client.query('commit');
         return result;
-      } catch (error) {
-        await client.query('rollback').catch(() => undefined);
-        throw error;
-      }
-    });
+      }),
+    );
   }
 
   /** Cancels repeatedly: a single cancel that arrives between two statements would let the next one run. */

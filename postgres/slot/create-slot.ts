@@ -24,6 +24,7 @@ import { removeSlot } from './drop-slot.ts';
 import { lookAtSlot, type SlotState } from './slot-state.ts';
 import { creationFailure } from './creation-failure.ts';
 import { connectPatiently } from '../session/retrying.ts';
+import { storeConsistentPoint } from '../store/consistent-point.ts';
 
 /**
  * Slot creation waits for one transaction after another. If long transactions are always open, the timeout must exceed their
@@ -149,24 +150,13 @@ async function pidOf(client: pg.ClientBase): Promise<number> {
   return rows[0]?.pid ?? 0;
 }
 
-/**
- * The greatest barrier wins: an overtaken attempt must not overwrite the newer slot's position with its own. From the first
- * exported snapshot on the position is final, because copied rows depend on it.
- */
 async function store(
   target: pg.ClientBase,
   migration: Migration,
   consistentLsn: Lsn,
   barrier: bigint,
 ): Promise<void> {
-  const { rowCount } = await target.query(
-    /* sql */ `
-    update walferry.migration set consistent_lsn = $2, confirmed_lsn = $2, commit_lsn = $2, barrier = $3
-     where id = $1 and epoch = 0 and (barrier is null or barrier < $3)
-       and not exists (select from walferry.exported_snapshot where migration = $1)`,
-    [migration.id, consistentLsn, barrier.toString()],
-  );
-  if (rowCount === 1) return;
+  if (await storeConsistentPoint(target, migration, consistentLsn, barrier)) return;
   throw new MigrationError(
     'SlotBusy',
     `another attempt has already created slot "${migration.slot}"`,

@@ -30,7 +30,6 @@ import { classify } from '../connection/failure.ts';
 import { Planning } from '../session/planning.ts';
 import { cut } from '../connection/connect.ts';
 import { readLargestChunk, readPendingChunks, readTotals } from '../store/chunk.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import {
   readNewestSnapshot,
   readOutdated,
@@ -108,7 +107,6 @@ async function planUnder(
   },
 ): Promise<CopyPlan> {
   const { confirmedLsn } = await requireMigration(target, migration);
-  await addMissingColumns(target);
   await takeReplicaRole(target);
   const relations = await readPlannedSizes(target, migration);
   if (await isFinished(target, migration, relations)) {

@@ -13,7 +13,6 @@ import { Defaults } from '../connection/defaults.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../session/planning.ts';
 import { readChunks, type ChunkRow } from '../store/chunk.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { readSnapshots } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
 import { readDestinations } from '../store/planned-relation.ts';
@@ -70,7 +69,6 @@ async function copyRun(
   try {
     work.signal.throwIfAborted();
     await requireMigration(target, migration);
-    await addMissingColumns(target);
     const snapshots = await readSnapshots(target, migration);
     const newest = snapshots.at(-1);
     if (newest?.number !== pass) throw snapshotLost(pass);

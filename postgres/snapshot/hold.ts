@@ -11,7 +11,6 @@ import type { Migration } from '../../contract/migration.ts';
 import type { HoldReport, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/connect.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { recordSnapshot, type Backend, type OwnedSnapshot } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
 import { Guard } from '../guard/guard.ts';
@@ -87,7 +86,6 @@ async function take(
     await waitForBarrier(source, barrier, work);
     snapshot = await tryTake(source, barrier, owner);
   }
-  await addMissingColumns(target);
   const mark = await writeMarkFor(owner, migration, target);
   const number = await recordSnapshot(target, migration, { ...snapshot, mark });
   work.log.warn(

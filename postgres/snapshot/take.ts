@@ -21,8 +21,6 @@ import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { insertChunks } from '../store/chunk.ts';
-import { holdEpoch } from '../store/epoch.ts';
-import { readNewestSnapshot, readOutdated } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
 import {
   forgetOids,
@@ -39,6 +37,9 @@ import { cutTables } from './chunking.ts';
 import { emptyTables, forgetChunks } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
 import { followNames, followTrees } from './membership.ts';
+import { readNewestSnapshot, readOutdated, lockSnapshots } from '../store/exported-snapshot.ts';
+import { holdEpoch, raiseEpoch } from '../store/epoch.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
@@ -116,14 +117,13 @@ export async function takeTables(
 /** Retries while a terminated backend still locks a table. */
 async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
-    await target.query(/* sql */ `begin`);
     try {
-      await target.query(/* sql */ `set local lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      const result = await work();
-      await target.query(/* sql */ `commit`);
-      return result;
+      return await inTransaction(
+        target,
+        work,
+        /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`,
+      );
     } catch (error) {
-      await target.query(/* sql */ `rollback`).catch(() => undefined);
       // A frozen worker's backend locks a table: it was terminated, or the next try does that.
       if (sqlstate(error) !== SQLSTATE.lockNotAvailable || attempt === LOCK_ATTEMPTS) throw error;
       await sleep(PAUSE_MS);
@@ -146,15 +146,12 @@ interface Unit {
   readonly marked: readonly PlannedRelationRow[];
 }
 
-/** Its row lock conflicts with a new snapshot's foreign key: none is recorded between this check and the commit. */
 async function requireNewest(
   target: pg.ClientBase,
   migration: Migration,
   pass: number,
 ): Promise<void> {
-  await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
-    migration.id,
-  ]);
+  await lockSnapshots(target, migration);
   const { confirmedLsn } = await requireMigration(target, migration);
   const newest = await readNewestSnapshot(target, migration);
   const isOutdated = pass <= (await readOutdated(target, migration));
@@ -179,14 +176,9 @@ async function begin(
   if (left.size === 0) return null;
   // After a stream: an attempt that still streams must not write into tables that are emptied here, and the target is not
   // consistent until the stream has passed this snapshot.
-  const { rows } = await target.query<{ epoch: string }>(
-    /* sql */ `
-    update walferry.migration set epoch = epoch + 1, consistent = false
-     where id = $1 returning epoch::text`,
-    [migration.id],
-  );
+  const epoch = await raiseEpoch(target, migration);
   const relations = await readPlannedRelations(target, migration);
-  return { epoch: BigInt(rows[0]?.epoch ?? 0), units: unitsOf(relations, left) };
+  return { epoch, units: unitsOf(relations, left) };
 }
 
 /** A tree that goes through its root is taken as a whole: under two snapshots, a row that moved in between would arrive twice. */

@@ -7,15 +7,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CutoverCall } from '../../contract/work.ts';
 
-/** No foreign key to the migration's row: a frozen attempt may lock that row, and only the drain after the end mark ends it. */
-export const CREATE_CUTOVER_CALL = /* sql */ `
-create table if not exists walferry.cutover_call (
-  migration text not null,
-  update_id text not null,
-  run text not null,                       -- run id of the workflow that started it
-  primary key (migration, update_id)
-);`;
-
 /**
  * Records that the run starts the cutover. The same run may call it again, because an attempt's answer may be lost.
  * @throws MigrationError `CutoverRepeated` if another run has started it.

@@ -9,6 +9,7 @@ import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint } from '../../contract/work.ts';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 /** What an attempt starts from. */
 export interface Attempt extends Checkpoint {
@@ -16,25 +17,10 @@ export interface Attempt extends Checkpoint {
   readonly consistent: boolean;
 }
 
-/** What an apply transaction records along with its rows. Counters are totals since the migration started. */
-export interface Advance extends Checkpoint {
-  readonly consistent: boolean;
-  /** The last commit before the position; null or unset if none was received since the attempt started. */
-  readonly commit?: LastCommit | null;
-}
-
-/** Identifies a commit of the source, and with it the source's history (stream/continuity.ts). */
-export interface LastCommit {
-  /** End of its record. */
-  readonly nextLsn: Lsn;
-  /** 32 bits. */
-  readonly xid: number;
-  /** As the source printed it. */
-  readonly committedAt: string | null;
-}
-
 /** For one try to lock the row; the previous attempt's backend is terminated before each. */
 const LOCK_TIMEOUT_MS = 1_000;
+/** The epoch must survive a crash of the target: an attempt that relies on it may already have started. */
+const BEGIN_TAKE = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`;
 /** A terminated backend rolls back first. Rollback is fast even for huge transactions, so a longer wait has another cause. */
 const TAKE_DEADLINE_MS = 15_000;
 
@@ -113,44 +99,25 @@ export async function holdEpoch(
   if (rows.length === 0) throw fenced(epoch);
 }
 
-/**
- * Stores the confirmed LSN inside the apply transaction. Fails with {@link NOT_ADVANCED} if another attempt has the row or the
- * stored position is already later, so that a COMMIT sent after it does not run.
- */
-export const ADVANCE = /* sql */ `
-  with moved as (
-    update walferry.migration
-       set confirmed_lsn = $3, transactions = $4, changes = $5,
-           consistent = consistent or $6,
-           commit_lsn = coalesce($7, commit_lsn), commit_xid = coalesce($8, commit_xid),
-           commit_at = coalesce($9, commit_at)
-     where id = $1 and epoch = $2 and (confirmed_lsn is null or confirmed_lsn <= $3)
-    returning id)
-  select 1 / pg_catalog.count(*) from moved`;
-
-/** Division by zero. */
-export const NOT_ADVANCED = '22012';
-
-/** The parameters of {@link ADVANCE}. */
-export function advanceValues({ id }: Migration, epoch: bigint, to: Advance): (string | null)[] {
-  return [
-    id,
-    epoch.toString(),
-    to.confirmedLsn,
-    String(to.transactions),
-    String(to.changes),
-    String(to.consistent),
-    to.commit?.nextLsn ?? null,
-    to.commit?.xid.toString() ?? null,
-    to.commit?.committedAt ?? null,
-  ];
-}
-
 export function fenced(epoch: bigint): MigrationError {
   return new MigrationError(
     'Fenced',
     `epoch ${epoch} is over: a newer attempt took over the migration`,
   );
+}
+
+/**
+ * Takes the epoch for a copy, in the caller's transaction: an attempt that still streams must not write into tables that are emptied
+ * there. The target is not consistent again until the stream has applied everything up to the new snapshot.
+ */
+export async function raiseEpoch(target: pg.ClientBase, { id }: Migration): Promise<bigint> {
+  const { rows } = await target.query<{ epoch: string }>(
+    /* sql */ `
+    update walferry.migration set epoch = epoch + 1, consistent = false
+     where id = $1 returning epoch::text`,
+    [id],
+  );
+  return BigInt(rows[0]?.epoch ?? 0);
 }
 
 /**
@@ -208,14 +175,11 @@ async function tryTake(
   from: Pick<Attempt, 'epoch' | 'confirmedLsn'> | null = null,
 ): Promise<AttemptRow | undefined | 'locked'> {
   try {
-    // The epoch must survive a crash of the target: an attempt that relies on it may already have started.
-    await client.query(
-      /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local synchronous_commit = on`,
-    );
-    const rows = await controlQuery<AttemptRow>(
-      client,
-      migration,
-      /* sql */ `
+    const take = () =>
+      controlQuery<AttemptRow>(
+        client,
+        migration,
+        /* sql */ `
         update walferry.migration
            set epoch = epoch + 1, attempt_pid = pg_backend_pid(),
                attempt_scheduled = greatest(attempt_scheduled, $2::bigint),
@@ -225,15 +189,12 @@ async function tryTake(
            and ($3::bigint is null or epoch = $3 and confirmed_lsn = $4 and attempt_pid = pg_backend_pid())
         returning epoch::text, coalesce(confirmed_lsn, consistent_lsn)::text as confirmed,
                   transactions::text, changes::text, consistent`,
-      scheduledAt,
-      from?.epoch.toString() ?? null,
-      from?.confirmedLsn ?? null,
-    );
-    await client.query(/* sql */ `commit`);
-    return rows[0];
+        scheduledAt,
+        from?.epoch.toString() ?? null,
+        from?.confirmedLsn ?? null,
+      );
+    return (await inTransaction(client, take, BEGIN_TAKE))[0];
   } catch (error) {
-    // The first error is the one to report; a closed connection cannot be rolled back.
-    await client.query(/* sql */ `rollback`).catch(() => undefined);
     if (sqlstate(error) === SQLSTATE.lockNotAvailable) return 'locked';
     throw error;
   }

@@ -144,3 +144,8 @@ export async function readOutdated(target: pg.ClientBase, migration: Migration):
   );
   return rows[0]?.outdated ?? 0;
 }
+
+/** Until the end of the transaction no other snapshot is recorded: the row lock conflicts with its foreign key. */
+export async function lockSnapshots(target: pg.ClientBase, { id }: Migration): Promise<void> {
+  await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [id]);
+}

@@ -10,6 +10,7 @@ import { cleanupCommand } from '../../contract/shell-command.ts';
 import { classify } from '../connection/failure.ts';
 import { readIdentity, type Identity } from '../identity/identity.ts';
 import { registerSide } from './side.ts';
+import { hasStore } from './upgrade.ts';
 
 export interface Registration {
   readonly migration: Migration;
@@ -114,7 +115,7 @@ export async function readMigration(
   target: pg.ClientBase,
   id: string,
 ): Promise<MigrationState | null> {
-  if (!(await hasControl(target))) return null;
+  if (!(await hasStore(target))) return null;
   const { rows } = await target.query<StateRow>(
     /* sql */ `
     select id, workflow_id, slot, source_system, source_database, tables_created,
@@ -150,7 +151,7 @@ export async function requireMigration(
  * @throws MigrationError `Contention` if an open transaction still locks it.
  */
 export async function dropControl(target: pg.ClientBase, migration: Migration): Promise<void> {
-  if (!(await hasControl(target))) return;
+  if (!(await hasStore(target))) return;
   try {
     // Several statements in one simple query are one transaction, or part of the caller's.
     await target.query(/* sql */ `
@@ -166,13 +167,6 @@ export async function dropControl(target: pg.ClientBase, migration: Migration): 
   } catch (error) {
     throw classify(error, { step: 'removing the control schema', side: 'target' }, 'Internal');
   }
-}
-
-async function hasControl(target: pg.ClientBase): Promise<boolean> {
-  const { rows } = await target.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.migration') is not null as there`,
-  );
-  return rows[0]?.there ?? false;
 }
 
 function stateOf(row: StateRow): MigrationState {

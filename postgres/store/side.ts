@@ -1,12 +1,12 @@
 /**
- * The control schema's records of both servers and of the target's position: read before any data of a source is trusted. A
- * control schema of an earlier version has none; then nothing is compared.
+ * The control schema's records of both servers and of the target's position: read before any data of a source is trusted.
  */
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { Identity, Side } from '../identity/identity.ts';
+import { NEWEST, requireKnownVersion } from './upgrade.ts';
 
 export interface Known {
   readonly source: Identity | null;
@@ -17,6 +17,8 @@ export interface Known {
   readonly copiedLsn: Lsn | null;
   /** Whether a stream attempt or a plan of the copy has started: from then on the slot's position belongs to this row. */
   readonly begun: boolean;
+  /** Whether the control schema is of an earlier version. */
+  readonly isOutdated: boolean;
 }
 
 interface Row {
@@ -26,31 +28,18 @@ interface Row {
   sides: readonly { side: Side; system: string; database: string; timeline: number }[] | null;
 }
 
-/** Null if the target has no record of the migration. Does not break an open transaction of the session. */
+/**
+ * Null if the target has no record of the migration. Does not break an open transaction of the session. Runs before an upgrade:
+ * reads only what every version has.
+ * @throws MigrationError `StoreTooNew`, `StoreTooOld`.
+ */
 export async function readKnown(
   target: pg.ClientBase,
   migration: Migration,
 ): Promise<Known | null> {
-  const there = await target.query<{ migrations: boolean; sides: boolean }>(/* sql */ `
-    select pg_catalog.to_regclass('walferry.migration') is not null as migrations,
-           pg_catalog.to_regclass('walferry.side') is not null as sides`);
-  if (there.rows[0]?.migrations !== true) return null;
-  const sides =
-    there.rows[0].sides === true
-      ? /* sql */ `(select pg_catalog.json_agg(pg_catalog.json_build_object('side', s.side,
-              'system', s.system, 'database', s.database::text, 'timeline', s.timeline))
-            from walferry.side s where s.migration = m.id)`
-      : 'null';
-  const row = await firstRow<Row>(
-    target,
-    /* sql */ `
-    select m.confirmed_lsn::text as confirmed, m.epoch > 0 as begun, ${sides} as sides,
-           (select pg_catalog.max((pg_catalog.to_jsonb(g) ->> 'mark_lsn')::pg_lsn)::text
-              from walferry.exported_snapshot g where g.migration = m.id) as copied
-      from walferry.migration m where m.id = $1`,
-    migration.id,
-  );
-  if (row === undefined) return null;
+  const found = await readRow(target, migration);
+  if (found === null) return null;
+  const { row, version } = found;
   const of = (side: Side): Identity | null => row.sides?.find((one) => one.side === side) ?? null;
   return {
     source: of('source'),
@@ -58,20 +47,33 @@ export async function readKnown(
     confirmedLsn: row.confirmed === null ? null : parseLsn(row.confirmed),
     copiedLsn: row.copied === null ? null : parseLsn(row.copied),
     begun: row.begun,
+    isOutdated: version < NEWEST,
   };
 }
 
-/** Undefined if the schema was dropped since the check: another step has ended the migration. */
-async function firstRow<R extends pg.QueryResultRow>(
+async function readRow(
   target: pg.ClientBase,
-  sql: string,
-  id: string,
-): Promise<R | undefined> {
+  migration: Migration,
+): Promise<{ readonly row: Row; readonly version: number } | null> {
   try {
-    return (await target.query<R>(sql, [id])).rows[0];
+    const version = await requireKnownVersion(target, migration.target);
+    if (version === null) return null;
+    const { rows } = await target.query<Row>(
+      /* sql */ `
+      select m.confirmed_lsn::text as confirmed, m.epoch > 0 as begun,
+             (select pg_catalog.json_agg(pg_catalog.json_build_object('side', s.side,
+                'system', s.system, 'database', s.database::text, 'timeline', s.timeline))
+                from walferry.side s where s.migration = m.id) as sides,
+             (select pg_catalog.max(g.mark_lsn)::text
+                from walferry.exported_snapshot g where g.migration = m.id) as copied
+        from walferry.migration m where m.id = $1`,
+      [migration.id],
+    );
+    return rows[0] ? { row: rows[0], version } : null;
   } catch (error) {
     const state = sqlstate(error);
-    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) return undefined;
+    // Dropped since the check: another step has ended the migration.
+    if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) return null;
     throw error;
   }
 }
@@ -108,9 +110,5 @@ export async function moveTimeline(
 
 /** For a manual cleanup, where the operator names the servers: also works on a copy of the target. */
 export async function forgetSides(target: pg.ClientBase, id: string): Promise<void> {
-  const { rows } = await target.query<{ there: boolean }>(
-    /* sql */ `select pg_catalog.to_regclass('walferry.side') is not null as there`,
-  );
-  if (rows[0]?.there !== true) return;
   await target.query(/* sql */ `delete from walferry.side where migration = $1`, [id]);
 }

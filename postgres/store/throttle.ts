@@ -9,24 +9,6 @@ import { guardReport, type GuardReport } from '../../contract/guard.ts';
 import { limits, UNLIMITED, type Limits } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 
-export const CREATE_THROTTLE = /* sql */ `
-create table if not exists walferry.throttle (
-  migration text primary key references walferry.migration on delete cascade,
-  version integer not null default 0,      -- of the limits: a late write of an older version has no effect
-  limits jsonb,                            -- null: unlimited
-  guard jsonb,                             -- last report of the source's guard ...
-  guard_snapshot integer,                  -- ... the exported snapshot whose owner runs the guard ...
-  guard_at timestamptz                     -- ... and its time: a report that is not renewed is ignored
-);
-create table if not exists walferry.copier (
-  migration text not null references walferry.throttle on delete cascade,
-  worker text not null,                    -- a process that copies
-  streams integer not null,                -- its copy streams, running or held
-  joined timestamptz not null default clock_timestamp(),
-  seen timestamptz not null,               -- a process that is silent for some seconds is ignored
-  primary key (migration, worker)
-);`;
-
 /** Stores the limits, unless newer ones are stored. Idempotent. */
 export async function storeLimits(
   target: pg.ClientBase,

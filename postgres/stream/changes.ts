@@ -11,7 +11,6 @@ import { TargetApplier } from '../apply/applier.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { holdEpoch, takeEpoch } from '../store/epoch.ts';
 import { readIdentity } from '../identity/identity.ts';
 import { ReplicationReader } from '../replication/reader.ts';
@@ -139,7 +138,6 @@ async function oneLease(
     // An observer that starts after a kill has no other numbers.
     const { confirmedLsn, transactions, changes } = attempt;
     stored = { confirmedLsn, transactions, changes };
-    await addMissingColumns(target);
     const claim: SlotClaim = {
       waiting: step,
       stillMine: () => holdEpoch(target, migration, attempt.epoch),

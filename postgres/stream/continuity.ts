@@ -8,17 +8,10 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { slotPosition } from '../session/open.ts';
 import { pluginOptions } from '../wal2json/plugin-options.ts';
 import { startFailure } from '../replication/stream-failure.ts';
-
-interface Stored {
-  confirmed: string | null;
-  lsn: string | null;
-  xid: string | null;
-  at: string | null;
-}
+import { readLastCommit, type StoredCommit } from '../store/confirmed-position.ts';
 
 interface Found {
   lsn: string;
@@ -52,14 +45,7 @@ export async function proveContinuity(
   watched: <T>(ask: () => Promise<T>) => Promise<T>,
 ): Promise<void> {
   const slot = await slotPosition(source, migration);
-  await addMissingColumns(target);
-  const { rows } = await target.query<Stored>(
-    /* sql */ `
-    select confirmed_lsn::text as confirmed, commit_lsn::text as lsn, commit_xid::text as xid, commit_at as at
-      from walferry.migration where id = $1`,
-    [migration.id],
-  );
-  const [stored] = rows;
+  const stored = await readLastCommit(target, migration);
   if (slot === null || !stored || stored.confirmed === null) return;
   const confirmed = parseLsn(stored.confirmed);
   // The slot itself proves that we confirmed all of it.
@@ -86,7 +72,7 @@ export async function proveContinuity(
 }
 
 /** Pure: whether the source's last commit is the last one that the target has. */
-function isContinued(stored: Stored, slot: Lsn, found: Found | undefined): boolean {
+function isContinued(stored: StoredCommit, slot: Lsn, found: Found | undefined): boolean {
   const known = stored.lsn === null ? null : parseLsn(stored.lsn);
   // The last stream ran on a worker version that did not store it: there is nothing to compare, and no evidence against the
   // source.

@@ -6,7 +6,6 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CutoverCall } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { addMissingColumns } from '../store/columns.ts';
 import { noteCutoverCall } from '../store/cutover-call.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { messagePrefix } from '../wal2json/plugin-options.ts';
@@ -46,8 +45,6 @@ async function beginCall(
 ): Promise<void> {
   try {
     await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
-    // An earlier version's control schema lacks the table.
-    await addMissingColumns(target);
     await noteCutoverCall(target, migration, call);
   } catch (error) {
     signal?.throwIfAborted();

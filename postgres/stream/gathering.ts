@@ -13,7 +13,6 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { FoldedTable } from '../apply/folded-flight.ts';
 import type { TableRows } from '../apply/table-rows.ts';
-import type { LastCommit } from '../store/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
@@ -28,6 +27,7 @@ import { changesOf } from '../drift/mapped-change.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import { TablePath } from './path.ts';
 import type { Why } from './ways.ts';
+import type { LastCommit } from '../store/confirmed-position.ts';
 
 /** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
 const AFTER_REFUSAL = 20;

@@ -8,7 +8,6 @@
  */
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
-import type { LastCommit } from '../store/epoch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Horizon } from '../replication/confirm.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
@@ -27,6 +26,7 @@ import type { Marks } from './marks.ts';
 import type { Meter } from './meter.ts';
 import { Ways } from './ways.ts';
 import type { TargetWriter } from './target-writer.ts';
+import type { LastCommit } from '../store/confirmed-position.ts';
 
 export interface LoopLimits extends BatchLimits {
   /** A position without changes is stored at least at this interval, so that an idle database's slot moves. Milliseconds. */

@@ -11,7 +11,6 @@ import { cut } from '../connection/connect.ts';
 import { continueEpoch, type Attempt } from '../store/epoch.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { within } from '../replication/deadline.ts';
-import { hasSchemaControl } from '../store/archive-entry.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './lease-attempt.ts';
 import type { StreamOptions } from './stream-options.ts';
@@ -127,7 +126,6 @@ async function checkAgain(
   });
   if (view !== plan.view || !(await applier.isCurrent(target)))
     throw new CatalogMoved(DRIFT_CHECKED, null);
-  if (!(await hasSchemaControl(target))) return;
   const enabled = await readEnabledOnPlanned(target, migration, firingStates(applier.replicaRole));
   if (enabled.length > 0) throw new CatalogMoved(DRIFT_CHECKED, null);
 }

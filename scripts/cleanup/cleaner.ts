@@ -37,7 +37,7 @@ async function listOrRemove(
 ): Promise<number> {
   await using source = await connect(sourceName, 'cleanup');
   await using target = await connect(targetName, 'cleanup');
-  const leftovers = await readLeftovers(source, target);
+  const leftovers = await readLeftovers(source, target, targetName);
   if (workflowId === undefined) {
     for (const line of list(leftovers, sourceName, targetName)) console.log(line);
     return 0;

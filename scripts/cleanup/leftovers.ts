@@ -1,6 +1,8 @@
 /** What earlier migrations left: slots on the source, control rows on the target, and which of them belong together. */
 import type pg from 'pg';
 import { slotPrefix } from '../../contract/migration.ts';
+import { readRegistered, type RegisteredMigration } from '../../postgres/store/registered.ts';
+import { requireKnownVersion } from '../../postgres/store/upgrade.ts';
 
 export interface LeftSlot {
   readonly name: string;
@@ -9,20 +11,9 @@ export interface LeftSlot {
   readonly activePid: number | null;
 }
 
-export interface LeftControl {
-  /** Id of the migration. */
-  readonly id: string;
-  readonly workflowId: string;
-  readonly slot: string;
-  readonly sourceSystem: string;
-  readonly sourceDatabase: string;
-  readonly createdAt: string;
-  readonly confirmedLsn: string | null;
-}
-
 export interface Leftovers {
   readonly slots: readonly LeftSlot[];
-  readonly controls: readonly LeftControl[];
+  readonly controls: readonly RegisteredMigration[];
   /** The identity of the source, to recognise control rows of another source. */
   readonly sourceSystem: string;
   readonly sourceDatabase: string;
@@ -36,25 +27,22 @@ from pg_replication_slots
 where slot_name like 'walferry\\_%' and not temporary and database = current_database()
 order by slot_name`;
 
-const CONTROLS = /* sql */ `
-select id, workflow_id as "workflowId", slot, source_system as "sourceSystem",
-       source_database as "sourceDatabase", to_char(created_at, 'YYYY-MM-DD HH24:MI TZ') as "createdAt",
-       confirmed_lsn::text as "confirmedLsn"
-from walferry.migration order by created_at`;
-
-/** Reads both sides; changes nothing. */
+/**
+ * Reads both sides; changes nothing.
+ * @param service of the target.
+ * @throws MigrationError `StoreTooNew`, `StoreTooOld`: what another version of walferry recorded (disabled triggers, deferred
+ *   constraints) would not be found and restored.
+ */
 export async function readLeftovers(
   source: pg.ClientBase,
   target: pg.ClientBase,
+  service: string,
 ): Promise<Leftovers> {
   const slots = await source.query<{ name: string; retained: string | null; pid: number | null }>(
     SLOTS,
   );
-  const there = await target.query<{ there: boolean }>(
-    /* sql */ `select to_regclass('walferry.migration') is not null as there`,
-  );
-  const controls =
-    there.rows[0]?.there === true ? (await target.query<LeftControl>(CONTROLS)).rows : [];
+  const version = await requireKnownVersion(target, service);
+  const controls = version === null ? [] : await readRegistered(target);
   const identity = await source.query<{ system: string; database: string }>(
     /* sql */ `select system_identifier::text as system, current_database() as database from pg_control_system()`,
   );
@@ -71,7 +59,7 @@ export async function readLeftovers(
 }
 
 export interface Selection {
-  readonly controls: readonly LeftControl[];
+  readonly controls: readonly RegisteredMigration[];
   /** Slots that certainly belong to the workflow id. */
   readonly slots: readonly LeftSlot[];
   /** Slots whose name matches, but also matches another workflow id with the same slot prefix (`a-b` and `a_b`). */

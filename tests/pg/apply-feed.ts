@@ -11,11 +11,11 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Change, PlannedColumn, PlannedRelation } from '../../postgres/apply/change.ts';
 import { TargetApplier } from '../../postgres/apply/applier.ts';
 import { takeEpoch } from '../../postgres/store/epoch.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { pluginOptions } from '../../postgres/wal2json/plugin-options.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 const COLUMNS = /* sql */ `
   select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
@@ -55,7 +55,7 @@ export class Feed implements AsyncDisposable {
     };
     const feed = new Feed(pair, migration);
     for (const client of [pair.sourceClient, pair.targetClient]) await client.query(schema);
-    await pair.targetClient.query(CREATE_CONTROL_SCHEMA);
+    await createStore(pair.targetClient, pair.target);
     await pair.targetClient.query(
       /* sql */ `insert into walferry.migration (id, workflow_id, slot, source_system, source_database, consistent_lsn)
                  values ($1, 'apply-test', $2, '1', $3, '0/1')`,

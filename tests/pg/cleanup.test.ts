@@ -6,9 +6,9 @@ import { expect, test } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
 import { registerMigration } from '../../postgres/store/migration.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { freshPair } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../scripts/program.ts');
 
@@ -33,7 +33,7 @@ async function leave(pair: FreshPair, workflowId: string): Promise<string> {
   const slot = slotName(workflowId, id);
   const { sourceClient, targetClient, source, target } = pair;
   await sourceClient.query(`select pg_create_logical_replication_slot($1, 'wal2json')`, [slot]);
-  await targetClient.query(CREATE_CONTROL_SCHEMA);
+  await createStore(targetClient, target);
   await registerMigration(targetClient, {
     migration: { id, workflowId, source, target, slot },
     source: await readIdentity(sourceClient, source),
@@ -116,6 +116,25 @@ test('it does not touch the slot of another workflow id, a foreign slot, or one 
   expect(await slots(pair)).toEqual([`own_${similar}`, other, slot].sort());
   expect(await hasControl(pair)).toBe(true);
 });
+
+test.each([
+  ['a newer', 'insert into walferry.version (number) values (7)', 'has version 7'],
+  ['an unnumbered', 'drop table walferry.version', 'has no version: a walferry before 0.1'],
+])(
+  'it refuses %s control schema by name, even with --force, and removes nothing',
+  async (_kind, change, words) => {
+    await using pair = await freshPair();
+    const id = workflow('orders');
+    const slot = await leave(pair, id);
+    await pair.targetClient.query(change);
+    const refused = await cleanup(pair.source, pair.target, '--workflow-id', id, '--force');
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain(words);
+    expect(refused.err).toContain(pair.target);
+    expect(await slots(pair)).toEqual([slot]);
+    expect(await hasControl(pair)).toBe(true);
+  },
+);
 
 test('mistakes end with code 2 and one clear message', async () => {
   await using pair = await freshPair();

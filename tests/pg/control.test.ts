@@ -14,9 +14,9 @@ import {
   registerRelations,
   storeDefinitions,
 } from '../../postgres/store/planned-relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 const registration = (db: FreshPair) => ({
   migration: migrationOf(db),
@@ -28,8 +28,8 @@ const registration = (db: FreshPair) => ({
 
 test('a migration is registered once, and later facts are added', async () => {
   await using db = await freshPair();
-  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
-  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  await createStore(db.targetClient, db.target);
+  await createStore(db.targetClient, db.target);
   const first = registration(db);
   await registerMigration(db.targetClient, first);
   expect(await readMigration(db.targetClient, first.migration.id)).toMatchObject({

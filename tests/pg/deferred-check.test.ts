@@ -4,7 +4,6 @@ import { findOther } from '../../scripts/local/setup/versions.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
 import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
-import { storeChecks } from '../../postgres/archive/deferred-check.ts';
 import { readDoubtfulChecks } from '../../postgres/archive/doubtful-check.ts';
 import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
@@ -12,6 +11,7 @@ import { addService, connectTo, freshPair, type FreshPair } from '../support/dat
 import { findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
 import { dumpLines, failure, inputOf, migrationOf, testWork } from './schema-fidelity.ts';
+import { storeChecks } from '../../postgres/store/check-entry.ts';
 
 const on18 = findOther(18);
 

@@ -2,21 +2,15 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { parseLsn } from '../../contract/lsn.ts';
-import {
-  ADVANCE,
-  advanceValues,
-  holdEpoch,
-  NOT_ADVANCED,
-  takeEpoch,
-} from '../../postgres/store/epoch.ts';
+import { holdEpoch, takeEpoch } from '../../postgres/store/epoch.ts';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
-import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../support/lease.ts';
 import { holding, inputOf } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { endMark, OPTIONS, startMigration, storedLsn, testWork } from '../support/stream.ts';
+import { ADVANCE, NOT_ADVANCED, advanceValues } from '../../postgres/store/confirmed-position.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key)`;
 const FAR = parseLsn('FF/0');
@@ -69,7 +63,6 @@ test('an attempt of a cancelled cutover that wakes up later neither enables trig
   await using db = await freshPair();
   const migration = await startMigration(db, /* sql */ `${TABLE}; create sequence s`);
   await db.sourceClient.query(/* sql */ `select setval('s', 7)`);
-  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
   const input = inputOf(db);
   expect(await disableTriggers(migration, { scheduledAt: 2_000 })).toBe(0);
   await expect(enableTriggers(migration, { scheduledAt: 1_000 })).rejects.toMatchObject({

@@ -7,7 +7,6 @@ import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-r
 import { readDefinitions } from '../../postgres/catalog/table-definition.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { registerMigration } from '../../postgres/store/migration.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { checkDifferences } from '../../postgres/cutover/check-differences.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
@@ -24,6 +23,7 @@ import { inputOf, migrationOf, recordedWork } from '../support/control.ts';
 import { addService, freshPair } from '../support/database.ts';
 import { codes, findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 const SERVICE = 'oldest_source';
 const oldest = findOther(13);
@@ -101,7 +101,7 @@ describe.skipIf(!oldest)('a source of PostgreSQL 13', () => {
     await db.targetClient.query(/* sql */ `${table};
       create table checked (id int primary key);
       create table part (id serial primary key) partition by range (id); create table part_1 partition of part default`);
-    await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+    await createStore(db.targetClient, db.target);
     const migration = { ...migrationOf(db), source: SERVICE };
     const sourceDatabase = 'postgres';
     await registerMigration(db.targetClient, {

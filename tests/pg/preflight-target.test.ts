@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { slotName } from '../../contract/migration.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { freshPair } from '../support/database.ts';
 import { CLEAN, codes, findingsOf, migrationOf, only } from '../support/preflight.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 describe('tables on the target', () => {
   it('with rows, only some of them, or with a name that another object has are refused by name', async () => {
@@ -48,7 +48,7 @@ describe('what earlier migrations left', () => {
       /* sql */ `select pg_create_logical_replication_slot($1, 'wal2json')`,
       [slot],
     );
-    await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+    await createStore(db.targetClient, db.target);
     await db.targetClient.query(
       /* sql */ `insert into walferry.migration (id, workflow_id, slot, source_system, source_database)
                  values ($1, $2, $3, '1', 'd')`,
@@ -72,7 +72,7 @@ describe('what earlier migrations left', () => {
   it("another migration's control rows on the target are refused with its workflow id", async () => {
     await using db = await freshPair();
     await db.sourceClient.query(CLEAN);
-    await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+    await createStore(db.targetClient, db.target);
     expect(await findingsOf(db)).toEqual([]);
     await db.targetClient
       .query(`insert into walferry.migration (id, workflow_id, slot, source_system, source_database)

@@ -6,7 +6,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport } from '../../contract/work.ts';
 import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
-import { CREATE_SCHEMA_CONTROL } from '../../postgres/store/archive-entry.ts';
 import { ParkedStreams } from '../../postgres/stream/parked.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { streamChanges } from '../support/lease.ts';
@@ -428,7 +427,6 @@ test.each([
 test('a trigger that is created on the target between two leases fires for no change', async () => {
   await using db = await freshPair();
   const self = await world(db);
-  await db.targetClient.query(CREATE_SCHEMA_CONTROL);
   await park(self);
   await db.targetClient.query(/* sql */ `
     create function double() returns trigger language plpgsql as $$ begin new.v := new.v * 2; return new; end $$;

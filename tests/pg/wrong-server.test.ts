@@ -6,7 +6,6 @@ import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
 import { connectSide } from '../../postgres/session/open.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
-import type { StoredEntry } from '../../postgres/store/archive-entry.ts';
 import { readListing } from '../../postgres/dump/definition-listing.ts';
 import { StepSession } from '../../postgres/session/step-session.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
@@ -27,6 +26,7 @@ import {
   untilStreaming,
 } from '../support/stream.ts';
 import { failure } from './schema-fidelity.ts';
+import type { StoredEntry } from '../../postgres/store/schema-entry.ts';
 
 const TABLE = /* sql */ `create table t (id int primary key, v numeric); create sequence s`;
 

@@ -1,5 +1,4 @@
 /** A registered migration between a fresh pair, and the `Work` that a test passes to a step. */
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { registerMigration } from '../../postgres/store/migration.ts';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
@@ -12,11 +11,12 @@ import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 /** Creates the control schema on the target and registers a migration in it. */
 export async function registered(db: FreshPair): Promise<Migration> {
   const migration = migrationOf(db);
-  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  await createStore(db.targetClient, db.target);
   await registerMigration(db.targetClient, {
     migration,
     source: await readIdentity(db.sourceClient, db.source),

@@ -25,7 +25,6 @@ import {
   storeDefinitions,
   type PlannedDefinition,
 } from '../../postgres/store/planned-relation.ts';
-import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { recordSchemas } from '../../postgres/store/recorded-schema.ts';
 import { registerSide } from '../../postgres/store/side.ts';
@@ -36,6 +35,7 @@ import { streamChanges } from './lease.ts';
 import { connectTo, type FreshPair } from './database.ts';
 import { expectEqual } from './equality.ts';
 import { until } from './until.ts';
+import { createStore } from '../../postgres/store/upgrade.ts';
 
 export const EVERYTHING = { include: ['*.*'], exclude: [] };
 
@@ -77,7 +77,7 @@ export async function startMigration(
   const barrier = await db.sourceClient.query<{ barrier: string }>(
     /* sql */ `select pg_current_xact_id()::text as barrier`,
   );
-  await db.targetClient.query(CREATE_CONTROL_SCHEMA);
+  await createStore(db.targetClient, db.target);
   await db.targetClient.query(
     /* sql */ `insert into walferry.migration
       (id, workflow_id, slot, source_system, source_database, consistent_lsn, confirmed_lsn, commit_lsn, barrier)

@@ -6,6 +6,7 @@ import pg from 'pg';
 import { compareLsn, isLsn } from '../../../contract/lsn.ts';
 import { clientConfig, pinNewer } from '../../../postgres/connection/connect.ts';
 import type { Proof } from './comparison.ts';
+import { type StreamMark, readStreamMark } from '../../../postgres/store/registered.ts';
 
 export interface ChunkMark {
   readonly id: number;
@@ -13,12 +14,6 @@ export interface ChunkMark {
   /** Null while it is not done. */
   readonly doneAt: string | null;
   readonly worker: string | null;
-}
-
-export interface StreamMark {
-  readonly epoch: string;
-  readonly confirmedLsn: string | null;
-  readonly transactions: number;
 }
 
 export class Evidence implements AsyncDisposable {
@@ -48,12 +43,7 @@ export class Evidence implements AsyncDisposable {
   }
 
   async stream(): Promise<StreamMark | undefined> {
-    if (!(await this.#has('walferry.migration'))) return undefined;
-    const { rows } = await this.#client.query<{ epoch: string; lsn: string | null; n: string }>(
-      /* sql */ `select epoch::text, confirmed_lsn::text as lsn, transactions::text as n from walferry.migration`,
-    );
-    const row = rows[0];
-    return row && { epoch: row.epoch, confirmedLsn: row.lsn, transactions: Number(row.n) };
+    return readStreamMark(this.#client);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,17 +1,19 @@
 /**
- * The control schema on the target: the authoritative state of a migration (confirmed LSN, exported snapshots, chunks), written
- * in the same transactions as the rows. One migration per target database at a time.
+ * Version 1 of the control schema: everything that walferry 0.1 stores. Never edit it once it is released: targets have it as it is. Add
+ * the next version instead (../README.md).
+ *
+ * xid8 values are stored as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway.
  */
-
-import { CREATE_CUTOVER_CALL } from './cutover-call.ts';
-import { CREATE_THROTTLE } from './throttle.ts';
-
-/** xid8 values are stored as bigint: every transaction id below 2^63 fits, and JavaScript reads them as text anyway. */
-export const CREATE_CONTROL_SCHEMA = /* sql */ `
+export const VERSION_0001 = /* sql */ `
 create schema if not exists walferry;
 comment on schema walferry is 'State of a running walferry migration; removed when it ends.';
 
-create table if not exists walferry.migration (
+create table walferry.version (
+  number integer primary key,              -- one row per version that was applied; the greatest is in force
+  applied_at timestamptz not null default now()
+);
+
+create table walferry.migration (
   id text primary key,                     -- firstExecutionRunId of the workflow
   workflow_id text not null,
   slot text not null,
@@ -39,7 +41,7 @@ create table if not exists walferry.migration (
   archive bytea                            -- schema-only pg_dump archive (custom format): any worker can restore post-data
 );
 
-create table if not exists walferry.side (
+create table walferry.side (
   migration text not null references walferry.migration on delete cascade,
   side text not null,                      -- source or target
   system text not null,                    -- system_identifier of the server
@@ -48,7 +50,7 @@ create table if not exists walferry.side (
   primary key (migration, side)
 );
 
-create table if not exists walferry.exported_snapshot (
+create table walferry.exported_snapshot (
   migration text not null references walferry.migration on delete cascade,
   number integer not null,
   snapshot text not null,                  -- name from pg_export_snapshot()
@@ -64,7 +66,7 @@ create table if not exists walferry.exported_snapshot (
   primary key (migration, number)
 );
 
-create table if not exists walferry.relation (
+create table walferry.relation (
   migration text not null references walferry.migration on delete cascade,
   id integer not null,                     -- number within the migration
   source_oid bigint not null,
@@ -83,7 +85,7 @@ create table if not exists walferry.relation (
   unique (migration, schema_name, table_name)
 );
 
-create table if not exists walferry.chunk (
+create table walferry.chunk (
   migration text not null references walferry.migration on delete cascade,
   id integer not null,
   pass integer not null,
@@ -98,7 +100,7 @@ create table if not exists walferry.chunk (
   primary key (migration, id)
 );
 
-create table if not exists walferry.stopped_change (
+create table walferry.stopped_change (
   migration text not null references walferry.migration on delete cascade,
   at timestamptz not null default now(),
   lsn pg_lsn not null,
@@ -109,6 +111,85 @@ create table if not exists walferry.stopped_change (
   code text not null,
   sqlstate text
 );
-${CREATE_THROTTLE}
-${CREATE_CUTOVER_CALL}
+
+create table walferry.throttle (
+  migration text primary key references walferry.migration on delete cascade,
+  version integer not null default 0,      -- of the limits: a late write of an older version has no effect
+  limits jsonb,                            -- null: unlimited
+  guard jsonb,                             -- last report of the source's guard ...
+  guard_snapshot integer,                  -- ... the exported snapshot whose owner runs the guard ...
+  guard_at timestamptz                     -- ... and its time: a report that is not renewed is ignored
+);
+
+create table walferry.copier (
+  migration text not null references walferry.throttle on delete cascade,
+  worker text not null,                    -- a process that copies
+  streams integer not null,                -- its copy streams, running or held
+  joined timestamptz not null default clock_timestamp(),
+  seen timestamptz not null,               -- a process that is silent for some seconds is ignored
+  primary key (migration, worker)
+);
+
+-- No foreign key to the migration's row: a frozen attempt may lock that row, and only the drain after the end mark ends it.
+create table walferry.cutover_call (
+  migration text not null,
+  update_id text not null,
+  run text not null,                       -- run id of the workflow that started it
+  primary key (migration, update_id)
+);
+
+create table walferry.schema_entry (
+  migration text not null references walferry.migration on delete cascade,
+  position integer not null,               -- order of the archive's script
+  id integer not null,                     -- number in the archive's table of contents
+  phase text not null,                     -- tables, indexes or constraints; checks: see deferred-check.ts; grants: see late-grant.ts
+  kind text not null,                      -- pg_dump's word: TABLE, INDEX, FK CONSTRAINT, ...
+  schema_name text,
+  name text not null,                      -- pg_dump's tag
+  sql text not null,
+  depends integer[] not null,
+  tables text[] not null,                  -- readable names of the tables it is part of, its own first
+  refresh boolean not null default false,  -- a materialized view to fill; the operator may set it to false
+  was_empty boolean,                       -- a materialized view that was empty on the source when this was stored; null: not noted
+  refresh_state text,                      -- SQLSTATE of the last failed attempt to fill it, or to add a check
+  added oid,                               -- a foreign key that exists here but is not validated yet; for ROW SECURITY: its table
+  refreshed pg_lsn,                        -- the end mark that a materialized view was last refreshed for
+  broken_rows bigint,                      -- rows that break it, when the last attempt failed on them; null: not counted
+  broken_query text,                       -- lists those rows
+  source_class oid,                        -- catalog and oid of the object on the source; 0 or null: a part without one
+  source_oid oid,
+  done_at timestamptz,
+  primary key (migration, id)
+);
+
+-- For the batches that create the tables: without it each would read all entries.
+create index schema_entry_waiting on walferry.schema_entry (migration, phase, position) where done_at is null;
+
+create table walferry.archive (
+  migration text not null references walferry.migration on delete cascade,
+  number_offset integer not null,          -- added to the archive's entry numbers to get those in schema_entry
+  content bytea not null,                  -- further archives of a schema that was dumped in parts; the first is in walferry.migration
+  primary key (migration, number_offset)
+);
+
+create table walferry.left_out (
+  migration text not null references walferry.migration on delete cascade,
+  position integer not null,
+  object text not null,                    -- kind and name
+  reason text not null,                    -- excluded: depends on something left out; kind: never moved; accepted; unselected; unvalidated
+  primary key (migration, position)
+);
+
+create table walferry.disabled_trigger (
+  migration text not null references walferry.migration on delete cascade,
+  kind text not null,                      -- trigger, rule or event trigger
+  schema_name text not null default '',
+  table_name text not null default '',
+  name text not null,
+  state "char" not null,                   -- tgenabled, ev_enabled or evtenabled to restore at the cutover
+  given_back boolean not null default false,
+  object oid,                              -- of pg_trigger, pg_rewrite or pg_event_trigger
+  made boolean,                            -- walferry created it: at the cutover it gets the source's state
+  primary key (migration, kind, schema_name, table_name, name)
+);
 `;

@@ -1,0 +1,10 @@
+/** All versions of the control schema, oldest first. A new one is added at the end (../README.md). */
+import { VERSION_0001 } from './version-0001.ts';
+
+export interface Version {
+  readonly number: number;
+  /** What changes the schema of the version before it; version 1 creates it. */
+  readonly sql: string;
+}
+
+export const VERSIONS: readonly Version[] = [{ number: 1, sql: VERSION_0001 }];
