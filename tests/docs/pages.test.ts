@@ -68,6 +68,16 @@ test('every relative link and every anchor leads somewhere', () => {
   expect(links.filter(({ page, link }) => isBroken(page, link))).toEqual([]);
 });
 
+test('every source file that a page names exists', () => {
+  const named = pages.flatMap((page) =>
+    prose(page).flatMap(({ at, text }) =>
+      [...text.matchAll(/`((?:[\w-]+\/)+[\w.-]+\.(?:ts|mjs))`/g)].map(([, file = '']) => ({ at, file })),
+    ),
+  );
+  expect(named.length).toBeGreaterThan(30);
+  expect(named.filter(({ file }) => !existsSync(path.join(ROOT, file)))).toEqual([]);
+});
+
 test('every page of the documentation is in its index', () => {
   const index = linksOf('docs/README.md').map((link) => path.join('docs', link));
   const missing = pages.filter(

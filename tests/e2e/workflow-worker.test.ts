@@ -63,7 +63,7 @@ describe('a worker with more migrations than slots', () => {
   const streams = (migration: SimulatedMigration) =>
     until('the stream', () => migration.world.isRunning('streamChanges'));
 
-  test('a surplus migration waits, reports since when and what to do, and continues when a slot is free', async () => {
+  test('a surplus migration waits, reports since when and what to do, and continues when a place is free', async () => {
     await using migrations = await open(1, 64);
     const first = await migrations.streaming();
     const second = await migrations.start();
