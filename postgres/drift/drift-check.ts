@@ -22,6 +22,7 @@
  *
  * A resync is always correct: the stream skips changes that its snapshot includes.
  */
+import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -247,9 +248,7 @@ const TABLES_PER_TURN = 1_000;
 
 /** For tables that must be resynced, regardless of other findings. */
 export function resync(reasons: readonly string[]): MigrationError {
-  const shown = reasons.slice(0, SHOWN).join('; ');
-  const more = reasons.length > SHOWN ? `; and ${reasons.length - SHOWN} more` : '';
-  return new MigrationError('Resync', `to be resynced: ${shown}${more}`);
+  return new MigrationError('Resync', `to be resynced: ${listed(reasons, SHOWN, '; ')}`);
 }
 
 const SHOWN = 5;
@@ -278,11 +277,9 @@ function refuse({ drift: differences, absent }: DriftReport, hint: string): void
   }
   const [first] = absent;
   if (!first) return;
-  const names = absent.slice(0, SHOWN).map(nameOf).join(', ');
-  const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
-    `new and selected on the source, but missing on the target: ${names}${more}${hint}`,
+    `new and selected on the source, but missing on the target: ${listed(absent.map(nameOf), SHOWN)}${hint}`,
     { table: nameOf(first) },
   );
 }

@@ -2,6 +2,7 @@
  * Rows that break a constraint or unique index that could not be built: their number on the target, and the query that lists
  * them. Messages contain only the query and the number, never a row's values.
  */
+import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -118,10 +119,9 @@ export function combined(failures: readonly MigrationError[]): MigrationError | 
     if (shown.length > 0 && length > MOST_CHARACTERS) break;
     shown.push(`${i + 1}. ${message}`);
   }
-  const more = failures.length - shown.length;
   return new MigrationError(
     first.code,
-    `${failures.length} constraints are broken by rows: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}. All of them, on the target: select name, broken_rows, broken_query from walferry.schema_entry where broken_query is not null and done_at is null`,
+    `${failures.length} constraints are broken by rows: ${listed(shown, shown.length, '; ', failures.length)}. All of them, on the target: select name, broken_rows, broken_query from walferry.schema_entry where broken_query is not null and done_at is null`,
     first.details,
     first,
   );

@@ -12,6 +12,7 @@
  *
  * The report names both, and so does the migration's final summary.
  */
+import { listed } from '../../contract/listed.ts';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
@@ -185,17 +186,14 @@ async function refreshFailure(
       [migration.id, ids, failures.map(({ error }) => error.details.sqlstate ?? 'unknown')],
     ),
   );
-  const shown = failures
-    .slice(0, SHOWN)
-    .map(
-      ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
-    );
-  const more = failures.length > SHOWN ? ` and ${failures.length - SHOWN} more` : '';
+  const names = failures.map(
+    ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
+  );
   const which = ids.length > SHOWN ? 'refresh_state is not null' : `id in (${ids.join(', ')})`;
   const [first] = failures;
   return new MigrationError(
     failures.length === 1 && first ? first.error.code : 'SchemaFailed',
-    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
+    `${listed(names, SHOWN)} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: update walferry.schema_entry set refresh = false where migration = ${pg.escapeLiteral(migration.id)} and ${which}; then try again`,
     first?.error.details,
     first?.error,
   );
