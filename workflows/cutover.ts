@@ -5,6 +5,7 @@
  * control schema are then removed by the common ending. Until then the operator can cancel the cutover, also while a
  * database is down and a step keeps retrying.
  */
+import { listed } from '../contract/listed.ts';
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
@@ -235,20 +236,14 @@ function summary(
 
 function absent(missing: readonly string[], unnamed: number): string {
   if (missing.length === 0) return '';
-  const named = missing.slice(0, SHOWN_TABLES).join(', ');
-  const left = missing.length + unnamed - SHOWN_TABLES;
-  const more = left > 0 ? ` and ${left} more` : '';
-  return ` The target has no sequence ${named}${more}.`;
+  const names = listed(missing, SHOWN_TABLES, ', ', missing.length + unnamed);
+  return ` The target has no sequence ${names}.`;
 }
 
 /** DDL since the schema copy that changes no row. */
 function unlike(differences: readonly string[]): string {
   if (differences.length === 0) return '';
-  const more =
-    differences.length > SHOWN_DIFFERENCES
-      ? ` and ${differences.length - SHOWN_DIFFERENCES} more`
-      : '';
-  return ` Not as on the source: ${differences.slice(0, SHOWN_DIFFERENCES).join(', ')}${more}.`;
+  return ` Not as on the source: ${listed(differences, SHOWN_DIFFERENCES)}.`;
 }
 
 const SHOWN_DIFFERENCES = 5;

@@ -1,4 +1,5 @@
 /** What the target will not have, in words: for the notes of a running migration and for its summary. Pure. */
+import { listed } from '../contract/listed.ts';
 import type { LeftOut, MigrationSummary } from '../contract/work.ts';
 
 /** Names per sentence; the remaining names are in the list of the result. */
@@ -35,8 +36,7 @@ const STANDING = 'Not moved, because they depend on excluded tables or ignored e
 
 function sentence(why: string, names: readonly string[]): string[] {
   if (names.length === 0) return [];
-  const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
-  return [`${why}: ${names.slice(0, SHOWN).join(', ')}${more}.`];
+  return [`${why}: ${listed(names, SHOWN)}.`];
 }
 
 /** For the workflow's result. */

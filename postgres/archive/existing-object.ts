@@ -10,8 +10,8 @@ import type { ArchiveEntry } from './archive.ts';
 
 /** The target's version of an extension lacks the member (function, column, table, schema). A missing role would be 42704. */
 const MISSING = new Set<string | undefined>([
-  '42883',
-  '42703',
+  SQLSTATE.undefinedFunction,
+  SQLSTATE.undefinedColumn,
   SQLSTATE.undefinedTable,
   SQLSTATE.invalidSchemaName,
 ]);

@@ -2,6 +2,7 @@
  * Whether the target's tables can store the source's rows: same column names and types, and types with the same parts. Pure.
  * Columns may be in a different order, and the target may have additional columns that need no value from the source.
  */
+import { listed } from '../../contract/listed.ts';
 import { compareDeterminism } from './collation.ts';
 import type { Column, Relation } from './relation.ts';
 import { destinationOf } from './root.ts';
@@ -60,8 +61,7 @@ export function renderDifferences(differences: readonly Difference[], shown = 10
       column === null ? `${schema}.${table} ${what}` : `${schema}.${table}.${column} ${what}`,
     ),
   );
-  const more = lines.size - shown;
-  return [...lines].slice(0, shown).join('; ') + (more > 0 ? `; and ${more} more` : '');
+  return listed([...lines], shown, '; ');
 }
 
 function compareTable(

@@ -15,6 +15,8 @@ export const SQLSTATE = {
   configurationLimitExceeded: '53400',
   undefinedObject: '42704',
   undefinedTable: '42P01',
+  undefinedColumn: '42703',
+  undefinedFunction: '42883',
   invalidSchemaName: '3F000',
   objectInUse: '55006',
   notInPrerequisiteState: '55000',

@@ -1,4 +1,5 @@
 /** Compares exact row counts and values of generated columns after the drain, a few tables at a time. */
+import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -241,13 +242,12 @@ async function count(
 }
 
 function notEqual(differences: readonly Difference[]): MigrationError {
-  const named = differences
-    .slice(0, SHOWN)
-    .map(({ table, source, target }) => `${table} (source ${source}, target ${target})`);
-  const more = differences.length - named.length;
+  const texts = differences.map(
+    ({ table, source, target }) => `${table} (source ${source}, target ${target})`,
+  );
   return new MigrationError(
     'NotEqual',
-    `row counts differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; if writers are still running, stop them, then call cutover again`,
+    `row counts differ: ${listed(texts, SHOWN)}; if writers are still running, stop them, then call cutover again`,
     { table: differences[0]?.table ?? '' },
   );
 }

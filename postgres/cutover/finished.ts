@@ -2,6 +2,7 @@
  * Checks that the target still has the results of the cutover's steps. A failover to an asynchronous standby during the cutover
  * loses the newest work together with its records, and the workflow, which has seen these steps succeed, does not repeat them.
  */
+import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
@@ -66,20 +67,18 @@ export async function requireSwitched(
   refuse(missing, migration);
   const [view, ...others] = input.cutover.refresh ? await readUnwanted(sides, migration) : [];
   if (view === undefined) return;
-  const more = others.length > 0 ? ` and ${others.length} more` : '';
   throw new MigrationError(
     'TargetRewound',
-    `${view}${more} was filled on the source and is empty on "${migration.target}": it was refreshed on the source just now, or the target lost its newest work. Call cutover again to fill it`,
+    `${listed([view], 1, ', ', 1 + others.length)} was filled on the source and is empty on "${migration.target}": it was refreshed on the source just now, or the target lost its newest work. Call cutover again to fill it`,
     { object: view },
   );
 }
 
 function refuse(missing: readonly string[], { target }: Migration): void {
   if (missing.length === 0) return;
-  const more = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : '';
   throw new MigrationError(
     'TargetRewound',
-    `"${target}" lacks work that this cutover had finished: ${missing.slice(0, SHOWN).join(', ')}${more}; a lagging standby was promoted, or a backup was restored. Call cutover again to redo it`,
+    `"${target}" lacks work that this cutover had finished: ${listed(missing, SHOWN)}; a lagging standby was promoted, or a backup was restored. Call cutover again to redo it`,
     { object: missing[0] ?? '' },
   );
 }

@@ -2,6 +2,7 @@
  * Compares values of generated columns. The target computes them with its own functions and expressions: if those were replaced
  * on the source, or read rows that had not arrived yet, values differ and no change in the stream shows it.
  */
+import { listed } from '../../contract/listed.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -65,11 +66,10 @@ export function generatedDiffer(differences: readonly GeneratedDifference[]): Mi
   // By name, not by order of completion.
   const sorted = differences.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   const [first] = sorted;
-  const named = sorted.slice(0, SHOWN).map((one) => `${nameOf(one)} (${one.columns.join(', ')})`);
-  const more = differences.length - named.length;
+  const texts = sorted.map((one) => `${nameOf(one)} (${one.columns.join(', ')})`);
   return new MigrationError(
     'NotEqual',
-    `values of generated columns differ: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}; make functions and expressions on the target equal to the source's, recompute the values on the source and then on the target (update … set to itself a column that the expression reads), then call cutover again`,
+    `values of generated columns differ: ${listed(texts, SHOWN)}; make functions and expressions on the target equal to the source's, recompute the values on the source and then on the target (update … set to itself a column that the expression reads), then call cutover again`,
     first ? { table: nameOf(first), column: first.columns[0] ?? '' } : {},
   );
 }

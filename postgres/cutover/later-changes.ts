@@ -13,7 +13,7 @@ import { readRelations } from '../catalog/read-relations.ts';
 import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { literalSchemas } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
-import { classify, sqlstate } from '../connection/failure.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
 import { isKeyUnread, unsentOf } from '../replication/warning.ts';
 import { isUnprintable } from '../replication/stream-failure.ts';
@@ -118,15 +118,14 @@ export async function finalCheck(
     );
   } catch (error) {
     signal.throwIfAborted();
-    const gone = sqlstate(error) === UNDEFINED_OBJECT;
+    // No such slot.
+    const gone = sqlstate(error) === SQLSTATE.undefinedObject;
     throw classify(error, { step: STEP, side: 'source' }, gone ? 'SlotMissing' : 'Internal');
   }
 }
 
 const STEP = 'checking for changes after the end mark';
 const PLACE = { side: 'source', purpose: 'cutover' } as const;
-/** No such slot. */
-const UNDEFINED_OBJECT = '42704';
 
 async function check(
   { source, session }: { readonly source: pg.Client; readonly session: StepSession },

@@ -7,6 +7,7 @@
  * longer where the slot's restart position lies behind a bulk load. Such a check is not repeated in the hope of a moment without
  * writes.
  */
+import { listed } from '../../contract/listed.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError, sided } from '../../contract/failure.ts';
@@ -204,10 +205,9 @@ async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSign
 
 /** The failure of a cutover that writers prevent from completing. */
 export function stillWriting(tables: readonly string[], since: Lsn): MigrationError {
-  const more = tables.length > SHOWN_TABLES ? ` and ${tables.length - SHOWN_TABLES} more` : '';
   return new MigrationError(
     'StillWriting',
-    `${tables.slice(0, SHOWN_TABLES).join(', ')}${more} changed after the end mark ${since}, or an open or prepared transaction is writing to it: stop the writers and end their transactions, then call cutover again`,
+    `${listed(tables, SHOWN_TABLES)} changed after the end mark ${since}, or an open or prepared transaction is writing to it: stop the writers and end their transactions, then call cutover again`,
     { table: tables[0] ?? '' },
   );
 }

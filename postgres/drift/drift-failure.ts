@@ -1,4 +1,5 @@
 /** The failures that a drift check ends with: tables to resync, and differences that the operator must resolve. */
+import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { renderDifferences, type Difference } from '../catalog/column-difference.ts';
 import { nameOf } from '../catalog/table-name.ts';
@@ -8,9 +9,7 @@ const SHOWN = 5;
 
 /** For tables that must be resynced, regardless of other findings. */
 export function resync(reasons: readonly string[]): MigrationError {
-  const shown = reasons.slice(0, SHOWN).join('; ');
-  const more = reasons.length > SHOWN ? `; and ${reasons.length - SHOWN} more` : '';
-  return new MigrationError('Resync', `to be resynced: ${shown}${more}`);
+  return new MigrationError('Resync', `to be resynced: ${listed(reasons, SHOWN, '; ')}`);
 }
 
 /** For differences that only the operator can resolve. */
@@ -40,11 +39,9 @@ export function refuse({ drift: differences, absent }: DriftReport, hint: string
   }
   const [first] = absent;
   if (!first) return;
-  const names = absent.slice(0, SHOWN).map(nameOf).join(', ');
-  const more = absent.length > SHOWN ? ` and ${absent.length - SHOWN} more` : '';
   throw new MigrationError(
     'UnknownRelation',
-    `new and selected on the source, but missing on the target: ${names}${more}${hint}`,
+    `new and selected on the source, but missing on the target: ${listed(absent.map(nameOf), SHOWN)}${hint}`,
     { table: nameOf(first) },
   );
 }

@@ -2,6 +2,7 @@
  * Rows that break a constraint or unique index that could not be built: their number on the target, and the query that lists
  * them. Messages contain only the query and the number, never a row's values.
  */
+import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -114,10 +115,9 @@ export function combined(failures: readonly MigrationError[]): MigrationError | 
     if (shown.length > 0 && length > MOST_CHARACTERS) break;
     shown.push(`${i + 1}. ${message}`);
   }
-  const more = failures.length - shown.length;
   return new MigrationError(
     first.code,
-    `${failures.length} constraints are broken by rows: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}. All of them, on the target: ${SHOW_ALL_BROKEN}`,
+    `${failures.length} constraints are broken by rows: ${listed(shown, shown.length, '; ', failures.length)}. All of them, on the target: ${SHOW_ALL_BROKEN}`,
     first.details,
     first,
   );

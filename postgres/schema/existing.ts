@@ -2,6 +2,8 @@
  * What the target has already: schemas and extensions that are not created again, and the selected tables, which must either all
  * be absent (walferry creates them) or all exist without rows (walferry uses them).
  */
+import { nameOf } from '../catalog/table-name.ts';
+import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { ArchiveEntry } from '../archive/archive.ts';
@@ -150,9 +152,7 @@ export async function findPresent(
 }
 
 function list(tables: readonly TableName[]): string {
-  const names = tables.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
-  const more = tables.length - names.length;
-  return names.join(', ') + (more > 0 ? ` and ${more} more` : '');
+  return listed(tables.map(nameOf), NAMES_SHOWN);
 }
 
 function refused(message: string): MigrationError {

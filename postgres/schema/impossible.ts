@@ -1,4 +1,5 @@
 /** Why the target's schema could not be created, and how to fix it. */
+import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FilteredArchive } from '../archive/archive-filter.ts';
 import type { StepSession } from '../session/step-session.ts';
@@ -26,10 +27,9 @@ export async function withTriggers(
 /** @throws MigrationError `SchemaFailed` naming selected tables that need something that is left out. */
 export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): void {
   if (plan.impossible.length === 0) return;
-  const more = plan.impossible.length - SHOWN;
   throw new MigrationError(
     'SchemaFailed',
-    `the selection cannot be created: ${plan.impossible.slice(0, SHOWN).join('; ')}${more > 0 ? ` and ${more} more` : ''}`,
+    `the selection cannot be created: ${listed(plan.impossible, SHOWN, '; ')}`,
   );
 }
 

@@ -14,6 +14,7 @@
  */
 import { claimRefresh, excludeViews, markRefreshFailed, hasViews } from '../store/view-entry.ts';
 import { nameEntry, type StoredEntry, readEntries } from '../store/schema-entry.ts';
+import { listed } from '../../contract/listed.ts';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
@@ -174,16 +175,13 @@ async function refreshFailure(
     sqlstate: error.details.sqlstate ?? 'unknown',
   }));
   await sessions[0]?.run((client) => markRefreshFailed(client, migration, states));
-  const shown = failures
-    .slice(0, SHOWN)
-    .map(
-      ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
-    );
-  const more = failures.length > SHOWN ? ` and ${failures.length - SHOWN} more` : '';
+  const names = failures.map(
+    ({ view, error }) => `${nameEntry(view)} (SQLSTATE ${error.details.sqlstate ?? 'unknown'})`,
+  );
   const [first] = failures;
   return new MigrationError(
     failures.length === 1 && first ? first.error.code : 'SchemaFailed',
-    `${shown.join(', ')}${more} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: ${excludeViews(migration, ids.length > SHOWN ? null : ids)}; then try again`,
+    `${listed(names, SHOWN)} could not be filled on the target: fix what the query needs there, or exclude the view by running on the target: ${excludeViews(migration, ids.length > SHOWN ? null : ids)}; then try again`,
     first?.error.details,
     first?.error,
   );

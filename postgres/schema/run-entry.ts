@@ -6,7 +6,7 @@ import type { OwnerRights } from '../archive/owner.ts';
 
 /** A name was not found: of a function, a type or another object, a table, a schema. */
 export const NOT_FOUND: ReadonlySet<string | undefined> = new Set([
-  '42883',
+  SQLSTATE.undefinedFunction,
   SQLSTATE.undefinedObject,
   SQLSTATE.undefinedTable,
   SQLSTATE.invalidSchemaName,

@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { sqlstate } from '../connection/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 import type { StepSession } from '../session/step-session.ts';
 import { splitOwner } from '../archive/owner.ts';
@@ -22,8 +22,6 @@ import {
   readSourceObjects,
 } from '../store/schema-entry.ts';
 import { claimEntry, settleByHand } from '../store/entry-mark.ts';
-
-const UNDEFINED_COLUMN = '42703';
 
 /** Catalogs that prove that an object is gone; for objects of other catalogs nothing is known. */
 const CATALOGS = /* sql */ `
@@ -247,7 +245,7 @@ export function missingNameAdvice(error: unknown, { id }: StoredEntry): string {
 
 function isNotFound(error: unknown): boolean {
   const state = error instanceof MigrationError ? error.details.sqlstate : sqlstate(error);
-  return state === UNDEFINED_COLUMN || NOT_FOUND.has(state);
+  return state === SQLSTATE.undefinedColumn || NOT_FOUND.has(state);
 }
 
 /** The entry's own object on the source (null for a part without one), and the objects that it depends on. */

@@ -2,6 +2,7 @@
  * Transactions that block a slot or a snapshot: older open ones with an id, in any database of the cluster. Only pids, ages and
  * names of prepared transactions: their statements may contain data.
  */
+import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 
 export interface Blocker {
@@ -43,14 +44,13 @@ export async function readBlockers(
 /** For messages and heartbeats: `pid 4711 (open for 12 s), prepared transaction "x" (for 3600 s) and 2 more`. */
 export function renderBlockers(blockers: readonly Blocker[]): string {
   if (blockers.length === 0) return 'transactions that this role cannot see';
-  const named = blockers.slice(0, NAMED).map(({ pid, prepared, seconds }) => {
+  const texts = blockers.map(({ pid, prepared, seconds }) => {
     const age = `${Math.max(0, Math.round(seconds))} s`;
     return prepared === null
       ? `pid ${pid} (open for ${age})`
       : `prepared transaction "${prepared}" (for ${age})`;
   });
-  const more = blockers.length - named.length;
-  return named.join(', ') + (more > 0 ? ` and ${more} more` : '');
+  return listed(texts, NAMED);
 }
 
 /** Pids for a failure's details. */

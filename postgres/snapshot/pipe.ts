@@ -6,12 +6,10 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
 import { CopyIn, CopyOut } from '../session/copy-session.ts';
-import { classify, sqlstate } from '../connection/failure.ts';
+import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { PRINTS_WITH_SCHEMAS, type Planning } from '../session/planning.ts';
 import type { CheckedTable } from './table-lock.ts';
 import { quoted } from '../catalog/table-name.ts';
-
-const QUERY_CANCELED = '57014';
 
 export interface BlockRange {
   /** Null: the whole table. */
@@ -127,7 +125,7 @@ function copyFailure(
     );
   }
   // A cancelled statement says nothing about the rows.
-  const fallback = sqlstate(error) === QUERY_CANCELED ? 'Contention' : 'CopyFailed';
+  const fallback = sqlstate(error) === SQLSTATE.queryCanceled ? 'Contention' : 'CopyFailed';
   return classify(
     error,
     { step: 'copying rows', table, ...(side === null ? {} : { side }) },

@@ -3,6 +3,7 @@
  * it on the target, deletes its marks and writes the new chunks. From that commit on no session can write under the old ones.
  * Many tables take several transactions; the stream does not start before all of them are copied.
  */
+import { listed } from '../../contract/listed.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -321,9 +322,8 @@ function refuseUnlogged(
   );
   const [first] = unlogged;
   if (!first) return;
-  const shown = unlogged.slice(0, NAMES_SHOWN).map((one) => `${nameOf(one)} ${unloggedText(one)}`);
-  const more = unlogged.length > NAMES_SHOWN ? `; and ${unlogged.length - NAMES_SHOWN} more` : '';
-  throw new MigrationError('SchemaDrift', `${shown.join('; ')}${more}`, {
+  const texts = unlogged.map((one) => `${nameOf(one)} ${unloggedText(one)}`);
+  throw new MigrationError('SchemaDrift', listed(texts, NAMES_SHOWN, '; '), {
     table: nameOf(first),
   });
 }
@@ -349,11 +349,9 @@ async function refuseFilled(
   );
   const [first] = filled;
   if (!first) return;
-  const shown = filled.slice(0, NAMES_SHOWN).map(({ schema, name }) => `${schema}.${name}`);
-  const more = filled.length > NAMES_SHOWN ? ` and ${filled.length - NAMES_SHOWN} more` : '';
   throw new MigrationError(
     'SchemaDrift',
-    `tables that were never copied already have rows on the target: ${shown.join(', ')}${more}; empty them there, then resume`,
+    `tables that were never copied already have rows on the target: ${listed(filled.map(nameOf), NAMES_SHOWN)}; empty them there, then resume`,
     { table: `${first.schema}.${first.name}` },
   );
 }

@@ -1,4 +1,5 @@
 /** Objects that the target refused in the rehearsal: known causes with their fix, all others by name. */
+import { listed } from '../../../contract/listed.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../archive/owner.ts';
@@ -141,8 +142,7 @@ function named({ kind, schema, name, state, owner }: RefusedObject): string {
 }
 
 function all(names: readonly string[]): string {
-  const more = names.length - MOST;
-  return `${names.slice(0, MOST).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return listed(names, MOST);
 }
 
 /** As a pattern of the input: quotes protect dots in a name. */
