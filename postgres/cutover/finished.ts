@@ -15,13 +15,14 @@ import { readUnsecured } from '../schema/restored-row-security.ts';
 import { readUnfilled } from '../schema/refresh-views.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
 
 const SHOWN = 20;
 
 interface Sides {
   readonly source: pg.ClientBase;
-  readonly target: pg.Client;
+  readonly target: Session;
 }
 
 /**
@@ -31,7 +32,7 @@ interface Sides {
  * @throws MigrationError `CheckpointMissing` if applied changes are missing, `TargetRewound` naming other missing work.
  */
 export async function requireFinished(
-  target: pg.Client,
+  target: Session,
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
@@ -40,8 +41,8 @@ export async function requireFinished(
   await addMissingColumns(target);
   await requireDrained(target, migration, since);
   if (!(await hasSchemaControl(target))) return;
-  const missing = await whileAllWatched(
-    [{ side: 'target', migration, purpose: 'cleanup', client: target }],
+  const missing = await whileWatched(
+    [target],
     { beat },
     () => ({ step: 'checking that the target has not lost work' }),
     async () => [

@@ -17,7 +17,7 @@ import { readClones } from '../store/disabled-clone.ts';
 import { hasSchemaControl } from '../store/archive-entry.ts';
 import { readDisabledTriggers } from '../store/disabled-trigger.ts';
 import { readWaitingRowSecurity } from '../schema/restored-row-security.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 import { unloggedRows } from './unlogged-rows.ts';
 
 interface Described {
@@ -124,12 +124,8 @@ export async function objectDifferences(
       tables: 0,
       unlogged: 0,
     };
-    const both = [
-      { side: 'source', migration, purpose: 'cutover', client: source },
-      { side: 'target', migration, purpose: 'cutover', client: target },
-    ] as const;
-    return await whileAllWatched(
-      both,
+    return await whileWatched(
+      [source, target],
       { beat },
       () => ({ ...progress }),
       async () => {

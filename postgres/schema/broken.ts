@@ -9,7 +9,7 @@ import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { Defaults } from '../connection/defaults.ts';
 import type { StoredEntry } from '../store/archive-entry.ts';
 import { evaluateFor } from './evaluate.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { readListing } from '../dump/definition-listing.ts';
 
 /** Counting may compare every row with every other (exclusion constraints); the operator gets the query in any case. */
@@ -29,7 +29,7 @@ export async function explained(
   where: {
     readonly migration: Migration;
     readonly entry: StoredEntry;
-    readonly session: StepSession;
+    readonly session: Session;
   },
   work: Work,
 ): Promise<MigrationError> {
@@ -37,7 +37,7 @@ export async function explained(
   try {
     const query = await readListing(migration, entry);
     if (query === null) return failure;
-    const defaults = await Defaults.read(migration.target, 'index', session.client);
+    const defaults = await Defaults.read(migration.target, 'index', session);
     const rows = await count(session, entry, query, defaults);
     await session.run((client) =>
       client.query(
@@ -76,7 +76,7 @@ export async function explained(
 
 /** Null when counting takes too long. */
 async function count(
-  session: StepSession,
+  session: Session,
   entry: StoredEntry,
   query: string,
   defaults: Defaults,

@@ -23,7 +23,7 @@ import {
 } from '../store/archive-entry.ts';
 import { addForeignKey, dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations, runOther } from '../archive/others.ts';
 import { OwnerRights } from '../archive/owner.ts';
@@ -35,6 +35,7 @@ import { entryToday, leaveGone, wayOut } from './source-today.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { stepSessions } from '../session/open.ts';
 
 interface Step {
   readonly migration: Migration;
@@ -59,24 +60,19 @@ export async function buildConstraints(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     await setBriefLockTimeout(client);
   };
   try {
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
-    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
+    await addMissingColumns(first);
     const [entries, unbuilt, tables] = await whileWatched(
-      watched,
+      [first],
       work,
       () => ({ step: 'reading the objects to build' }),
-      () => readPlan(first.client, migration),
+      () => readPlan(first, migration),
     );
     if (entries.some(({ done }) => !done)) {
       while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
@@ -86,13 +82,13 @@ export async function buildConstraints(
       migration,
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
-      enabled: await probeFiringStates(first.client),
+      enabled: await probeFiringStates(first),
       others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
-      defaults: await Defaults.read(migration.target, 'index', first.client),
+      defaults: await Defaults.read(migration.target, 'index', first),
     };
-    const bypasses = await bypassesRowSecurity(first.client);
+    const bypasses = await bypassesRowSecurity(first);
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      sessions.all,
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {
@@ -102,7 +98,7 @@ export async function buildConstraints(
         if (failure !== undefined) throw failure;
       },
     );
-    return await reportPhase(first.client, migration.id, 'constraints');
+    return await reportPhase(first, migration.id, 'constraints');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'constraints could not be built', code: 'SchemaFailed' });
@@ -132,7 +128,7 @@ async function readPlan(
 
 /** @returns the failures of entries that rows break; entries that depend on those wait for the next attempt. */
 async function buildAll(
-  session: StepSession,
+  session: Session,
   entries: readonly StoredEntry[],
   step: Step,
   bypasses: boolean,
@@ -166,7 +162,7 @@ async function buildAll(
 }
 
 /** Like `buildIndex`, handles what the source has dropped or altered since. */
-async function buildOne(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+async function buildOne(session: Session, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   try {
     await buildStored(session, entry, step);
@@ -179,7 +175,7 @@ async function buildOne(session: StepSession, entry: StoredEntry, step: Step): P
   }
 }
 
-async function buildStored(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+async function buildStored(session: Session, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   await retryLock(work, () =>
     session.transaction(async (client) => {
@@ -216,13 +212,13 @@ function tablesOf(entry: StoredEntry, step: Step): TableName[] {
 
 /** Validates the foreign keys that were added: several in parallel, one at a time per table. */
 async function validateAll(
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   step: Step,
   report: (now: string) => void,
 ): Promise<MigrationError[]> {
   const [first] = sessions;
   if (first === undefined) return [];
-  const entries = await readEntries(first.client, step.migration.id, ['constraints']);
+  const entries = await readEntries(first, step.migration.id, ['constraints']);
   const tasks = entries
     .filter(({ kind, added, done }) => kind === 'FK CONSTRAINT' && added !== null && !done)
     .map((entry): Task & { entry: StoredEntry } => ({
@@ -261,7 +257,7 @@ async function named(
   error: unknown,
   entry: StoredEntry,
   step: Step,
-  session: StepSession,
+  session: Session,
 ): Promise<unknown> {
   step.work.signal.throwIfAborted();
   if (error instanceof MigrationError) return error;

@@ -19,13 +19,14 @@ import {
   type StoredEntry,
 } from '../store/archive-entry.ts';
 import { evaluateFor } from './evaluate.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { matchExisting } from './match.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { entryToday, leaveGone, wayOut } from './source-today.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { stepSessions } from '../session/open.ts';
 
 interface BuildTask extends Task {
   readonly entry: StoredEntry;
@@ -47,28 +48,20 @@ export async function buildIndexes(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
     const prepare = (client: pg.ClientBase): Promise<void> => prepareBuilding(client, input);
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
-    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
+    await addMissingColumns(first);
     const [pending, pages] = await whileWatched(
-      watched,
+      [first],
       work,
       () => ({ step: 'reading the objects to build' }),
-      async () => [
-        await readWaiting(first.client, migration.id, 'indexes'),
-        await tablePages(first.client),
-      ],
+      async () => [await readWaiting(first, migration.id, 'indexes'), await tablePages(first)],
     );
     const tasks = pending.map((entry) => buildTask(entry, pages));
     const postponed = new Set<number>();
-    const defaults = await Defaults.read(migration.target, 'index', first.client);
+    const defaults = await Defaults.read(migration.target, 'index', first);
 
     while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
     const { all } = sessions;
@@ -80,7 +73,7 @@ export async function buildIndexes(
     const onChange = (running: readonly string[], done: number) =>
       Object.assign(progress, { running, done });
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: all.map(({ pid }) => pid) },
+      all,
       work,
       () => ({
         step: 'building indexes',
@@ -101,7 +94,7 @@ export async function buildIndexes(
         if (failure !== undefined) throw failure;
       },
     );
-    return await reportPhase(first.client, migration.id, 'indexes');
+    return await reportPhase(first, migration.id, 'indexes');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'indexes could not be built', code: 'SchemaFailed' });
@@ -162,7 +155,7 @@ async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
 }
 
 async function buildOrPostpone(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   task: BuildTask,
   { work, defaults, postponed }: { work: Work; defaults: Defaults; postponed: Set<number> },
@@ -194,7 +187,7 @@ function isIdentity({ sql }: StoredEntry): boolean {
  * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   entry: StoredEntry,
   { work, defaults }: { readonly work: Work; readonly defaults: Defaults },
@@ -234,7 +227,7 @@ export async function buildIndex(
         : failure;
     }
     // The operator may have built it by hand; it is accepted if it is identical.
-    const rest = await matchExisting(session.client, entry);
+    const rest = await matchExisting(session, entry);
     if (rest === null) {
       throw failed(error, {
         ...failing,

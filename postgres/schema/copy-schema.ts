@@ -33,7 +33,7 @@ import {
 import { nameCheck, storeChecks } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { SchemaPhase } from '../archive/archive-filter.ts';
-import { endEarlierSessions, StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { keptRights } from '../archive/kept-right.ts';
 import { grantEarly, grantOnPresent, readLateGrants } from './late-grant.ts';
 import { readLeftOut, storeLeftOut } from '../archive/left-out.ts';
@@ -55,6 +55,7 @@ import { SourceSchema } from '../dump/source-schema.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { undoSchema } from './undo-schema.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { connectTarget } from '../session/open.ts';
 
 /** Most locks that creating one table takes: the table, its TOAST table, the TOAST index, a sequence. */
 const LOCKS_PER_ENTRY = 5;
@@ -79,16 +80,15 @@ export async function copySchema(
   limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
-    await using session = await StepSession.open(
-      { side: 'target', migration, purpose: 'schema' },
-      work.signal,
-      { unregistered: 'yet' },
-    );
-    await endEarlierSessions(session.client, 'schema');
-    await prepareSession(session.client);
+    await using session = await connectTarget(migration, 'schema', {
+      unregistered: 'yet',
+      signal: work.signal,
+    });
+    await session.takeOver();
+    await prepareSession(session);
     // Reading the target and storing the plan sends no heartbeats, and takes long for large schemas.
     return await whileWatched(
-      { side: 'target', migration, purpose: 'schema', pids: [session.pid] },
+      [session],
       work,
       () => ({ step: 'copying the schema' }),
       () => create(session, migration, input, { work, limits }),
@@ -100,7 +100,7 @@ export async function copySchema(
 }
 
 async function create(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   input: MigrationInput,
   { work, limits }: { work: Work; limits: Limits },
@@ -110,7 +110,7 @@ async function create(
       await begin(session, migration, input, work, limits);
     }
     await createRest(session, migration, work, limits);
-    return await report(session.client, migration, input, work);
+    return await report(session, migration, input, work);
   } catch (error) {
     work.signal.throwIfAborted();
     throw await reasonOf(session, error);
@@ -118,7 +118,7 @@ async function create(
 }
 
 /** Queries the target, so call it before anything ends this session. A dead session adds nothing. */
-async function reasonOf(session: StepSession, error: unknown): Promise<MigrationError> {
+async function reasonOf(session: Session, error: unknown): Promise<MigrationError> {
   const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
   if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
   return withTriggers(session, failure).catch(() => failure);
@@ -170,7 +170,7 @@ function leftOutOf(leftOut: LeftOut | undefined): Pick<SchemaReport, 'leftOut'> 
 
 /** Reads the source, plans, and writes the control rows together with the first (normally the only) batch. */
 async function begin(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   input: MigrationInput,
   work: Work,
@@ -225,7 +225,7 @@ async function begin(
 
 /** Uses empty tables that exist. */
 async function useTables(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   source: SourceSchema,
   work: Work,
@@ -259,7 +259,7 @@ async function checkGiven(client: pg.ClientBase, relations: readonly Relation[])
  * Disables what would fire on the operator's tables while changes are applied. Tables that walferry creates have no
  * triggers or rules until the cutover. Runs after the registration, in batches: a retry continues with what is still enabled.
  */
-async function disableGiven(session: StepSession, migration: Migration, work: Work): Promise<void> {
+async function disableGiven(session: Session, migration: Migration, work: Work): Promise<void> {
   await session.run(async (client) => {
     const states = await probeFiringStates(client);
     const enabled = await readEnabledOnPlanned(client, migration, states, 'given');
@@ -296,7 +296,7 @@ async function register(
 
 /** Creates further batches of a schema that does not fit into one transaction, and what the first batch leaves out. */
 async function createRest(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   work: Work,
   limits: Limits,

@@ -22,12 +22,13 @@ import { Defaults, setFor } from '../connection/defaults.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../store/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { stepSessions } from '../session/open.ts';
 
 interface RefreshTask extends Task {
   readonly view: StoredEntry;
@@ -46,25 +47,21 @@ export async function refreshViews(
   at: Lsn | null,
   work: Work,
 ): Promise<RefreshReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
   const prepare = async (client: pg.Client) => {
     await prepareSession(client);
     await setBriefLockTimeout(client);
   };
   try {
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
-    await addMissingColumns(first.client);
+    await addMissingColumns(first);
     if (at !== null) await first.run((client) => wantFilledLater(client, migration, work.signal));
     if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
     const all = await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: [first.pid] },
+      [first],
       work,
       () => ({ step: 'reading the materialized views' }),
-      () => readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']),
+      () => readEntries(first, migration.id, ['tables', 'indexes', 'constraints']),
     );
     const gone = await first.run((client) => findGone(client, all));
     const skipped = all.flatMap((view) => skip(view, gone));
@@ -74,10 +71,10 @@ export async function refreshViews(
     while (sessions.all.length < Math.min(input.copy.parallelism, views.length)) {
       await sessions.open(prepare);
     }
-    const defaults = await Defaults.read(migration.target, 'index', first.client);
+    const defaults = await Defaults.read(migration.target, 'index', first);
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      sessions.all,
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, sessions.all, { migration, at, work, defaults }, progress),
@@ -171,7 +168,7 @@ interface Failure {
  */
 async function refreshAll(
   views: readonly RefreshTask[],
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   step: Refreshing,
   progress: { now: string; done: number },
 ): Promise<void> {
@@ -224,7 +221,7 @@ function isUnpopulated(error: MigrationError): boolean {
 /** One failure for all; it notes each in its control row, by which a later exclusion is recognized. */
 async function refreshFailure(
   failures: readonly Failure[],
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   { migration }: Refreshing,
 ): Promise<MigrationError> {
   const ids = failures.map(({ view }) => view.id);
@@ -257,7 +254,7 @@ function sqlName({ schema, name }: StoredEntry): string {
 }
 
 async function refreshOne(
-  session: StepSession,
+  session: Session,
   view: StoredEntry,
   { migration, at, work, defaults }: Refreshing,
 ): Promise<void> {

@@ -11,7 +11,7 @@ import type { Work } from '../../contract/work.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 import { claimEntry, nameEntry, type StoredEntry } from '../store/archive-entry.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { splitOwner } from '../archive/owner.ts';
 import { NOT_FOUND } from './run-entry.ts';
 import { isViolation } from '../session/ddl-failure.ts';
@@ -148,7 +148,7 @@ interface Built {
 interface Place {
   readonly migration: Migration;
   readonly entry: StoredEntry;
-  readonly session: StepSession;
+  readonly session: Session;
 }
 
 /**
@@ -251,7 +251,7 @@ interface SourceObject {
 
 /** The entry's own object on the source (null for a part without one), and the objects that it depends on. */
 async function readObjects(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   { id, depends }: StoredEntry,
 ): Promise<readonly [SourceObject | null, readonly SourceObject[]]> {

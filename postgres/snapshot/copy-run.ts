@@ -20,7 +20,7 @@ import { readDestinations } from '../store/planned-relation.ts';
 import { cut } from '../connection/connect.ts';
 import { firingStates } from '../schema/enabled-trigger.ts';
 import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
-import { connectPatiently } from '../session/retrying.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { ThrottledRun } from '../throttle/throttled-run.ts';
 import { copyChunk, type ChunkWork } from './copy-chunk.ts';
 import { holdAt } from './holdpoint.ts';
@@ -60,15 +60,10 @@ async function copyRun(
   { pass, run, format = 'auto' }: RunOfPass,
   work: Work,
 ): Promise<CopyResult> {
-  await using target = await connectPatiently('target', migration, 'copy');
-  await using source = await connectPatiently('source', migration, 'copy', {}, { target });
-  const stop = () => {
-    cut(source);
-    cut(target);
-  };
-  work.signal.addEventListener('abort', stop, { once: true });
+  const { signal } = work;
+  await using target = await connectTarget(migration, 'copy', { signal });
+  await using source = await connectSource(migration, 'copy', { signal, target });
   try {
-    work.signal.throwIfAborted();
     await requireMigration(target, migration);
     await addMissingColumns(target);
     const snapshots = await readSnapshots(target, migration);
@@ -121,9 +116,9 @@ async function copyRun(
     });
     return { ...result, rewritten: await rewrittenIn(planned, pass, migration, target) };
   } finally {
-    work.signal.removeEventListener('abort', stop);
     // A failed COPY leaves both sessions in the middle of it: they can only be cut.
-    stop();
+    cut(source);
+    cut(target);
   }
 }
 

@@ -26,7 +26,7 @@ import { StreamLoop, type LoopParts } from './loop.ts';
 import { Marks } from './marks.ts';
 import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
-import { Onlooker } from './onlooker.ts';
+import { Onlooker } from '../session/onlooker.ts';
 import type { StreamPlan } from './lease-plan.ts';
 import { Pulse } from './pulse.ts';
 import { confirmedBySource, released } from './slot-claim.ts';
@@ -180,8 +180,14 @@ export async function streamLease(
     };
   };
   {
-    await using target = new Onlooker('target', migration, backendPidOf(applier.client));
-    await using origin = new Onlooker('source', migration, backendPidOf(source));
+    await using target = new Onlooker({
+      ...{ side: 'target', migration, purpose: 'apply' },
+      pids: [backendPidOf(applier.client)],
+    });
+    await using origin = new Onlooker({
+      ...{ side: 'source', migration, purpose: 'stream' },
+      pids: [backendPidOf(source)],
+    });
     await using pulse = new Pulse({
       work,
       onlookers: { target, source: origin },

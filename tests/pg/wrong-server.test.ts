@@ -3,12 +3,11 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { postgresSteps as steps } from '../../activities/postgres-steps.ts';
 import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
-import { connectSide } from '../../postgres/session/open.ts';
+import { connectSide, connectSource } from '../../postgres/session/open.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
 import type { StoredEntry } from '../../postgres/store/archive-entry.ts';
 import { readListing } from '../../postgres/dump/definition-listing.ts';
-import { StepSession } from '../../postgres/session/step-session.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { pluginOptions } from '../../postgres/wal2json/plugin-options.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
@@ -126,8 +125,8 @@ test('the walsender, the read-back of values, lists of broken rows and copy stre
     ...{ depends: [], tables: [], refresh: false, refreshState: null, added: null, done: false },
   };
   await failure(readListing(stale, entry), 'WrongServer');
-  const place = { side: 'source', migration: stale, purpose: 'cutover' } as const;
-  await failure(StepSession.open(place, recordedWork().signal), 'WrongServer');
+  const { signal } = recordedWork();
+  await failure(connectSource(stale, 'cutover', { signal }), 'WrongServer');
   await failure(new NonFiniteNumbers(stale).settle([AMBIGUOUS]), 'WrongServer');
 });
 
