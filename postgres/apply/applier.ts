@@ -9,13 +9,13 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { Defaults } from '../connection/defaults.ts';
 import {
-  Defaults,
   isCustomized,
   PINNED_FOR_ROWS,
   setFor,
   type Settings,
-} from '../connection/defaults.ts';
+} from '../connection/apply-settings.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
@@ -28,7 +28,7 @@ import {
   NOT_ADVANCED,
   type Advance,
 } from '../store/epoch.ts';
-import { FlightFailed } from '../session/flight.ts';
+import { FlightFailed } from '../session/flight-query.ts';
 import { Batch, TruncateFailed } from './batch.ts';
 import type { Change } from './change.ts';
 import {

@@ -265,7 +265,7 @@ export class ReplicationReader implements AsyncDisposable {
           );
         }
         this.#wake?.();
-      }),
+      }).toDriver,
     });
   }
 

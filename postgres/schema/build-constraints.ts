@@ -27,7 +27,7 @@ import type { Session } from '../session/session.ts';
 import { grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations, runOther } from '../archive/others.ts';
 import { OwnerRights } from '../archive/owner.ts';
-import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
+import { retryLock, BRIEF_LOCK_TIMEOUT } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { noteSecured } from './restored-row-security.ts';
 import { runEntry } from './run-entry.ts';
@@ -61,10 +61,7 @@ export async function buildConstraints(
   work: Work,
 ): Promise<IndexReport> {
   await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
-  const prepare = async (client: pg.Client) => {
-    await prepareSession(client);
-    await setBriefLockTimeout(client);
-  };
+  const prepare = (client: pg.ClientBase) => prepareSession(client, BRIEF_LOCK_TIMEOUT);
   try {
     const first = await sessions.open(prepare);
     await addMissingColumns(first);

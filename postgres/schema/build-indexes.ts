@@ -2,7 +2,7 @@
  * Indexes and index constraints, built after the rows over several sessions. Every build is one transaction with its mark: an
  * interrupted build leaves nothing (no CONCURRENTLY, so no invalid index), and a finished one is not repeated.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
@@ -113,20 +113,16 @@ async function prepareBuilding(
   // Attempts that an earlier version scheduled have no such field.
   { index = {}, copy }: Pick<MigrationInput, 'copy'> & Partial<Pick<MigrationInput, 'index'>>,
 ): Promise<void> {
-  await prepareSession(client);
-  await client.query(
+  const literal = (value: number | undefined): string =>
+    value === undefined ? 'null' : pg.escapeLiteral(String(value));
+  await prepareSession(
+    client,
     /* sql */ `
-    select pg_catalog.set_config('maintenance_work_mem', (coalesce($1::int8 * 1024 * 1024, greatest(
+    select pg_catalog.set_config('maintenance_work_mem', (coalesce(${literal(index.memoryMegabytes)}::int8 * 1024 * 1024, greatest(
              pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
-             least($2::int8 * 1024 * 1024, pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / 4 / $3::int8))) / 1024)::text || 'kB', false),
+             least(${MOST_MEMORY_MB}::int8 * 1024 * 1024, pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / 4 / ${literal(copy.parallelism)}::int8))) / 1024)::text || 'kB', false),
            pg_catalog.set_config('max_parallel_maintenance_workers',
-             coalesce($4::text, pg_catalog.current_setting('max_parallel_maintenance_workers')), false)`,
-    [
-      index.memoryMegabytes ?? null,
-      MOST_MEMORY_MB,
-      copy.parallelism,
-      index.parallelWorkers ?? null,
-    ],
+             coalesce(${literal(index.parallelWorkers)}::text, pg_catalog.current_setting('max_parallel_maintenance_workers')), false)`,
   );
 }
 

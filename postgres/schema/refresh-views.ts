@@ -18,12 +18,13 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
-import { Defaults, setFor } from '../connection/defaults.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { setFor } from '../connection/apply-settings.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { addMissingColumns } from '../store/columns.ts';
 import { nameEntry, readEntries, type StoredEntry } from '../store/archive-entry.ts';
 import type { Session } from '../session/session.ts';
-import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
+import { retryLock, BRIEF_LOCK_TIMEOUT } from '../session/brief-lock.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
@@ -48,10 +49,7 @@ export async function refreshViews(
   work: Work,
 ): Promise<RefreshReport> {
   await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
-  const prepare = async (client: pg.Client) => {
-    await prepareSession(client);
-    await setBriefLockTimeout(client);
-  };
+  const prepare = (client: pg.ClientBase) => prepareSession(client, BRIEF_LOCK_TIMEOUT);
   try {
     const first = await sessions.open(prepare);
     await addMissingColumns(first);

@@ -217,7 +217,7 @@ export async function streamLease(
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
         // The session was cut: the target's checkpoint decides.
-        await inTurn(() => releaseSlot(parts, fenced.confirmedLsn));
+        await inTurn(() => leaveSlot(parts, fenced.confirmedLsn));
         return { report: { ...numbers(), ...fenced, reached: false }, open: null };
       }
     }
@@ -233,7 +233,7 @@ export async function streamLease(
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
   }
-  await releaseSlot(parts, confirmedLsn);
+  await leaveSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
 }
@@ -305,10 +305,7 @@ async function stopWriting(
 }
 
 /** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
-async function releaseSlot(
-  { source, migration, reader, work }: LeaseParts,
-  lsn: Lsn,
-): Promise<void> {
+async function leaveSlot({ source, migration, reader, work }: LeaseParts, lsn: Lsn): Promise<void> {
   const pid = reader.backendPid;
   const step = (): void => work.beat({ phase: 'stream', step: 'ending', confirmedLsn: lsn });
   try {

@@ -8,7 +8,9 @@ import {
 import { RowStatements } from '../../postgres/apply/row-statements.ts';
 import { TableRows, type RowLayout } from '../../postgres/apply/table-rows.ts';
 import { readTable } from '../../postgres/apply/target-table.ts';
-import { Flight, FlightFailed, Kept } from '../../postgres/session/flight.ts';
+import { Flight } from '../../postgres/session/flight.ts';
+import { FlightFailed } from '../../postgres/session/flight-query.ts';
+import { Kept } from '../../postgres/session/kept-statement.ts';
 import { triggerQuery, firingStates } from '../../postgres/schema/enabled-trigger.ts';
 import { BYTEA, PLAIN, SKIPPED } from '../../postgres/wal2json/value.ts';
 import { freshPair } from '../support/database.ts';
