@@ -1,7 +1,7 @@
 /**
  * Ends the sessions of others: of attempts whose worker is frozen or cut off, and that would keep locks, claims or the slot. The
  * only place that terminates a backend. What is to be ended is found in different ways, each where it is known (`usersOf` in
- * slot, `copiersOf` in snapshot, the epoch's holder in store, earlier attempts of a step in session).
+ * slot, `copiersOf` in snapshot, the attempt that has the epoch in store, earlier attempts of a step in session).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';

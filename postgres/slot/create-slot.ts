@@ -121,7 +121,7 @@ async function create(
   });
   using watch = new Watch(migration, watcher, work);
   try {
-    // A literal in the statement's text, by which drop.ts finds orphaned creators.
+    // A literal in the statement's text, by which drop-slot.ts finds orphaned creators.
     const { rows } = await creator.run(() =>
       creator.query<{ lsn: string }>(
         /* sql */ `select lsn::text from pg_create_logical_replication_slot(${pg.escapeLiteral(migration.slot)}, 'wal2json')`,

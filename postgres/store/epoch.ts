@@ -58,7 +58,9 @@ export async function takeEpoch(
   const deadline = performance.now() + TAKE_DEADLINE_MS;
   for (;;) {
     await refuseOvertaken(client, migration, scheduledAt);
-    await onControl(migration, () => endBackends(client, { pids: HOLDER, values: [migration.id] }));
+    await onControl(migration, () =>
+      endBackends(client, { pids: ATTEMPT_BACKEND, values: [migration.id] }),
+    );
     const row = await tryTake(client, migration, scheduledAt);
     // No row: gone, or taken by a later attempt since the check.
     if (row === undefined) await refuseOvertaken(client, migration, scheduledAt);
@@ -186,7 +188,7 @@ function superseded(laterMs: number): MigrationError {
  * The backend that has the epoch. Recorded and not found as the earlier attempts of a step are (session.ts): the attempt that was
  * scheduled later has the epoch, whichever session started first.
  */
-const HOLDER = /* sql */ `
+const ATTEMPT_BACKEND = /* sql */ `
   select a.pid from walferry.migration m
     join pg_catalog.pg_stat_activity a on a.pid = m.attempt_pid and a.backend_start = m.attempt_started
    where m.id = $1`;
