@@ -9,12 +9,13 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { Defaults, isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/defaults.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { isCustomized, PINNED_FOR_ROWS, setFor } from '../connection/apply-settings.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
 import { fenced, holdEpoch } from '../store/epoch.ts';
-import { FlightFailed } from '../session/flight.ts';
+import { FlightFailed } from '../session/flight-query.ts';
 import { applyFailure, notAdvanced } from './apply-failure.ts';
 import { setForApplying } from './apply-setting.ts';
 import { Batch } from './batch.ts';

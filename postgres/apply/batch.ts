@@ -11,13 +11,13 @@
  */
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
+import type { Defaults } from '../connection/defaults.ts';
 import {
   PINNED_FOR_ROWS,
   printsInexactly,
   setFor,
-  type Defaults,
   type Settings,
-} from '../connection/defaults.ts';
+} from '../connection/apply-settings.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { hasReplicaRole } from '../session/replica-role.ts';
 import { replayByPlace } from './by-place.ts';

@@ -4,7 +4,7 @@
  * settings, then changed by its ctid under the application's settings.
  */
 import type pg from 'pg';
-import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/defaults.ts';
+import { PINNED_FOR_ROWS, setFor, type Settings } from '../connection/apply-settings.ts';
 import { KeyMissing, StepFailed, WrongRowCount } from './replay.ts';
 import type { Step } from './replay.ts';
 import { statementOf } from './change-statement.ts';

@@ -4,8 +4,10 @@
  * change by change, where an error points to one change.
  */
 import type pg from 'pg';
-import { Flight, FlightFailed, Kept } from '../session/flight.ts';
-import type { Settings } from '../connection/defaults.ts';
+import { Flight } from '../session/flight.ts';
+import { FlightFailed } from '../session/flight-query.ts';
+import { Kept } from '../session/kept-statement.ts';
+import type { Settings } from '../connection/apply-settings.ts';
 import type { PlannedRelation } from './change.ts';
 import { failPoint } from './failpoint.ts';
 import { RowStatements } from './row-statements.ts';

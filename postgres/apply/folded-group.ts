@@ -1,5 +1,5 @@
 /** Sorts a batch's folded tables by the settings under which the target evaluates their expressions. */
-import { isCustomized, type Settings } from '../connection/defaults.ts';
+import { isCustomized, type Settings } from '../connection/apply-settings.ts';
 import type { Batch } from './batch.ts';
 import type { FoldedFlights, FoldedGroup, FoldedTable } from './folded-flight.ts';
 import type { TargetTable } from './target-table.ts';

@@ -49,8 +49,11 @@ export interface SessionOptions extends Timeouts {
 const CONNECT_TIMEOUT_MS = 15_000;
 /** First probe on an idle connection; Linux then probes every second and gives up after ten. */
 const KEEPALIVE_DELAY_MS = 10_000;
-/** A backend should stop when its worker died: the server checks for a closed socket this often. */
-const CLIENT_CHECK_MS = 1_000;
+/**
+ * How often the server checks, while it runs a statement, whether the client has closed its socket. Otherwise the statement of a
+ * worker that died might still acquire the lock that it waits for.
+ */
+const CLIENT_CHECK_MS = 300;
 /** PostgreSQL truncates application_name to this length. */
 const APPLICATION_NAME_BYTES = 63;
 
@@ -76,6 +79,13 @@ export function clientConfig(
   return configure(endpoint, purpose, way, options);
 }
 
+/** A client that is closed at the end of its scope. */
+export class Connection extends pg.Client implements AsyncDisposable {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await close(this);
+  }
+}
+
 /**
  * A connected client with pinned settings; the caller ends it (`await using`).
  * @throws MigrationError `UnknownService`, `InvalidService`, `Denied`, `Unreachable`, `Contention`; `signal.reason`.
@@ -84,13 +94,24 @@ export async function connect(
   service: string,
   purpose: Purpose,
   options: SessionOptions = {},
-): Promise<pg.Client & AsyncDisposable> {
+): Promise<Connection> {
+  return connectAs((config) => new Connection(config), service, purpose, options);
+}
+
+/** As {@link connect}, with a client of another class. */
+export async function connectAs<T extends Connection>(
+  create: (config: pg.ClientConfig) => T,
+  service: string,
+  purpose: Purpose,
+  options: SessionOptions,
+): Promise<T> {
   const endpoint = endpointOf(service);
   const failures: { way: Way; error: unknown }[] = [];
   for (const way of waysOf(endpoint)) {
     options.signal?.throwIfAborted();
     try {
-      const client = await open(configure(endpoint, purpose, way, options), options);
+      const client = create(configure(endpoint, purpose, way, options));
+      await open(client, options);
       taken.set(service, way);
       return client;
     } catch (error) {
@@ -143,10 +164,9 @@ const CHECK_CLIENT = /* sql */ `
    where pg_catalog.current_setting('client_connection_check_interval', true) is not null`;
 
 async function open(
-  config: pg.ClientConfig,
+  client: Connection,
   { signal, withServerDefaults = false }: SessionOptions,
-): Promise<pg.Client & AsyncDisposable> {
-  const client = new pg.Client(config);
+): Promise<void> {
   // Without a listener a broken idle connection would end the process; the next query reports it anyway.
   client.on('error', () => undefined);
   const stop = (): void => cut(client);
@@ -161,7 +181,6 @@ async function open(
     cut(client);
     throw error;
   }
-  return Object.assign(client, { [Symbol.asyncDispose]: () => close(client) });
 }
 
 /** A login event trigger (17 and later) runs after start-up; its settings would override ours. */

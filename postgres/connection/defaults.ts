@@ -6,30 +6,14 @@
  * Role settings of our login are ignored; those of a table's owner count.
  */
 import type pg from 'pg';
-import { EVALUATED, EVALUATED_IN_QUERIES, PINNED } from './pinned.ts';
+import type { Settings } from './apply-settings.ts';
+import { EVALUATED, EVALUATED_IN_QUERIES } from './pinned.ts';
 import { dependsOnRole, normalPath } from './search-path.ts';
-import { connect, type Purpose } from './connect.ts';
-
-/** Values by name, for one transaction. */
-export type Settings = ReadonlyMap<string, string>;
+import type { Purpose } from './connect.ts';
+import { readServer, type Values } from './server-value.ts';
 
 /** Not pinned, because nothing that we read or print depends on them; our role may still override them. */
 const FURTHER = ['default_text_search_config', 'xmlbinary', 'lc_time', 'lc_numeric'] as const;
-
-/** `pg_settings.source` of values that are the same for every role and database. */
-const OF_THE_SERVER = new Set([
-  'default',
-  'environment variable',
-  'configuration file',
-  'command line',
-]);
-
-interface SettingRow {
-  name: string;
-  setting: string;
-  source: string;
-  boot_val: string | null;
-}
 
 interface EntryRow {
   /** Empty: all roles. */
@@ -37,9 +21,6 @@ interface EntryRow {
   here: boolean;
   config: string[];
 }
-
-/** By lower-case name. */
-type Values = Map<string, string>;
 
 interface Entry {
   readonly role: string | null;
@@ -185,120 +166,6 @@ export class Defaults {
     const path = entry?.values.get('search_path') ?? this.#server.get('search_path') ?? '';
     return this.#schemas.size > 0 && dependsOnRole(path);
   }
-}
-
-/**
- * Which of the names `w` this session may set now. A loaded library may restrict its parameters to superusers or grantees (15 and
- * later), and may reject other names with its prefix. Omitted names keep the value that the session started with, which is the
- * database's: setting that needs no privilege of ours. Queried each time, because a function may load a library.
- */
-const settable = (granted: string) => /* sql */ `
-  case when s.name is null then
-    pg_catalog.strpos(w.name, '.') operator(pg_catalog.=) 0 or pg_catalog.current_setting(w.name, true) is not null
-    or not exists (select from pg_catalog.pg_settings o
-                    where pg_catalog.lower(pg_catalog.split_part(o.name, '.', 1)) operator(pg_catalog.=) pg_catalog.lower(pg_catalog.split_part(w.name, '.', 1))
-                      and pg_catalog.strpos(o.name, '.') operator(pg_catalog.>) 0)
-  when s.vartype operator(pg_catalog.<>) 'string' and w.value operator(pg_catalog.=) '' then false
-  when s.context operator(pg_catalog.=) 'superuser' then
-    pg_catalog.current_setting('is_superuser') operator(pg_catalog.=) 'on' or ${granted}
-  else s.context operator(pg_catalog.=) 'user' end`;
-const KNOWS_GRANTS = new WeakMap<pg.ClientBase, boolean>();
-
-/** Whether some of the settings may need a privilege: see {@link setFor}. */
-export function isCustomized(settings: Settings): boolean {
-  return [...settings.keys()].some((name) => name.includes('.'));
-}
-
-/** Applies these settings to the transaction or the session, except those that its role may not set. */
-export async function setFor(
-  scope: 'transaction' | 'session',
-  client: pg.ClientBase,
-  settings: Settings,
-): Promise<void> {
-  const given = [[...settings.keys()], [...settings.values()], scope === 'transaction'];
-  const names = /* sql */ `unnest($1::text[], $2::text[]) as w (name, value)`;
-  // Any role may set the built-in settings that we set.
-  if (!isCustomized(settings)) {
-    await client.query(
-      /* sql */ `select pg_catalog.set_config(w.name, w.value, $3) from ${names}`,
-      given,
-    );
-    return;
-  }
-  const granted = (await knowsGrants(client))
-    ? `pg_catalog.has_parameter_privilege(s.name, 'set')`
-    : 'false';
-  // Materialized: first decide what may be set, then set it, because the view shows changes at once.
-  await client.query(
-    /* sql */ `
-    with mine as materialized (
-      select w.name, w.value
-        from ${names}
-        left join pg_catalog.pg_settings s on pg_catalog.lower(s.name) operator(pg_catalog.=) pg_catalog.lower(w.name)
-       where ${settable(granted)})
-    select pg_catalog.set_config(name, value, $3) from mine`,
-    given,
-  );
-}
-
-async function knowsGrants(client: pg.ClientBase): Promise<boolean> {
-  let known = KNOWS_GRANTS.get(client);
-  if (known === undefined) {
-    const { rows } = await client.query<{ known: boolean }>(/* sql */ `
-      select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 operator(pg_catalog.>=) 150000 as known`);
-    known = rows[0]?.known === true;
-    KNOWS_GRANTS.set(client, known);
-  }
-  return known;
-}
-
-/** The pinned values of the same settings, to undo {@link setFor} within a transaction. */
-export const PINNED_FOR_ROWS: Settings = new Map(
-  EVALUATED.map((name): [string, string] => [name, PINNED[name] ?? '']),
-);
-
-/** Whether two values of a column may print alike under these settings: then their texts do not identify a row. */
-export function printsInexactly(settings: Settings): boolean {
-  return (
-    Number(settings.get('extra_float_digits') ?? '1') < 1 ||
-    // Other styles print a time zone by its abbreviation, which may mean two offsets.
-    !(settings.get('DateStyle') ?? 'ISO').startsWith('ISO')
-  );
-}
-
-/**
- * Values that do not come from a role or database. What a role or database setting hides is read from the configuration file,
- * which requires a privilege; without it the session's own value is used.
- */
-async function readServer(
-  service: string,
-  purpose: Purpose,
-  client: pg.ClientBase,
-): Promise<Values> {
-  await using plain = await connect(service, purpose, { withServerDefaults: true });
-  // Without an operator: this session uses its role's search path, which may contain one of the same name.
-  const { rows } = await plain.query<SettingRow>(
-    /* sql */ `select name, setting, source, boot_val from pg_catalog.pg_settings`,
-  );
-  const unsure = rows.some(({ source }) => !OF_THE_SERVER.has(source));
-  const file = unsure ? await readFile(client) : null;
-  return new Map(
-    rows.map(({ name, setting, source, boot_val }) => {
-      const low = name.toLowerCase();
-      if (OF_THE_SERVER.has(source) || file === null) return [low, setting];
-      return [low, file.get(low) ?? boot_val ?? setting];
-    }),
-  );
-}
-
-async function readFile(client: pg.ClientBase): Promise<Values | null> {
-  const { rows } = await client.query<{ allowed: boolean }>(/* sql */ `
-    select pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'select')
-           and pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'execute') as allowed`);
-  if (rows[0]?.allowed !== true) return null;
-  const file = await client.query<{ name: string; setting: string }>(/* sql */ `
-    select name, setting from pg_catalog.pg_file_settings where applied and name is not null and setting is not null`);
-  return new Map(file.rows.map(({ name, setting }) => [name.toLowerCase(), setting]));
 }
 
 function valuesOf(config: readonly string[]): Values {

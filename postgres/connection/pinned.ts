@@ -45,9 +45,10 @@ const RESULT: Readonly<Record<string, string>> = {
 const SURVIVAL: Readonly<Record<string, string>> = {
   exit_on_error: 'off',
   tcp_user_timeout: '0',
-  tcp_keepalives_idle: '0',
-  tcp_keepalives_interval: '0',
-  tcp_keepalives_count: '0',
+  // The server detects a lost worker within a minute instead of two hours, and releases its locks and snapshot.
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
   // Without TID scans each chunk reads its whole table; without the others a key lookup does.
   enable_tidscan: 'on',
   enable_indexscan: 'on',

@@ -30,16 +30,29 @@ function isSocket(value: unknown): value is Socket {
   );
 }
 
-/**
- * From now on, passes everything that the socket reads to `read` instead of the driver.
- * @returns a function that passes bytes to the driver.
- */
-export function divert(socket: Socket, read: (bytes: Buffer) => void): (bytes: Buffer) => void {
+/** What a diverted socket still does for the driver. */
+export interface Diverted {
+  /** Passes bytes to the driver. */
+  readonly toDriver: (bytes: Buffer) => void;
+  /** From now on, the driver reads again. */
+  readonly restore: () => void;
+}
+
+/** From now on, passes everything that the socket reads to `read` instead of the driver. */
+export function divert(socket: Socket, read: (bytes: Buffer) => void): Diverted {
   const driver = socket.listeners('data');
+  const toDriver = (bytes: Buffer): void => {
+    for (const listener of driver) Reflect.apply(listener, socket, [bytes]);
+  };
   socket.removeAllListeners('data');
   socket.on('data', read);
-  return (bytes) => {
-    for (const listener of driver) Reflect.apply(listener, socket, [bytes]);
+  return {
+    toDriver,
+    restore: () => {
+      socket.removeAllListeners('data');
+      // The same functions: wrapping them would add a call for each copied chunk.
+      for (const listener of driver) Reflect.apply(socket.on, socket, ['data', listener]);
+    },
   };
 }
 

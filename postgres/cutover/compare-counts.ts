@@ -12,9 +12,10 @@ import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning, PRINTS_WITH_SCHEMAS } from '../session/planning.ts';
-import { StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { runTasks } from '../schema/run-tasks.ts';
-import { whileAllWatched, whileWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { stepSessions } from '../session/open.ts';
 import {
   addSums,
   generatedDiffer,
@@ -69,15 +70,10 @@ export async function compareCounts(
 ): Promise<CountReport> {
   try {
     const tables = await countable(migration, input, work);
-    await using sources = new StepSessions(
-      { side: 'source', migration, purpose: 'cutover' },
-      work.signal,
-    );
-    await using targets = new StepSessions(
-      { side: 'target', migration, purpose: 'cutover' },
-      work.signal,
-    );
-    const pairs: { source: StepSession; target: StepSession }[] = [];
+    const place = { migration, purpose: 'cutover' } as const;
+    await using sources = stepSessions({ side: 'source', ...place }, work.signal);
+    await using targets = stepSessions({ side: 'target', ...place }, work.signal);
+    const pairs: { source: Session; target: Session }[] = [];
     while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, tables.length)) {
       pairs.push({ source: await sources.open(exact), target: await targets.open(exact) });
     }
@@ -87,7 +83,6 @@ export async function compareCounts(
     };
     const progress = { now: '', done: 0, total: tables.length };
     const describe = () => ({ step: 'counting rows', ...progress });
-    const [onSource, onTarget] = [sources, targets].map(({ all }) => all.map(({ pid }) => pid));
     const differences: Difference[] = [];
     const generated: GeneratedDifference[] = [];
     let rows = 0n;
@@ -119,18 +114,7 @@ export async function compareCounts(
         },
         (running, done) => Object.assign(progress, { now: running.slice(0, 3).join(', '), done }),
       );
-    await whileWatched(
-      { side: 'source', migration, purpose: 'cutover', pids: onSource ?? [] },
-      work,
-      describe,
-      () =>
-        whileWatched(
-          { side: 'target', migration, purpose: 'cutover', pids: onTarget ?? [] },
-          work,
-          describe,
-          compare,
-        ),
-    );
+    await whileWatched([...sources.all, ...targets.all], work, describe, compare);
     if (differences.length > 0) throw notEqual(differences);
     if (generated.length > 0) throw generatedDiffer(generated);
     return { tables: tables.length, rows: Number(rows) };
@@ -146,8 +130,8 @@ async function countable(
   work: Work,
 ): Promise<Counted[]> {
   await using source = await openSource(migration, work);
-  const relations = await whileAllWatched(
-    [{ side: 'source', migration, purpose: 'cutover', client: source }],
+  const relations = await whileWatched(
+    [source],
     work,
     () => ({ step: 'reading the tables to count' }),
     () => readRelations(source, input.tables, 'estimated'),
@@ -183,7 +167,7 @@ async function exact(client: pg.Client): Promise<void> {
 }
 
 async function compareGenerated(
-  pair: { readonly source: StepSession; readonly target: StepSession },
+  pair: { readonly source: Session; readonly target: Session },
   { destination, parts, whole, generated }: Counted,
   planning: { readonly source: Planning; readonly target: Planning },
 ): Promise<GeneratedDifference[]> {
@@ -197,7 +181,7 @@ async function compareGenerated(
 }
 
 async function sums(
-  session: StepSession,
+  session: Session,
   tables: readonly TableName[],
   only: boolean,
   generated: GeneratedColumns,
@@ -219,7 +203,7 @@ async function sums(
 }
 
 async function count(
-  session: StepSession,
+  session: Session,
   tables: readonly TableName[],
   how: 'only' | 'whole',
   planning: Planning,

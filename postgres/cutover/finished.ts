@@ -13,16 +13,17 @@ import { readAsleep } from '../schema/disable-trigger.ts';
 import { readUnsecured } from '../schema/restored-row-security.ts';
 import { readUnwanted } from '../schema/refresh-later.ts';
 import { readUnadded } from '../schema/waiting-check.ts';
-import { whileAllWatched } from '../session/liveness.ts';
 import { readUnfilled } from '../store/view-entry.ts';
 import { readDrained } from '../store/confirmed-position.ts';
 import { readWaiting, nameEntry } from '../store/schema-entry.ts';
+import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
 
 const SHOWN = 20;
 
 interface Sides {
   readonly source: pg.ClientBase;
-  readonly target: pg.Client;
+  readonly target: Session;
 }
 
 /**
@@ -32,15 +33,15 @@ interface Sides {
  * @throws MigrationError `CheckpointMissing` if applied changes are missing, `TargetRewound` naming other missing work.
  */
 export async function requireFinished(
-  target: pg.Client,
+  target: Session,
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
   { beat }: Pick<Work, 'beat'>,
 ): Promise<void> {
   await requireDrained(target, migration, since);
-  const missing = await whileAllWatched(
-    [{ side: 'target', migration, purpose: 'cleanup', client: target }],
+  const missing = await whileWatched(
+    [target],
     { beat },
     () => ({ step: 'checking that the target has not lost work' }),
     async () => [

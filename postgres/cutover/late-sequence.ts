@@ -3,7 +3,6 @@
  * without a row (an id allocator, a rolled-back insert, an excluded table that shares the sequence) leave nothing in the stream,
  * and the target would return the same values again.
  */
-import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Relation } from '../catalog/relation.ts';
@@ -11,7 +10,8 @@ import type { Selection } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
 import { keyOf, type Sequence } from './sequence.ts';
 import { readStates, readWanted } from './sequence-state.ts';
 import { withoutWaiting } from './short-lock.ts';
@@ -28,7 +28,7 @@ const STEP = 'comparing sequences';
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
 export async function movedSequences(
-  source: pg.Client,
+  source: Session,
   migration: Migration,
   selection: Selection,
   relations: readonly Relation[],
@@ -42,11 +42,8 @@ export async function movedSequences(
       signal.throwIfAborted();
       progress.done = done;
     };
-    return await whileAllWatched(
-      [
-        { side: 'source', migration, purpose: 'cutover', client: source },
-        { side: 'target', migration, purpose: 'cutover', client: target },
-      ],
+    return await whileWatched(
+      [source, target],
       { beat },
       () => ({ ...progress }),
       async () => {

@@ -22,7 +22,7 @@ import { classify } from '../connection/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { withRows } from '../schema/existing.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 import { readPlannedRelations, type PlannedRelationRow } from '../store/planned-relation.ts';
 import { readRecordedSchemas } from '../store/recorded-schema.ts';
 import { followColumns } from '../drift/follow.ts';
@@ -163,8 +163,8 @@ async function present(
         types: await readTypeGraph(source, found),
       };
     };
-    return await whileAllWatched(
-      [{ side: 'source', migration, purpose: 'cutover', client: source }],
+    return await whileWatched(
+      [source],
       work,
       () => ({ step: STEP }),
       () => withoutWaiting(source, read),
@@ -201,8 +201,8 @@ async function onTarget<T>(
   const { signal } = work;
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
-    return await whileAllWatched(
-      [{ side: 'target', migration, purpose: 'cutover', client: target }],
+    return await whileWatched(
+      [target],
       work,
       () => ({ step: STEP }),
       () => read(target),

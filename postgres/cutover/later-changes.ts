@@ -17,9 +17,9 @@ import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { isWarning } from '../connection/notice.ts';
 import { isKeyUnread, unsentOf } from '../replication/warning.ts';
 import { isUnprintable } from '../replication/stream-failure.ts';
-import { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { whileWatched } from '../session/liveness.ts';
-import { backendPidOf } from '../connection/socket.ts';
+import { connectSource } from '../session/open.ts';
 import { Doubt } from '../drift/doubt.ts';
 import { readOutside } from '../drift/outside.ts';
 import { pluginOptions } from '../wal2json/plugin-options.ts';
@@ -105,13 +105,9 @@ export async function finalCheck(
   const { signal } = work;
   try {
     await using source = await openSource(migration, { ...work, lockTimeoutMs: LOCK_TIMEOUT_MS });
-    await using session = await StepSession.open(
-      { side: 'source', migration, purpose: 'cutover' },
-      signal,
-    );
-    const pid = backendPidOf(source);
+    await using session = await connectSource(migration, 'cutover', { signal });
     return await whileWatched(
-      { ...PLACE, migration, pids: pid === null ? [session.pid] : [session.pid, pid] },
+      [source, session],
       work,
       () => ({ step: STEP }),
       () => check({ source, session }, migration, input, { since, work }),
@@ -125,10 +121,9 @@ export async function finalCheck(
 }
 
 const STEP = 'checking for changes after the end mark';
-const PLACE = { side: 'source', purpose: 'cutover' } as const;
 
 async function check(
-  { source, session }: { readonly source: pg.Client; readonly session: StepSession },
+  { source, session }: { readonly source: Session; readonly session: Session },
   migration: Migration,
   input: MigrationInput,
   { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
@@ -161,7 +156,7 @@ async function check(
   const selected = new Set(relations.map(keyOfName));
   const warned = new Set<string>();
   let unnamed = false;
-  session.client.on('notice', (notice) => {
+  session.on('notice', (notice) => {
     // An update without its key is still in the output, and only its table matters here.
     if (!isWarning(notice) || isKeyUnread(notice.message)) return;
     const unsent = unsentOf(notice.message);

@@ -15,7 +15,7 @@ import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readClones } from '../store/disabled-clone.ts';
 import { readDisabledTriggers } from '../store/disabled-trigger.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 import { unloggedRows } from './unlogged-rows.ts';
 import { readCheckNames } from '../store/check-entry.ts';
 import { readWaitingRowSecurity } from '../store/row-security-entry.ts';
@@ -124,12 +124,8 @@ export async function objectDifferences(
       tables: 0,
       unlogged: 0,
     };
-    const both = [
-      { side: 'source', migration, purpose: 'cutover', client: source },
-      { side: 'target', migration, purpose: 'cutover', client: target },
-    ] as const;
-    return await whileAllWatched(
-      both,
+    return await whileWatched(
+      [source, target],
       { beat },
       () => ({ ...progress }),
       async () => {

@@ -1,10 +1,9 @@
 /** The source during a cutover: no stream uses the slot, so the slot can be peeked to verify the history. */
-import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { backendPidOf } from '../connection/socket.ts';
 import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
 import { proveContinuity } from '../stream/continuity.ts';
 
 /**
@@ -19,21 +18,14 @@ export async function openSource(
     /** The session's lock_timeout; unset waits without limit. */
     readonly lockTimeoutMs?: number;
   },
-): Promise<pg.Client & AsyncDisposable> {
+): Promise<Session> {
   const { signal, beat = () => undefined, lockTimeoutMs = 0 } = work;
   const options = signal ? { signal } : {};
   await using target = await connectTarget(migration, 'cutover', options);
   const source = await connectSource(migration, 'cutover', { ...options, target, lockTimeoutMs });
   try {
-    const pid = backendPidOf(source);
-    const place = { side: 'source', migration, purpose: 'cutover' } as const;
     await proveContinuity(source, target, migration, (ask) =>
-      whileWatched(
-        { ...place, pids: pid === null ? [] : [pid] },
-        { beat },
-        () => ({ step: 'comparing histories' }),
-        ask,
-      ),
+      whileWatched([source], { beat }, () => ({ step: 'comparing histories' }), ask),
     );
     return source;
   } catch (error) {

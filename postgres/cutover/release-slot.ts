@@ -16,10 +16,11 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { literalSchemas } from '../catalog/selection.ts';
+import { endBackends } from '../connection/backends.ts';
 import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../store/turn.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { endUsers } from '../slot/drop-slot.ts';
+import { usersOf } from '../slot/drop-slot.ts';
 import { enteringLocks, isEntered } from './entering.ts';
 import { requireFinished, requireSwitched } from './finished.ts';
 import { BEING_WRITTEN, finalCheck } from './later-changes.ts';
@@ -39,9 +40,6 @@ const PAUSE_MS = 200;
 /** If recording the check on the target takes longer, its result is too old for the drop, and the check is repeated. */
 const SLOW_RECORD_MS = 200;
 const SHOWN_TABLES = 20;
-/** A terminated session of an earlier attempt is gone within milliseconds. */
-const END_MS = 10_000;
-const POLL_MS = 50;
 
 /**
  * One statement, so that there is no round trip and no long operation between the conditions and the drop. If the slot was
@@ -54,16 +52,6 @@ select pg_catalog.pg_drop_replication_slot(s.slot_name)::text as dropped
    and ($3::text is null or pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text = $3)
    and not exists (${enteringLocks('$1', '$5')})
    and not exists (${BEING_WRITTEN})`;
-
-/** Lock that an attempt holds on the source while it runs; a later attempt finds its session by it. */
-const PRESENCE = /* sql */ `
-select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtextextended('walferry release ' || $1, 0))`;
-
-const EARLIER = /* sql */ `
-select theirs.pid, pg_catalog.pg_terminate_backend(theirs.pid)
-  from pg_catalog.pg_locks mine
-  join pg_catalog.pg_locks theirs using (locktype, database, classid, objid, objsubid)
- where mine.locktype = 'advisory' and mine.pid = pg_catalog.pg_backend_pid() and theirs.pid <> mine.pid`;
 
 /**
  * Runs the final check and drops the slot. Idempotent. One attempt at a time: a later attempt terminates the sessions of earlier
@@ -91,7 +79,7 @@ export async function releaseSlot(
     await requireFinished(target, migration, input, since, { beat });
     // After taking the turn: a previous attempt that had it already has its session on the source, where it is found.
     await using source = await connectSource(migration, 'cleanup', { signal, target });
-    await onSource(slot, endEarlier(source, migration.slot, signal));
+    await onSource(slot, source.takeOver({ code: 'SlotBusy' }));
     await requireSwitched({ source, target }, migration, input);
     const schemas = literalSchemas(input.tables);
     const record = (mark: Lsn | null) =>
@@ -101,7 +89,7 @@ export async function releaseSlot(
     const most = () => (slow ? MOST_SLOW_CHECKS : MOST_CHECKS);
     for (let checks = 1; checks <= most(); checks += 1) {
       // A superseded stream may still use it.
-      await onSource(slot, endUsers(source, migration.slot));
+      await onSource(slot, endBackends(source, usersOf(migration.slot)));
       const confirmed = await onSource(slot, confirmedOf(source, migration.slot));
       if (confirmed === null) {
         if (await isReleased(target, migration, since)) return 'absent';
@@ -182,25 +170,6 @@ function unchecked({ slot, source, target }: Migration, since: Lsn): MigrationEr
     `slot "${slot}" is gone from "${source}", and not because this migration dropped it: "${target}" has everything committed before the end mark ${since}, but whether tables changed after it was not checked. Stop the writers and compare the databases (walferry compare ${source} ${target}); if they are equal, abort: the target stays as it is`,
     { slot, lsn: since },
   );
-}
-
-/** Terminates the sessions of earlier attempts and waits until they are gone: a statement of theirs may still be running. */
-async function endEarlier(source: pg.ClientBase, slot: string, signal: AbortSignal): Promise<void> {
-  await source.query(PRESENCE, [slot]);
-  const deadline = performance.now() + END_MS;
-  for (;;) {
-    const { rows } = await source.query<{ pid: number }>(EARLIER);
-    if (rows.length === 0) return;
-    if (performance.now() > deadline) {
-      const pids = rows.map(({ pid }) => pid);
-      throw new MigrationError(
-        'SlotBusy',
-        `the session of an earlier attempt to drop slot "${slot}" (pid ${pids.join(', ')} on the source) did not end within ${END_MS / 1000} s`,
-        { slot, pids },
-      );
-    }
-    await sleep(POLL_MS, undefined, { signal });
-  }
 }
 
 /** The failure of a cutover that writers prevent from completing. */

@@ -17,8 +17,8 @@ import type { Sequence } from './sequence.ts';
 import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequence-state.ts';
 import { openSource } from './open-source.ts';
 import { takeTurn } from '../store/turn.ts';
-import { whileAllWatched } from '../session/liveness.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
+import { whileWatched } from '../session/liveness.ts';
 
 export interface SequenceReport {
   /** Sequences that were set. */
@@ -56,12 +56,8 @@ export async function setSequences(
     // Without the turn a frozen attempt that wakes up when the application already uses these sequences would set them back.
     const turn = await takeTurn(target, migration, scheduledAt);
     const progress = { step: 'reading sequences', done: 0, total: 0 };
-    const both = [
-      { side: 'source', migration, purpose: 'cutover', client: source },
-      { side: 'target', migration, purpose: 'cutover', client: target },
-    ] as const;
-    return await whileAllWatched(
-      both,
+    return await whileWatched(
+      [source, target],
       { beat },
       () => ({ ...progress }),
       async () => {

@@ -12,7 +12,7 @@ import { nameOf } from '../catalog/table-name.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 
 /** @throws MigrationError `SchemaDrift` naming the tables; `signal.reason` when aborted. */
 export async function refuseUnlogged(
@@ -24,11 +24,8 @@ export async function refuseUnlogged(
   try {
     await using source = await connectSource(migration, 'cutover', { signal });
     await using target = await connectTarget(migration, 'cutover', { signal });
-    const [first, ...others] = await whileAllWatched(
-      [
-        { side: 'source', migration, purpose: 'cutover', client: source },
-        { side: 'target', migration, purpose: 'cutover', client: target },
-      ],
+    const [first, ...others] = await whileWatched(
+      [source, target],
       { beat },
       () => ({ step: 'checking for unlogged tables' }),
       async () => {

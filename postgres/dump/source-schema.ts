@@ -1,5 +1,4 @@
 /** The source's schema as of one snapshot: the selected tables, and pg_dump's archive of the whole database. */
-import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -19,7 +18,8 @@ import { coveringPatterns, exactPattern } from './dump-pattern.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { readNullableColumns, type NullableColumn } from '../archive/nullable-child.ts';
 import { isHopeless, OutOfLocks, type Together } from './lock-table-full.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
 import { readMembers, readUncarried, type Uncarried } from './uncarried.ts';
 
 export interface Dump {
@@ -42,7 +42,7 @@ export interface Dump {
 
 /** A read-only transaction on the source; everything it returns is from one snapshot. */
 export class SourceSchema implements AsyncDisposable {
-  readonly #client: pg.Client;
+  readonly #client: Session;
   readonly #migration: Migration;
   readonly #input: MigrationInput;
   readonly identity: Identity;
@@ -51,7 +51,7 @@ export class SourceSchema implements AsyncDisposable {
   readonly relations: readonly Relation[];
 
   private constructor(
-    client: pg.Client,
+    client: Session,
     migration: Migration,
     input: MigrationInput,
     found: { identity: Identity; database: string; relations: readonly Relation[] },
@@ -93,8 +93,8 @@ export class SourceSchema implements AsyncDisposable {
       );
       const database = rows[0]?.database ?? '';
       const identity = await readIdentity(client, migration.source);
-      const relations = await whileAllWatched(
-        [{ side: 'source', migration, purpose: 'schema', client }],
+      const relations = await whileWatched(
+        [client],
         work,
         () => ({ step: 'reading the tables of the source' }),
         () => readRelations(client, input.tables, 'estimated'),
@@ -173,8 +173,8 @@ export class SourceSchema implements AsyncDisposable {
   }
 
   #watched<T>(work: Pick<Work, 'beat'>, read: () => Promise<T>): Promise<T> {
-    return whileAllWatched(
-      [{ side: 'source', migration: this.#migration, purpose: 'schema', client: this.#client }],
+    return whileWatched(
+      [this.#client],
       work,
       () => ({ step: 'sorting the tables of the source' }),
       read,
@@ -192,8 +192,8 @@ export class SourceSchema implements AsyncDisposable {
     // The target records what was read here: from now on the source must not lose it.
     await flushSeen(client, this.#migration);
     const selected = this.relations.map(({ oid }) => oid);
-    return await whileAllWatched(
-      [{ side: 'source', migration: this.#migration, purpose: 'schema', client }],
+    return await whileWatched(
+      [client],
       work,
       () => ({ step: 'listing what is not moved' }),
       () => readUncarried(client, this.#input, { created, selected }),

@@ -7,10 +7,11 @@ import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { clientProgram } from '../connection/program.ts';
 import { connect } from '../connection/connect.ts';
+import { backendPidOf } from '../connection/socket.ts';
 import type { Facts, ProgramFacts, ServerFacts, Side } from './facts.ts';
 import { probePlugin } from './plugin.ts';
 import { isOwn, readEndpoint, type EndpointFacts } from './read/endpoint.ts';
-import { whileAllWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 import { canRehearse, rehearse } from './rehearsal.ts';
 import { readServer } from './server.ts';
 import { readSource } from './source.ts';
@@ -39,8 +40,8 @@ export async function gatherFacts(
       // Behind a pooler, queries of one session may reach several; checks/endpoint.ts reports that.
       if (!isOwn(endpoint)) return null;
       // Reading the whole catalog takes minutes with a hundred thousand tables.
-      return await whileAllWatched(
-        [{ side, migration, purpose: 'preflight', client }],
+      return await whileWatched(
+        [{ side, migration, purpose: 'preflight', pid: backendPidOf(client) }],
         work,
         () => ({ step: `inspecting the ${side}` }),
         async () => read(client, await readServer(client)),

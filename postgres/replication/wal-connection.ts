@@ -144,7 +144,7 @@ export class WalConnection {
           failed(error, error instanceof RangeError);
         }
         read(splitter.inside);
-      }),
+      }).toDriver,
     });
   }
 }

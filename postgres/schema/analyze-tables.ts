@@ -3,11 +3,12 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { AnalyzeReport, Work } from '../../contract/work.ts';
-import { Defaults, setFor } from '../connection/defaults.ts';
-import { endEarlierSessions, StepSessions } from '../session/step-session.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { setFor } from '../connection/apply-settings.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
+import { stepSessions } from '../session/open.ts';
 
 interface AnalyzeTask extends Task {
   readonly sql: string;
@@ -25,21 +26,17 @@ export async function analyzeTables(
   input: MigrationInput,
   work: Work,
 ): Promise<AnalyzeReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
     const first = await sessions.open(prepareSession);
-    await endEarlierSessions(first.client, 'index');
-    const defaults = await Defaults.read(migration.target, 'index', first.client);
-    const tasks = await analyzeTasks(first.client, migration.id);
+    const defaults = await Defaults.read(migration.target, 'index', first);
+    const tasks = await analyzeTasks(first, migration.id);
     while (sessions.all.length < Math.min(input.copy.parallelism, tasks.length)) {
       await sessions.open(prepareSession);
     }
     const progress = { now: '', done: 0, total: tasks.length };
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      sessions.all,
       work,
       () => ({ step: 'analyzing tables', ...progress }),
       async () => {

@@ -9,7 +9,7 @@ import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { evaluateFor } from './evaluate.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { readListing } from '../dump/definition-listing.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
 import { markBroken, SHOW_ALL_BROKEN, showBroken } from '../store/entry-mark.ts';
@@ -31,7 +31,7 @@ export async function explained(
   where: {
     readonly migration: Migration;
     readonly entry: StoredEntry;
-    readonly session: StepSession;
+    readonly session: Session;
   },
   work: Work,
 ): Promise<MigrationError> {
@@ -39,7 +39,7 @@ export async function explained(
   try {
     const query = await readListing(migration, entry);
     if (query === null) return failure;
-    const defaults = await Defaults.read(migration.target, 'index', session.client);
+    const defaults = await Defaults.read(migration.target, 'index', session);
     const rows = await count(session, entry, query, defaults);
     await session.run((client) => markBroken(client, migration.id, entry.id, { rows, query }));
     const counted =
@@ -73,7 +73,7 @@ export async function explained(
 
 /** Null when counting takes too long. */
 async function count(
-  session: StepSession,
+  session: Session,
   entry: StoredEntry,
   query: string,
   defaults: Defaults,

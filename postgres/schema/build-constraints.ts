@@ -3,6 +3,7 @@
  * rows violated (fixes of these rows arrive with the stream), foreign keys (added unchecked, then validated without blocking
  * writers), triggers, rules, policies, row security and what pg_dump postponed. Every entry is one transaction with its mark.
  */
+import { stepSessions } from '../session/open.ts';
 import { runOther } from './run-other.ts';
 import { claimEntry } from '../store/entry-mark.ts';
 import { noteSecured } from '../store/row-security-entry.ts';
@@ -18,11 +19,11 @@ import { Defaults } from '../connection/defaults.ts';
 import { combined, isBroken } from './broken.ts';
 import { addForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations } from '../archive/existing-object.ts';
 import { OwnerRights } from '../archive/owner.ts';
-import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
+import { retryLock, BRIEF_LOCK_TIMEOUT } from '../session/brief-lock.ts';
 import { probeFiringStates, disableEventTrigger, disableOnTables } from './disable-trigger.ts';
 import { runEntry } from './run-entry.ts';
 import { entryToday, recordDropped } from './source-today.ts';
@@ -43,23 +44,15 @@ export async function buildConstraints(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
-  const prepare = async (client: pg.Client) => {
-    await prepareSession(client);
-    await setBriefLockTimeout(client);
-  };
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
+  const prepare = (client: pg.ClientBase) => prepareSession(client, BRIEF_LOCK_TIMEOUT);
   try {
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
-    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [entries, unbuilt, tables] = await whileWatched(
-      watched,
+      [first],
       work,
       () => ({ step: 'reading the objects to build' }),
-      () => readPlan(first.client, migration),
+      () => readPlan(first, migration),
     );
     if (entries.some(({ done }) => !done)) {
       while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
@@ -69,13 +62,13 @@ export async function buildConstraints(
       migration,
       work,
       tables: new Map(tables.map((entry) => [entry.id, entry])),
-      enabled: await probeFiringStates(first.client),
+      enabled: await probeFiringStates(first),
       others: aboutOthers([...unbuilt, ...entries], creations([...tables, ...unbuilt, ...entries])),
-      defaults: await Defaults.read(migration.target, 'index', first.client),
+      defaults: await Defaults.read(migration.target, 'index', first),
     };
-    const bypasses = await bypassesRowSecurity(first.client);
+    const bypasses = await bypassesRowSecurity(first);
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      sessions.all,
       work,
       () => ({ step: 'building constraints', ...progress }),
       async () => {
@@ -85,7 +78,7 @@ export async function buildConstraints(
         if (failure !== undefined) throw failure;
       },
     );
-    return await reportPhase(first.client, migration.id, 'constraints');
+    return await reportPhase(first, migration.id, 'constraints');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'constraints could not be built', code: 'SchemaFailed' });
@@ -115,7 +108,7 @@ async function readPlan(
 
 /** @returns the failures of entries that rows break; entries that depend on those wait for the next attempt. */
 async function buildAll(
-  session: StepSession,
+  session: Session,
   entries: readonly StoredEntry[],
   step: Step,
   bypasses: boolean,
@@ -149,7 +142,7 @@ async function buildAll(
 }
 
 /** Like `buildIndex`, handles what the source has dropped or altered since. */
-async function buildOne(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+async function buildOne(session: Session, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   try {
     await buildStored(session, entry, step);
@@ -162,7 +155,7 @@ async function buildOne(session: StepSession, entry: StoredEntry, step: Step): P
   }
 }
 
-async function buildStored(session: StepSession, entry: StoredEntry, step: Step): Promise<void> {
+async function buildStored(session: Session, entry: StoredEntry, step: Step): Promise<void> {
   const { migration, work } = step;
   await retryLock(work, () =>
     session.transaction(async (client) => {

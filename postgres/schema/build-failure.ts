@@ -5,7 +5,7 @@ import type { Work } from '../../contract/work.ts';
 import type { Defaults } from '../connection/defaults.ts';
 import { explained, isBroken } from './broken.ts';
 import { nameEntry, partOf, type StoredEntry } from '../store/schema-entry.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { missingNameAdvice } from './source-today.ts';
 import { failed, isViolation } from '../session/ddl-failure.ts';
 
@@ -24,7 +24,7 @@ export async function named(
   error: unknown,
   entry: StoredEntry,
   step: Step,
-  session: StepSession,
+  session: Session,
 ): Promise<unknown> {
   step.work.signal.throwIfAborted();
   if (error instanceof MigrationError) return error;

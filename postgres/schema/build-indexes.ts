@@ -2,7 +2,7 @@
  * Indexes and index constraints, built after the rows over several sessions. Every build is one transaction with its mark: an
  * interrupted build leaves nothing (no CONCURRENTLY, so no invalid index), and a finished one is not repeated.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
@@ -10,7 +10,7 @@ import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import { evaluateFor } from './evaluate.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { matchExisting } from './match.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { entryToday, recordDropped, missingNameAdvice } from './source-today.ts';
@@ -20,6 +20,7 @@ import { whileWatched } from '../session/liveness.ts';
 import { reportPhase } from '../store/entry-count.ts';
 import { claimEntry } from '../store/entry-mark.ts';
 import { type StoredEntry, readWaiting, nameEntry, partOf } from '../store/schema-entry.ts';
+import { stepSessions } from '../session/open.ts';
 
 interface BuildTask extends Task {
   readonly entry: StoredEntry;
@@ -41,27 +42,19 @@ export async function buildIndexes(
   input: MigrationInput,
   work: Work,
 ): Promise<IndexReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
   try {
     const prepare = (client: pg.ClientBase): Promise<void> => prepareBuilding(client, input);
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
-    const watched = { side: 'target', migration, purpose: 'index', pids: [first.pid] } as const;
     const [pending, pages] = await whileWatched(
-      watched,
+      [first],
       work,
       () => ({ step: 'reading the objects to build' }),
-      async () => [
-        await readWaiting(first.client, migration.id, 'indexes'),
-        await tablePages(first.client),
-      ],
+      async () => [await readWaiting(first, migration.id, 'indexes'), await tablePages(first)],
     );
     const tasks = pending.map((entry) => buildTask(entry, pages));
     const postponed = new Set<number>();
-    const defaults = await Defaults.read(migration.target, 'index', first.client);
+    const defaults = await Defaults.read(migration.target, 'index', first);
 
     while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
     const { all } = sessions;
@@ -73,7 +66,7 @@ export async function buildIndexes(
     const onChange = (running: readonly string[], done: number) =>
       Object.assign(progress, { running, done });
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: all.map(({ pid }) => pid) },
+      all,
       work,
       () => ({
         step: 'building indexes',
@@ -94,7 +87,7 @@ export async function buildIndexes(
         if (failure !== undefined) throw failure;
       },
     );
-    return await reportPhase(first.client, migration.id, 'indexes');
+    return await reportPhase(first, migration.id, 'indexes');
   } catch (error) {
     work.signal.throwIfAborted();
     throw failed(error, { what: 'indexes could not be built', code: 'SchemaFailed' });
@@ -113,20 +106,16 @@ async function prepareBuilding(
   // Attempts that an earlier version scheduled have no such field.
   { index = {}, copy }: Pick<MigrationInput, 'copy'> & Partial<Pick<MigrationInput, 'index'>>,
 ): Promise<void> {
-  await prepareSession(client);
-  await client.query(
+  const literal = (value: number | undefined): string =>
+    value === undefined ? 'null' : pg.escapeLiteral(String(value));
+  await prepareSession(
+    client,
     /* sql */ `
-    select pg_catalog.set_config('maintenance_work_mem', (coalesce($1::int8 * 1024 * 1024, greatest(
+    select pg_catalog.set_config('maintenance_work_mem', (coalesce(${literal(index.memoryMegabytes)}::int8 * 1024 * 1024, greatest(
              pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
-             least($2::int8 * 1024 * 1024, pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / 4 / $3::int8))) / 1024)::text || 'kB', false),
+             least(${MOST_MEMORY_MB}::int8 * 1024 * 1024, pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / 4 / ${literal(copy.parallelism)}::int8))) / 1024)::text || 'kB', false),
            pg_catalog.set_config('max_parallel_maintenance_workers',
-             coalesce($4::text, pg_catalog.current_setting('max_parallel_maintenance_workers')), false)`,
-    [
-      index.memoryMegabytes ?? null,
-      MOST_MEMORY_MB,
-      copy.parallelism,
-      index.parallelWorkers ?? null,
-    ],
+             coalesce(${literal(index.parallelWorkers)}::text, pg_catalog.current_setting('max_parallel_maintenance_workers')), false)`,
   );
 }
 
@@ -155,7 +144,7 @@ async function tablePages(target: pg.ClientBase): Promise<Map<string, number>> {
 }
 
 async function buildOrPostpone(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   task: BuildTask,
   { work, defaults, postponed }: { work: Work; defaults: Defaults; postponed: Set<number> },
@@ -187,7 +176,7 @@ function isIdentity({ sql }: StoredEntry): boolean {
  * @throws MigrationError `ConstraintFailed` with count and query of the rows that break it, `SchemaFailed`.
  */
 export async function buildIndex(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   entry: StoredEntry,
   { work, defaults }: { readonly work: Work; readonly defaults: Defaults },
@@ -227,7 +216,7 @@ export async function buildIndex(
         : failure;
     }
     // The operator may have built it by hand; it is accepted if it is identical.
-    const rest = await matchExisting(session.client, entry);
+    const rest = await matchExisting(session, entry);
     if (rest === null) {
       throw failed(error, {
         ...failing,

@@ -4,6 +4,7 @@
  * into the target's lock table is created in several transactions: marks tell a retry where to continue, and an error that
  * a person has to fix undoes what was created.
  */
+import { connectTarget } from '../session/open.ts';
 import { createStore } from '../store/upgrade.ts';
 import { storeLeftOut } from '../store/left-behind.ts';
 import { storeChecks } from '../store/check-entry.ts';
@@ -21,7 +22,7 @@ import { registerMigration, type Registration } from '../store/migration.ts';
 import { registerRelations } from '../store/planned-relation.ts';
 import { nameCheck } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
-import { endEarlierSessions, StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { keptRights } from '../archive/kept-right.ts';
 import { findRefused, isEmptyComment, nameOther } from '../archive/existing-object.ts';
 import { planSchema } from '../dump/schema-plan.ts';
@@ -46,16 +47,15 @@ export async function copySchema(
   limits: Limits = {},
 ): Promise<SchemaReport> {
   try {
-    await using session = await StepSession.open(
-      { side: 'target', migration, purpose: 'schema' },
-      work.signal,
-      { unregistered: 'yet' },
-    );
-    await endEarlierSessions(session.client, 'schema');
-    await prepareSession(session.client);
+    await using session = await connectTarget(migration, 'schema', {
+      unregistered: 'yet',
+      signal: work.signal,
+    });
+    await session.takeOver();
+    await prepareSession(session);
     // Reading the target and storing the plan sends no heartbeats, and takes long for large schemas.
     return await whileWatched(
-      { side: 'target', migration, purpose: 'schema', pids: [session.pid] },
+      [session],
       work,
       () => ({ step: 'copying the schema' }),
       () => create(session, migration, input, { work, limits }),
@@ -67,7 +67,7 @@ export async function copySchema(
 }
 
 async function create(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   input: MigrationInput,
   { work, limits }: { work: Work; limits: Limits },
@@ -77,7 +77,7 @@ async function create(
       await begin(session, migration, input, work, limits);
     }
     await createRest(session, migration, work, limits);
-    return await report(session.client, migration, input, work);
+    return await report(session, migration, input, work);
   } catch (error) {
     work.signal.throwIfAborted();
     throw await reasonOf(session, error);
@@ -85,7 +85,7 @@ async function create(
 }
 
 /** Queries the target, so call it before anything ends this session. A dead session adds nothing. */
-async function reasonOf(session: StepSession, error: unknown): Promise<MigrationError> {
+async function reasonOf(session: Session, error: unknown): Promise<MigrationError> {
   const failure = failed(error, { what: 'the schema could not be copied', code: 'SchemaFailed' });
   if (failure.code !== 'SchemaFailed' || failure.details.sqlstate === undefined) return failure;
   return withTriggers(session, failure).catch(() => failure);
@@ -93,7 +93,7 @@ async function reasonOf(session: StepSession, error: unknown): Promise<Migration
 
 /** Reads the source, plans, and writes the control rows together with the first (normally the only) batch. */
 async function begin(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   input: MigrationInput,
   work: Work,
@@ -148,7 +148,7 @@ async function begin(
 
 /** Uses empty tables that exist. */
 async function useTables(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   source: SourceSchema,
   work: Work,
@@ -187,7 +187,7 @@ async function register(
 
 /** Creates further batches of a schema that does not fit into one transaction, and what the first batch leaves out. */
 async function createRest(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   work: Work,
   limits: Limits,

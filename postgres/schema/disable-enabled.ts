@@ -29,11 +29,9 @@ export async function disableEnabledTriggers(
   tables: readonly TableName[] | 'all',
   { replicaRole, purpose, log, beat }: Disabling,
 ): Promise<void> {
-  const pid = backendPidOf(target);
-  const pids = pid === null ? [] : [pid];
   const progress = { step: 'disabling triggers on the target', objects: 0 };
   const enabled = await whileWatched(
-    { side: 'target', migration, purpose, pids },
+    [{ side: 'target', migration, purpose, pid: backendPidOf(target) }],
     { beat },
     () => ({ ...progress }),
     async () => {

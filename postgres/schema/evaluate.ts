@@ -1,7 +1,8 @@
 /** Archive statements that compute values from rows run under the default settings of the application's sessions. */
 import type pg from 'pg';
 import { quoted } from '../catalog/table-name.ts';
-import { setFor, type Defaults, type Settings } from '../connection/defaults.ts';
+import { setFor, type Settings } from '../connection/apply-settings.ts';
+import type { Defaults } from '../connection/defaults.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
 
 /** Applies the table's settings to the transaction of an entry. String literals of the archive are standard-conforming. */

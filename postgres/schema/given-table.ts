@@ -11,7 +11,7 @@ import {
 import type { Relation } from '../catalog/relation.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationsOf } from '../catalog/root.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { readEnabledOnPlanned } from './enabled-trigger.ts';
 import { probeFiringStates, disableFound } from './disable-trigger.ts';
 
@@ -39,7 +39,7 @@ export async function checkGiven(
  * triggers or rules until the cutover. Runs after the registration, in batches: a retry continues with what is still enabled.
  */
 export async function disableGiven(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   work: Work,
 ): Promise<void> {

@@ -2,17 +2,17 @@
 import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FilteredArchive } from '../archive/archive-filter.ts';
-import type { StepSession } from '../session/step-session.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
+import type { Session } from '../session/session.ts';
 
 const SHOWN = 10;
 
 /** Names event triggers: they are not part of the schema, so readers of the error would not look for the cause there. */
 export async function withTriggers(
-  session: StepSession,
+  session: Session,
   failure: MigrationError,
 ): Promise<MigrationError> {
-  const { rows } = await session.client.query<{ name: string }>(/* sql */ `
+  const { rows } = await session.query<{ name: string }>(/* sql */ `
     select quote_ident(evtname) as name from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A') order by 1`);
   if (rows.length === 0) return failure;
   const names = rows.slice(0, SHOWN).map(({ name }) => name);

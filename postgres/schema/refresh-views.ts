@@ -12,6 +12,7 @@
  *
  * The report names both, and so does the migration's final summary.
  */
+import { stepSessions } from '../session/open.ts';
 import { claimRefresh, excludeViews, markRefreshFailed, hasViews } from '../store/view-entry.ts';
 import { nameEntry, type StoredEntry, readEntries } from '../store/schema-entry.ts';
 import { listed } from '../../contract/listed.ts';
@@ -22,10 +23,11 @@ import type { MigrationInput } from '../../contract/input.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { RefreshReport, Work } from '../../contract/work.ts';
-import { Defaults, setFor } from '../connection/defaults.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { setFor } from '../connection/apply-settings.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { endEarlierSessions, StepSessions, type StepSession } from '../session/step-session.ts';
-import { retryLock, setBriefLockTimeout } from '../session/brief-lock.ts';
+import { retryLock, BRIEF_LOCK_TIMEOUT } from '../session/brief-lock.ts';
+import type { Session } from '../session/session.ts';
 import { wantFilledLater } from './refresh-later.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks } from './run-tasks.ts';
@@ -45,24 +47,17 @@ export async function refreshViews(
   at: Lsn | null,
   work: Work,
 ): Promise<RefreshReport> {
-  await using sessions = new StepSessions(
-    { side: 'target', migration, purpose: 'index' },
-    work.signal,
-  );
-  const prepare = async (client: pg.Client) => {
-    await prepareSession(client);
-    await setBriefLockTimeout(client);
-  };
+  await using sessions = stepSessions({ side: 'target', migration, purpose: 'index' }, work.signal);
+  const prepare = (client: pg.ClientBase) => prepareSession(client, BRIEF_LOCK_TIMEOUT);
   try {
     const first = await sessions.open(prepare);
-    await endEarlierSessions(first.client, 'index');
     if (at !== null) await first.run((client) => wantFilledLater(client, migration, work.signal));
     if (!(await first.run((client) => hasViews(client, migration)))) return { views: 0 };
     const all = await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: [first.pid] },
+      [first],
       work,
       () => ({ step: 'reading the materialized views' }),
-      () => readEntries(first.client, migration.id, ['tables', 'indexes', 'constraints']),
+      () => readEntries(first, migration.id, ['tables', 'indexes', 'constraints']),
     );
     const gone = await first.run((client) => findGone(client, all));
     const skipped = all.flatMap((view) => skip(view, gone));
@@ -72,10 +67,10 @@ export async function refreshViews(
     while (sessions.all.length < Math.min(input.copy.parallelism, views.length)) {
       await sessions.open(prepare);
     }
-    const defaults = await Defaults.read(migration.target, 'index', first.client);
+    const defaults = await Defaults.read(migration.target, 'index', first);
     const progress = { now: '', done: 0, total: views.length };
     await whileWatched(
-      { side: 'target', migration, purpose: 'index', pids: sessions.all.map(({ pid }) => pid) },
+      sessions.all,
       work,
       () => ({ step: 'refreshing materialized views', ...progress }),
       () => refreshAll(views, sessions.all, { migration, at, work, defaults }, progress),
@@ -113,7 +108,7 @@ interface Failure {
  */
 async function refreshAll(
   views: readonly RefreshTask[],
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   step: Refreshing,
   progress: { now: string; done: number },
 ): Promise<void> {
@@ -166,7 +161,7 @@ function isUnpopulated(error: MigrationError): boolean {
 /** One failure for all; it notes each in its control row, by which a later exclusion is recognized. */
 async function refreshFailure(
   failures: readonly Failure[],
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   { migration }: Refreshing,
 ): Promise<MigrationError> {
   const ids = failures.map(({ view }) => view.id);
@@ -188,7 +183,7 @@ async function refreshFailure(
 }
 
 async function refreshOne(
-  session: StepSession,
+  session: Session,
   view: StoredEntry,
   { migration, at, work, defaults }: Refreshing,
 ): Promise<void> {

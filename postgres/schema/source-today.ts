@@ -10,7 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { splitOwner } from '../archive/owner.ts';
 import { NOT_FOUND } from './run-entry.ts';
 import { isViolation } from '../session/ddl-failure.ts';
@@ -153,7 +153,7 @@ interface Built {
 interface Place {
   readonly migration: Migration;
   readonly entry: StoredEntry;
-  readonly session: StepSession;
+  readonly session: Session;
 }
 
 /**
@@ -250,7 +250,7 @@ function isNotFound(error: unknown): boolean {
 
 /** The entry's own object on the source (null for a part without one), and the objects that it depends on. */
 async function readObjects(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   { id, depends }: StoredEntry,
 ): Promise<readonly [SourceObject | null, readonly SourceObject[]]> {

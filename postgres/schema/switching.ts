@@ -11,7 +11,6 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { takeTurn } from '../store/turn.ts';
 import { connectTarget } from '../session/open.ts';
-import { backendPidOf } from '../connection/socket.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { hasStore } from '../store/upgrade.ts';
@@ -83,9 +82,8 @@ export async function switching<T>(
         await inTransaction(target, runBatch, BEGIN);
       }
     };
-    const pid = backendPidOf(target);
     return await whileWatched(
-      { side: 'target', migration, purpose: 'cutover', pids: pid === null ? [] : [pid] },
+      [target],
       { beat },
       () => ({ ...progress }),
       () => work({ target, all }),

@@ -9,7 +9,7 @@ import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
-import { endEarlierSessions, StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { enableTriggers } from './disable-trigger.ts';
 import { endOnTarget } from './end.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
@@ -19,6 +19,7 @@ import { hasStore } from '../store/upgrade.ts';
 import { markEntriesUndone } from '../store/entry-mark.ts';
 import { markTablesIncomplete } from '../store/tables-created.ts';
 import { readArchive, readArchiveOffsets } from '../store/archive-bytes.ts';
+import { connectTarget } from '../session/open.ts';
 
 /** Most objects that one transaction drops, and most locks of each: the table, its TOAST table, the TOAST index, a sequence. */
 const ENTRIES_PER_BATCH = 1_000;
@@ -38,20 +39,17 @@ export async function undoSchema(
   beat: Work['beat'] = () => undefined,
 ): Promise<void> {
   try {
-    await using session = await StepSession.open(
-      { side: 'target', migration, purpose: 'cleanup' },
+    await using session = await connectTarget(migration, 'cleanup', {
+      unregistered: 'any more',
       signal,
-      {
-        unregistered: 'any more',
-      },
-    );
-    await endEarlierSessions(session.client, 'schema');
-    await prepareSession(session.client);
+    });
+    await session.takeOver({ purpose: 'schema' });
+    await prepareSession(session);
     const archive = await session.run((client) => readFirstArchive(client, migration));
     if (archive === undefined) return;
     const progress = { step: 'dropping the created schema', dropped: 0 };
     await whileWatched(
-      { side: 'target', migration, purpose: 'cleanup', pids: [session.pid] },
+      [session],
       { beat },
       () => ({ ...progress }),
       async () => {
@@ -94,17 +92,17 @@ async function readFirstArchive(
 }
 
 async function dropEntries(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   archive: Buffer,
   work: Pick<Work, 'signal' | 'beat'>,
   onDropped: (dropped: number) => void,
 ): Promise<void> {
-  const created = (await readEntries(session.client, migration.id, ['tables']))
+  const created = (await readEntries(session, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
-  const size = within(await lockCapacity(session.client), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
-  const offsets = [0, ...(await readArchiveOffsets(session.client, migration.id))];
+  const size = within(await lockCapacity(session), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
+  const offsets = [0, ...(await readArchiveOffsets(session, migration.id))];
   const offsetOf = (entry: StoredEntry | undefined) =>
     offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;
   for (let at = 0; at < created.length;) {
@@ -112,8 +110,7 @@ async function dropEntries(
     const offset = offsetOf(created[at]);
     let end = at;
     while (end < created.length && offsetOf(created[end]) === offset) end += 1;
-    const content =
-      offset === 0 ? archive : await readArchive(session.client, migration.id, offset);
+    const content = offset === 0 ? archive : await readArchive(session, migration.id, offset);
     await using file = await ArchiveFile.create(content, work);
     for (; at < end; at += size) {
       const batch = created.slice(at, Math.min(end, at + size));
@@ -126,7 +123,7 @@ async function dropEntries(
 }
 
 async function dropBatch(
-  session: StepSession,
+  session: Session,
   migration: Migration,
   parts: {
     readonly batch: readonly StoredEntry[];

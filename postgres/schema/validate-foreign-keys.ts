@@ -3,7 +3,7 @@ import type { MigrationError } from '../../contract/failure.ts';
 import { isBroken } from './broken.ts';
 import { nameEntry, readEntries, type StoredEntry } from '../store/schema-entry.ts';
 import { dropForeignKey, validateForeignKey } from './foreign-key.ts';
-import type { StepSession } from '../session/step-session.ts';
+import type { Session } from '../session/session.ts';
 import { retryLock } from '../session/brief-lock.ts';
 import { entryToday, recordDropped } from './source-today.ts';
 import { runTasks, type Task } from './run-tasks.ts';
@@ -11,13 +11,13 @@ import { type Step, named } from './build-failure.ts';
 
 /** Validates the foreign keys that were added: several in parallel, one at a time per table. */
 export async function validateAll(
-  sessions: readonly StepSession[],
+  sessions: readonly Session[],
   step: Step,
   report: (now: string) => void,
 ): Promise<MigrationError[]> {
   const [first] = sessions;
   if (first === undefined) return [];
-  const entries = await readEntries(first.client, step.migration.id, ['constraints']);
+  const entries = await readEntries(first, step.migration.id, ['constraints']);
   const tasks = entries
     .filter(({ kind, added, done }) => kind === 'FK CONSTRAINT' && added !== null && !done)
     .map((entry): Task & { entry: StoredEntry } => ({

@@ -7,7 +7,8 @@
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { Defaults, setFor } from '../connection/defaults.ts';
+import { Defaults } from '../connection/defaults.ts';
+import { setFor } from '../connection/apply-settings.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 import type { Attempt, Switching } from './switching.ts';

@@ -1,6 +1,5 @@
 /** Locks for DDL while the stream runs: requested with a short timeout and retried, never queued for long. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Work } from '../../contract/work.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
@@ -11,10 +10,8 @@ const LOCK_TRIES = 30;
 const LOCK_PAUSE_MS = 500;
 const NOT_ACQUIRED = new Set<string>([SQLSTATE.lockNotAvailable, SQLSTATE.deadlockDetected]);
 
-/** For a session whose statements {@link retryLock} retries. */
-export async function setBriefLockTimeout(client: pg.ClientBase): Promise<void> {
-  await client.query(/* sql */ `set lock_timeout = ${LOCK_TIMEOUT_MS}`);
-}
+/** Statement for a session whose others {@link retryLock} retries. */
+export const BRIEF_LOCK_TIMEOUT = /* sql */ `set lock_timeout = ${LOCK_TIMEOUT_MS};`;
 
 /** Retries when a lock was not granted within the short timeout: the stream's transactions come and go. */
 export async function retryLock<T>(work: Work, run: () => Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
+import { divert } from '../connection/socket.ts';
 import { copyDataHeader, FrameSplitter } from './frames.ts';
 
 /** The interface that the driver expects of a custom query; COPY uses no more of it. */
@@ -129,7 +130,6 @@ export class CopyOut implements CopyQuery {
   /** Removes the rows before the driver sees them; everything else goes to the driver's listeners, in order. */
   #divert(from: Socket): void {
     const into = this.#into;
-    const listeners = from.listeners('data') as ((piece: Buffer) => void)[];
     let moved = 0;
     const splitter = new FrameSplitter({
       copyData: (piece) => {
@@ -141,7 +141,7 @@ export class CopyOut implements CopyQuery {
         into.write(piece);
         into.uncork();
       },
-      other: (piece) => listeners.forEach((listener) => listener(piece)),
+      other: (piece) => diverted.toDriver(piece),
     });
     // Both may pause at once; reading resumes when neither does.
     const held = { byReceiver: false, byLimit: false };
@@ -180,12 +180,10 @@ export class CopyOut implements CopyQuery {
       ended = true;
       into.removeListener('drain', drained);
       into.removeListener('close', drained);
-      from.removeListener('data', take);
-      for (const listener of listeners) from.on('data', listener);
+      diverted.restore();
       from.resume();
     };
-    from.removeAllListeners('data');
-    from.on('data', take);
+    const diverted = divert(from, take);
   }
 }
 

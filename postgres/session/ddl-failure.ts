@@ -18,9 +18,12 @@ set client_min_messages = warning;
 set row_security = off;
 `;
 
-/** Sets a session up for statements of the archive. */
-export async function prepareSession(client: pg.ClientBase): Promise<void> {
-  await client.query(SCRIPT_SETTINGS);
+/**
+ * Sets a session up for statements of the archive.
+ * @param further statements, in the same round trip.
+ */
+export async function prepareSession(client: pg.ClientBase, further = ''): Promise<void> {
+  await client.query(SCRIPT_SETTINGS + further);
 }
 
 export interface Failing {

@@ -3,8 +3,9 @@
  * batch of the stream then costs two round trips to the target, whatever it contains. To the `pg` client it is an ordinary query,
  * so the driver tracks the session's state and handles errors and notices.
  */
-import type { Socket } from 'node:net';
 import type pg from 'pg';
+import { FlightQuery } from './flight-query.ts';
+import type { Kept, KeptStatement, ParseState } from './kept-statement.ts';
 
 const CLOSE = 0x43;
 const PARSE = 0x50;
@@ -22,44 +23,6 @@ const KEPT_BYTES = 4 * 1024 * 1024;
 const FRAME_BYTES = 64 * 1024;
 /** Below this size, copying bytes is cheaper than another write to the socket. */
 const SMALL_BYTES = 2048;
-/** Prepared statements that a session keeps: each holds a plan on the server. Others are parsed every time. */
-const MOST_KEPT = 2_000;
-
-/** What the server has of a statement: parsed, nothing, or unknown after a failed flight. */
-type ParseState = 'parsed' | 'new' | 'unsure';
-
-interface KeptStatement {
-  readonly name: string;
-  state: ParseState;
-}
-
-/** The prepared statements of a session, by text. */
-export class Kept {
-  readonly #statements = new Map<string, KeptStatement>();
-
-  /** @returns null when there are too many statements to keep this one. */
-  of(sql: string): KeptStatement | null {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    if (this.#statements.size >= MOST_KEPT) return null;
-    const name = `walferry_f${this.#statements.size + 1}`;
-    const statement: KeptStatement = { name, state: 'new' };
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-}
-
-/** A statement of a flight failed. */
-export class FlightFailed extends Error {
-  override readonly name = 'FlightFailed';
-  /** Index of the statement that failed, from 0. */
-  readonly statement: number;
-
-  constructor(statement: number, cause: unknown) {
-    super('a statement of a batch failed', { cause });
-    this.statement = statement;
-  }
-}
 
 export class Flight {
   readonly #kept: Kept;
@@ -303,57 +266,5 @@ export class Flight {
 
   #int32(value: number): void {
     this.#at = this.#bytes.writeInt32BE(value, this.#at);
-  }
-}
-
-/** The flight as the driver sees it. */
-class FlightQuery {
-  readonly #pieces: readonly Buffer[];
-  readonly #counts: number[] = [];
-  readonly answered: Promise<readonly number[]>;
-  #resolve: (counts: readonly number[]) => void = () => undefined;
-  #reject: (error: unknown) => void = () => undefined;
-
-  constructor(pieces: readonly Buffer[]) {
-    this.#pieces = pieces;
-    this.answered = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  submit(connection: pg.Connection): void {
-    const socket = connection.stream as Socket;
-    socket.cork();
-    for (const piece of this.#pieces) socket.write(piece);
-    socket.uncork();
-  }
-
-  handleCommandComplete({ text }: { readonly text: string }): void {
-    this.#counts.push(Number(/ (\d+)$/.exec(text)?.[1] ?? 0));
-  }
-
-  handleReadyForQuery(): void {
-    this.#resolve(this.#counts);
-  }
-
-  handleError(error: unknown): void {
-    this.#reject(new FlightFailed(this.#counts.length, error));
-  }
-
-  handleCopyInResponse(): void {
-    // Its rows are already sent.
-  }
-
-  handleDataRow(): void {
-    // Only row counts are needed.
-  }
-
-  handleRowDescription(): void {
-    // As above.
-  }
-
-  handleEmptyQuery(): void {
-    this.#counts.push(0);
   }
 }

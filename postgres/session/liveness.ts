@@ -1,74 +1,34 @@
 /**
- * Heartbeats of long DDL. A timer alone would only prove that this process runs. Each heartbeat therefore follows an answer of
- * the server that one of our sessions is working, and carries its progress.
+ * Heartbeats of steps whose work a server does. A timer alone would only prove that this process runs. Each heartbeat therefore
+ * follows an answer of the server that one of our sessions is working, and carries its progress.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import type { Heartbeat, Work } from '../../contract/work.ts';
-import { connectSide } from './open.ts';
-import { backendPidOf } from '../connection/socket.ts';
-import type { Place } from './step-session.ts';
+import { Onlooker, type Observed } from './onlooker.ts';
+import type { Place } from './session.ts';
 
 /** Many heartbeats fit into a timeout of 10 s, even when a busy machine answers each query late. */
 const QUERY_EVERY_MS = 500;
 
-interface Row {
-  percent: string | null;
-  waiting: boolean;
-  active: boolean;
-  changed: string | null;
+/** A session that is watched: a {@link Session}, or any other client's backend. */
+export interface Watched extends Place {
+  readonly pid: number | null;
 }
 
 /**
- * Runs `step` and sends heartbeats while it runs. A heartbeat requires that a backend is active, or that since the last query a
- * backend has started or ended a statement or the description has changed (many short statements leave backends idle at every
+ * Runs `step` and sends heartbeats while it runs. A heartbeat requires that one of the sessions is active, or that since the last
+ * query one has started or ended a statement or the description has changed (many short statements leave backends idle at every
  * other query). One more follows at the end. A step that ends within the first interval opens no session.
  * @param describe the text next to the numbers: evaluated at every heartbeat.
  */
 export async function whileWatched<T>(
-  options: Place & { readonly pids: readonly number[] },
+  sessions: readonly Watched[],
   work: Pick<Work, 'beat'>,
   describe: () => Heartbeat,
   step: () => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController();
-  const watching = loop(ended.signal);
-
-  async function loop(signal: AbortSignal): Promise<void> {
-    let said = JSON.stringify(describe());
-    let seen: string | null = null;
-    await sleep(QUERY_EVERY_MS, undefined, { signal }).catch(() => undefined);
-    while (!signal.aborted) {
-      try {
-        // Preflight and the start of the schema step run before the migration is registered.
-        await using client = await connectSide(options.side, options.migration, options.purpose, {
-          aside: true,
-          unregistered: 'any more',
-        });
-        while (!signal.aborted) {
-          const { rows } = await client.query<Row>(PROGRESS, [options.pids]);
-          const {
-            percent = null,
-            waiting: waitingForLock = false,
-            active,
-            changed,
-          } = rows[0] ?? {};
-          const now = JSON.stringify(describe());
-          const worked = changed != null && seen !== null && changed !== seen;
-          if (active === true || worked || now !== said) {
-            work.beat({ ...describe(), percent, waitingForLock });
-          }
-          said = now;
-          seen = changed ?? seen;
-          await sleep(QUERY_EVERY_MS, undefined, { signal });
-        }
-      } catch {
-        // The step ended, or the server does not answer. Without an answer there must be no heartbeat.
-        await sleep(QUERY_EVERY_MS, undefined, { signal }).catch(() => undefined);
-      }
-    }
-  }
-
+  const watching = observed(sessions).map((some) => watch(some, work, describe, ended.signal));
   try {
     const result = await step();
     // Without this, a chain of steps that each end before their first query would send no heartbeat at all.
@@ -76,38 +36,43 @@ export async function whileWatched<T>(
     return result;
   } finally {
     ended.abort();
-    // A hanging connection attempt must not delay a step that was cancelled.
-    await Promise.race([watching, sleep(QUERY_EVERY_MS, undefined, { ref: false })]);
+    await Promise.all(watching);
   }
 }
 
-/**
- * {@link whileWatched} over one session on each side: for steps that read both catalogs, which takes long with many tables.
- */
-export async function whileAllWatched<T>(
-  sides: readonly (Place & { readonly client: pg.Client })[],
-  work: Pick<Work, 'beat'>,
-  describe: () => Heartbeat,
-  step: () => Promise<T>,
-): Promise<T> {
-  const [first, ...others] = sides;
-  if (first === undefined) return step();
-  const { side, migration, purpose, client } = first;
-  const pid = backendPidOf(client);
-  return whileWatched(
-    { side, migration, purpose, pids: pid === null ? [] : [pid] },
-    work,
-    describe,
-    () => whileAllWatched(others, work, describe, step),
-  );
+/** One onlooker per side: progress on either side counts. */
+function observed(sessions: readonly Watched[]): Observed[] {
+  return (['source', 'target'] as const).flatMap((side) => {
+    const here = sessions.filter((one) => one.side === side);
+    return here[0] === undefined ? [] : [{ ...place(here[0]), pids: here.map(({ pid }) => pid) }];
+  });
 }
 
-/** The view's block and tuple counts belong to different phases of a build. */
-const PROGRESS = /* sql */ `
-select max(case when p.tuples_total > 0 then round(100.0 * p.tuples_done / p.tuples_total)
-                when p.blocks_total > 0 then round(100.0 * p.blocks_done / p.blocks_total) end)::text as percent,
-       coalesce(bool_and(coalesce(a.wait_event_type = 'Lock', false)) filter (where a.state = 'active'), false) as waiting,
-       coalesce(bool_or(a.state = 'active'), false) as active, max(a.state_change)::text as changed
-  from pg_catalog.pg_stat_activity a
-  left join pg_catalog.pg_stat_progress_create_index p on p.pid = a.pid
- where a.pid = any($1)`;
+/** A session is a client, which cannot be spread. */
+function place({ side, migration, purpose }: Place): Place {
+  return { side, migration, purpose };
+}
+
+async function watch(
+  sessions: Observed,
+  work: Pick<Work, 'beat'>,
+  describe: () => Heartbeat,
+  ended: AbortSignal,
+): Promise<void> {
+  const onlooker = new Onlooker(sessions);
+  // A step that was cancelled must not wait for an answer.
+  const closed = new Promise<void>((resolve) => {
+    ended.addEventListener('abort', () => resolve(onlooker[Symbol.asyncDispose]()), { once: true });
+  });
+  const pause = () => sleep(QUERY_EVERY_MS, undefined, { signal: ended }).catch(() => undefined);
+  let said = JSON.stringify(describe());
+  for (await pause(); !ended.aborted; await pause()) {
+    const { seen, percent, waitingForLock } = await onlooker.look();
+    const now = JSON.stringify(describe());
+    // Without an answer there must be no heartbeat.
+    const works = seen === 'active' || seen === 'progressed' || (seen === 'idle' && now !== said);
+    if (works && !ended.aborted) work.beat({ ...describe(), percent, waitingForLock });
+    said = now;
+  }
+  await closed;
+}

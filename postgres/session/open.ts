@@ -8,7 +8,7 @@ import { MigrationError, sided } from '../../contract/failure.ts';
 import { compareLsn, maxLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import { connect, cut, type Purpose, type SessionOptions } from '../connection/connect.ts';
+import { connectAs, cut, type Purpose, type SessionOptions } from '../connection/connect.ts';
 import { moveTimeline, readKnown, type Known } from '../store/side.ts';
 import { requireHistory } from '../identity/history.ts';
 import {
@@ -19,6 +19,7 @@ import {
   type Side,
 } from '../identity/identity.ts';
 import { upgrade } from '../store/upgrade.ts';
+import { Session, StepSessions, type Place } from './session.ts';
 
 export interface SideOptions extends SessionOptions {
   /** An idle session of the target for reading the stored state; otherwise one is opened briefly. */
@@ -28,8 +29,6 @@ export interface SideOptions extends SessionOptions {
   /** Only checks or terminates other sessions, and must not wait for the other side: only the server's identity is verified. */
   readonly aside?: true;
 }
-
-type Session = pg.Client & AsyncDisposable;
 
 /** Last stored state that was read of each migration. The servers' identity does not change, so `aside` sessions use this. */
 const seen = new Map<string, Known>();
@@ -45,7 +44,17 @@ export async function connectSide(
   purpose: Purpose,
   options: SideOptions = {},
 ): Promise<Session> {
-  const client = await connect(migration[side], purpose, options).catch((error: unknown) => {
+  const how = {
+    signal: options.signal,
+    aside: (signal: AbortSignal) =>
+      connectSide(side, migration, purpose, { aside: true, unregistered: 'any more', signal }),
+  };
+  const client = await connectAs(
+    (config) => new Session(config, { side, migration, purpose }, how),
+    migration[side],
+    purpose,
+    options,
+  ).catch((error: unknown) => {
     throw error instanceof MigrationError ? sided(error, side) : error;
   });
   try {
@@ -75,6 +84,14 @@ export const connectTarget = (
   purpose: Purpose,
   options?: Omit<SideOptions, 'target'>,
 ): Promise<Session> => connectSide('target', migration, purpose, options);
+
+/** Sessions that one step uses in parallel. */
+export function stepSessions(
+  { side, migration, purpose }: Place,
+  signal: AbortSignal,
+): StepSessions {
+  return new StepSessions(() => connectSide(side, migration, purpose, { signal }));
+}
 
 async function checkTarget(
   target: pg.ClientBase,

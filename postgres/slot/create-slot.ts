@@ -23,7 +23,6 @@ import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop-slot.ts';
 import { lookAtSlot, type SlotState } from './slot-state.ts';
 import { creationFailure } from './creation-failure.ts';
-import { connectPatiently } from '../session/retrying.ts';
 import { storeConsistentPoint } from '../store/consistent-point.ts';
 
 /**
@@ -117,15 +116,17 @@ async function create(
   const lockTimeoutMs =
     options.lockTimeoutMs ??
     Math.min(LOCK_TIMEOUT_MOST_MS, Math.max(LOCK_TIMEOUT_LEAST_MS, 2 * oldestMs));
-  await using creator = await connectPatiently('source', migration, 'slot', {
-    lock_timeout: `${lockTimeoutMs}ms`,
+  await using creator = await connectSource(migration, 'slot', {
+    lockTimeoutMs,
+    signal: work.signal,
   });
-  const pid = await pidOf(creator);
-  using watch = new Watch(migration, watcher, work, pid);
+  using watch = new Watch(migration, watcher, work);
   try {
-    // A literal in the statement's text, by which drop.ts finds orphaned creators.
-    const { rows } = await creator.query<{ lsn: string }>(
-      /* sql */ `select lsn::text from pg_create_logical_replication_slot(${pg.escapeLiteral(migration.slot)}, 'wal2json')`,
+    // A literal in the statement's text, by which drop-slot.ts finds orphaned creators.
+    const { rows } = await creator.run(() =>
+      creator.query<{ lsn: string }>(
+        /* sql */ `select lsn::text from pg_create_logical_replication_slot(${pg.escapeLiteral(migration.slot)}, 'wal2json')`,
+      ),
     );
     return parseLsn(rows[0]?.lsn ?? '');
   } catch (error) {
@@ -145,11 +146,10 @@ async function create(
   }
 }
 
-async function pidOf(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>(/* sql */ `select pg_backend_pid() as pid`);
-  return rows[0]?.pid ?? 0;
-}
-
+/**
+ * The greatest barrier wins: an overtaken attempt must not overwrite the newer slot's position with its own. From the first
+ * exported snapshot on the position is final, because copied rows depend on it.
+ */
 async function store(
   target: pg.ClientBase,
   migration: Migration,
@@ -166,13 +166,13 @@ async function store(
   );
 }
 
-/** Reports blocking transactions while the creator waits, and terminates the creator's backend when the work is aborted. */
+/** Reports blocking transactions while the creator waits. */
 class Watch implements Disposable {
   readonly #ended = new AbortController();
   readonly #loop: Promise<void>;
 
-  constructor(migration: Migration, client: pg.ClientBase, work: Work, creatorPid: number) {
-    this.#loop = this.#run(migration, client, work, creatorPid);
+  constructor(migration: Migration, client: pg.ClientBase, work: Work) {
+    this.#loop = this.#run(migration, client, work);
   }
 
   /** Afterwards the watching session is free for other queries. */
@@ -185,23 +185,14 @@ class Watch implements Disposable {
     this.#ended.abort();
   }
 
-  async #run(
-    migration: Migration,
-    client: pg.ClientBase,
-    work: Work,
-    creatorPid: number,
-  ): Promise<void> {
+  async #run(migration: Migration, client: pg.ClientBase, work: Work): Promise<void> {
     const began = performance.now();
     let warned = began;
     const either = AbortSignal.any([this.#ended.signal, work.signal]);
     for (;;) {
       await sleep(WATCH_EVERY_MS, undefined, { signal: either }).catch(() => undefined);
-      if (this.#ended.signal.aborted) return;
+      if (either.aborted) return;
       try {
-        if (work.signal.aborted) {
-          await client.query(/* sql */ `select pg_terminate_backend($1)`, [creatorPid]);
-          return;
-        }
         const waitingFor = renderBlockers(await readBlockers(client, null));
         const seconds = Math.round((performance.now() - began) / 1000);
         work.beat({ step: 'creating the slot', waitingFor, seconds });

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { endBackends, type Backends } from '../connection/backends.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { connectSource } from '../session/open.ts';
 
@@ -43,7 +44,7 @@ export async function removeSlot(
   const deadline = performance.now() + DEADLINE_MS;
   let found = false;
   for (;;) {
-    const pids = await endUsers(client, slot);
+    const pids = await endBackends(client, usersOf(slot));
     const exists = await tryDrop(client, slot);
     found ||= exists || pids.length > 0;
     // Only gone if it does not exist and no session can still create it.
@@ -59,22 +60,19 @@ export async function removeSlot(
   }
 }
 
-/** Terminates the sessions that use or create the slot. @returns their pids. */
-export async function endUsers(client: pg.ClientBase, slot: string): Promise<number[]> {
-  // The creating statement contains the slot's name as a literal, see create.ts.
-  const { rows } = await client.query<{ pid: number }>(
-    /* sql */ `
-    select users.pid, pg_terminate_backend(users.pid)
-      from (select active_pid as pid from pg_catalog.pg_replication_slots
-             where slot_name = $1 and active_pid is not null
-            union
-            select pid from pg_catalog.pg_stat_activity
-             where state = 'active' and query like '%pg_create_logical_replication_slot%'
-               and strpos(query, $1) > 0) users
-     where users.pid <> pg_backend_pid()`,
-    [slot],
-  );
-  return rows.map(({ pid }) => pid);
+/** The backends that use or create the slot. */
+export function usersOf(slot: string): Backends {
+  // The creating statement contains the slot's name as a literal, see create-slot.ts.
+  return {
+    pids: /* sql */ `
+      select active_pid from pg_catalog.pg_replication_slots
+       where slot_name = $1 and active_pid is not null
+      union
+      select pid from pg_catalog.pg_stat_activity
+       where state = 'active' and query like '%pg_create_logical_replication_slot%'
+         and strpos(query, $1) > 0`,
+    values: [slot],
+  };
 }
 
 /** @returns whether the slot existed. */

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { endBackends, type Backends } from '../connection/backends.ts';
 import { queryTogether } from '../session/query-together.ts';
 
 /** A terminated backend rolls back its COPY at once. */
@@ -36,7 +37,7 @@ export async function beginClaiming(
     if (row?.mine === true) return;
     statements = tryToClaim;
     const spared = performance.now() < began + SPARED_MS;
-    await endCopiers(target, migration, [chunk], spared ? 'earlier' : 'all');
+    await endBackends(target, copiersOf(migration, [chunk], spared ? 'earlier' : 'all'));
     if (performance.now() > deadline) {
       throw new MigrationError(
         'Contention',
@@ -47,23 +48,24 @@ export async function beginClaiming(
   }
 }
 
-/** Terminates the backends that copy these chunks; `earlier`: only those that started before this session. @returns how many. */
-export async function endCopiers(
-  target: pg.ClientBase,
+/**
+ * The backends that copy these chunks; `earlier`: only those that started before the asking session. Found by their claims and
+ * not as the earlier attempts of a step are (session.ts): several runs of a pass copy at the same time, and an attempt must not
+ * end those of other chunks.
+ */
+export function copiersOf(
   migration: Migration,
   chunks: readonly number[],
   which: 'all' | 'earlier' = 'all',
-): Promise<number> {
-  const { rowCount } = await target.query(
-    /* sql */ `
-    select pg_terminate_backend(l.pid)
-      from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
-     where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 2 and l.granted
-       and l.classid = (hashtext($1)::bigint & 4294967295)::oid and l.objid::bigint = any($2::bigint[])
-       and l.pid <> pg_backend_pid()
-       and ($3 = 'all' or (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = l.pid)
-                        < (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = pg_backend_pid()))`,
-    [migration.id, chunks, which],
-  );
-  return rowCount ?? 0;
+): Backends {
+  return {
+    pids: /* sql */ `
+      select l.pid
+        from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
+       where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+         and l.classid = (hashtext($1)::bigint & 4294967295)::oid and l.objid::bigint = any($2::bigint[])
+         and ($3 = 'all' or (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = l.pid)
+                          < (select s.backend_start from pg_catalog.pg_stat_activity s where s.pid = pg_backend_pid()))`,
+    values: [migration.id, chunks, which],
+  };
 }

@@ -28,7 +28,6 @@ import { charDifferences } from '../catalog/version-form.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';
 import { Planning } from '../session/planning.ts';
-import { cut } from '../connection/connect.ts';
 import { readLargestChunk, readPendingChunks, readTotals } from '../store/chunk.ts';
 import {
   readNewestSnapshot,
@@ -39,9 +38,8 @@ import { requireMigration } from '../store/migration.ts';
 import { readPlannedSizes, readUnfinished } from '../store/planned-relation.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import { takeTurn, type Turn } from '../store/turn.ts';
-import { endEarlierSessions } from '../session/step-session.ts';
-import { whileAllWatched } from '../session/liveness.ts';
-import { connectPatiently } from '../session/retrying.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
 import { waitForLive } from './live.ts';
@@ -51,6 +49,7 @@ import { blocks } from './pipe.ts';
 import { reaches, takeTables } from './take.ts';
 
 const MEBIBYTE = 1024 * 1024;
+const LOCK_TIMEOUT_MS = 5_000;
 
 /**
  * If tables are left, waits for a live exported snapshot and assigns them to its pass; returns the remaining runs.
@@ -62,21 +61,17 @@ export async function planCopy(
   input: MigrationInput,
   work: Work,
 ): Promise<CopyPlan> {
-  const ended = new AbortController();
   try {
-    await using target = await connectPatiently('target', migration, 'plan');
-    // Emptying tables may take hours; the server ends the statement of a closed session.
-    work.signal.addEventListener('abort', () => cut(target), { once: true, signal: ended.signal });
-    work.signal.throwIfAborted();
+    await using target = await connectTarget(migration, 'plan', { signal: work.signal });
     // Take the turn before anything else: a frozen attempt that wakes up during the stream must not take a table for a copy that
     // no longer happens. The next lease would find it unfinished and report the target's work as lost.
     const turn = await takeTurn(target, migration, work.scheduledAt);
     // An earlier attempt's worker may be frozen while it takes tables, with the control row locked.
-    await endEarlierSessions(target, 'plan');
+    await target.takeOver();
     const progress = { step: 'reading the plan', tables: 0 };
     // Watched from here: reading the plan of a hundred thousand tables takes seconds, too.
-    const plan = await whileAllWatched(
-      [{ side: 'target', migration, purpose: 'plan', client: target }],
+    const plan = await whileWatched(
+      [target],
       work,
       () => ({ ...progress }),
       () => planUnder(target, turn, { migration, input, work, progress }),
@@ -86,8 +81,6 @@ export async function planCopy(
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'planning the copy' }, 'Internal');
-  } finally {
-    ended.abort();
   }
 }
 
@@ -113,14 +106,11 @@ async function planUnder(
     const newest = await readNewestSnapshot(target, migration);
     return await planOf(target, migration, newest?.number ?? 0, input);
   }
-  await using source = await connectPatiently(
-    'source',
-    migration,
-    'plan',
+  await using source = await connectSource(migration, 'plan', {
+    target,
     // Reading sizes takes short locks: behind a long DDL the step fails with its name instead of hanging without a heartbeat.
-    { lock_timeout: '5s' },
-    { target },
-  );
+    lockTimeoutMs: LOCK_TIMEOUT_MS,
+  });
   // A table that was rewritten during a pass needs another snapshot, even if the old one is still alive.
   const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.pass] : [])));
   const outdated = await readOutdated(target, migration);
@@ -131,8 +121,8 @@ async function planUnder(
     ({ number, lsn }) => number > outdated && !spoiled.has(number) && reaches(lsn, confirmedLsn),
   );
   progress.step = 'reading the catalogs';
-  const taken = await whileAllWatched(
-    [{ side: 'source', migration, purpose: 'plan', client: source }],
+  const taken = await whileWatched(
+    [source],
     work,
     () => ({ ...progress }),
     async () => {

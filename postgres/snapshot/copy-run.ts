@@ -19,7 +19,7 @@ import { readDestinations } from '../store/planned-relation.ts';
 import { cut } from '../connection/connect.ts';
 import { firingStates } from '../schema/enabled-trigger.ts';
 import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
-import { connectPatiently } from '../session/retrying.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import { ThrottledRun } from '../throttle/throttled-run.ts';
 import { copyChunk, type ChunkWork } from './copy-chunk.ts';
 import { holdAt } from './holdpoint.ts';
@@ -59,15 +59,10 @@ async function copyRun(
   { pass, run, format = 'auto' }: RunOfPass,
   work: Work,
 ): Promise<CopyResult> {
-  await using target = await connectPatiently('target', migration, 'copy');
-  await using source = await connectPatiently('source', migration, 'copy', {}, { target });
-  const stop = () => {
-    cut(source);
-    cut(target);
-  };
-  work.signal.addEventListener('abort', stop, { once: true });
+  const { signal } = work;
+  await using target = await connectTarget(migration, 'copy', { signal });
+  await using source = await connectSource(migration, 'copy', { signal, target });
   try {
-    work.signal.throwIfAborted();
     await requireMigration(target, migration);
     const snapshots = await readSnapshots(target, migration);
     const newest = snapshots.at(-1);
@@ -119,9 +114,9 @@ async function copyRun(
     });
     return { ...result, rewritten: await rewrittenIn(planned, pass, migration, target) };
   } finally {
-    work.signal.removeEventListener('abort', stop);
     // A failed COPY leaves both sessions in the middle of it: they can only be cut.
-    stop();
+    cut(source);
+    cut(target);
   }
 }
 

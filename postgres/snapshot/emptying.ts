@@ -7,7 +7,8 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { endCopiers } from './claim.ts';
+import { endBackends } from '../connection/backends.ts';
+import { copiersOf } from './claim.ts';
 import { holdAt } from './holdpoint.ts';
 import { hasReplicaRole } from '../session/replica-role.ts';
 import { underAnyPath } from '../session/planning.ts';
@@ -26,11 +27,8 @@ export async function forgetChunks(
   );
   await holdAt('before-ending-copiers', target);
   // Copying sessions lock the chunk before the table; the same order here avoids a deadlock.
-  await endCopiers(
-    target,
-    migration,
-    undone.rows.map(({ id }) => id),
-  );
+  const chunks = undone.rows.map(({ id }) => id);
+  await endBackends(target, copiersOf(migration, chunks));
   // Only now, after their locks: a session that was already committing has marked its chunk, and its rows exist.
   const marked = await target.query<{ filled: number[] | null }>(
     /* sql */ `

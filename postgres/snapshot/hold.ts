@@ -16,7 +16,6 @@ import { requireMigration } from '../store/migration.ts';
 import { Guard } from '../guard/guard.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
-import { connectPatiently } from '../session/retrying.ts';
 import { writeMark, type Mark } from '../replication/flush.ts';
 import { isAlive } from './live.ts';
 import { NothingLeft } from './nothing-left.ts';
@@ -41,11 +40,8 @@ export async function holdSnapshot(
   let taken: OwnedSnapshot | null = null;
   try {
     const barrier = await readBarrier(migration);
-    await using source = await connectPatiently('source', migration, 'snapshot');
-    const stop = () => cut(source);
-    work.signal.addEventListener('abort', stop, { once: true });
+    await using source = await connectSource(migration, 'snapshot', { signal: work.signal });
     try {
-      work.signal.throwIfAborted();
       await using target = await connectTarget(migration, 'snapshot');
       const nothingLeft = await NothingLeft.listen(target, migration);
       taken = await take(migration, { source, target }, barrier, work);
@@ -53,7 +49,6 @@ export async function holdSnapshot(
       await hold(taken, source, work, { nothingLeft: nothingLeft.signalFor(taken.number), guard });
       return { nothingLeft: true };
     } finally {
-      work.signal.removeEventListener('abort', stop);
       // Ending the session ends the snapshot, whatever state the connection is in.
       cut(source);
     }

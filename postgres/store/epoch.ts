@@ -8,6 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Checkpoint } from '../../contract/work.ts';
+import { endBackends } from '../connection/backends.ts';
 import { sqlstate, SQLSTATE } from '../connection/failure.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 
@@ -43,7 +44,9 @@ export async function takeEpoch(
   const deadline = performance.now() + TAKE_DEADLINE_MS;
   for (;;) {
     await refuseOvertaken(client, migration, scheduledAt);
-    await endPreviousAttempt(client, migration);
+    await onControl(migration, () =>
+      endBackends(client, { pids: ATTEMPT_BACKEND, values: [migration.id] }),
+    );
     const row = await tryTake(client, migration, scheduledAt);
     // No row: gone, or taken by a later attempt since the check.
     if (row === undefined) await refuseOvertaken(client, migration, scheduledAt);
@@ -148,17 +151,14 @@ function superseded(laterMs: number): MigrationError {
   );
 }
 
-async function endPreviousAttempt(client: pg.ClientBase, migration: Migration): Promise<void> {
-  await controlQuery(
-    client,
-    migration,
-    /* sql */ `
-      select pg_terminate_backend(a.pid)
-        from walferry.migration m
-        join pg_stat_activity a on a.pid = m.attempt_pid and a.backend_start = m.attempt_started
-       where m.id = $1 and a.pid <> pg_backend_pid()`,
-  );
-}
+/**
+ * The backend that has the epoch. Recorded and not found as the earlier attempts of a step are (session.ts): the attempt that was
+ * scheduled later has the epoch, whichever session started first.
+ */
+const ATTEMPT_BACKEND = /* sql */ `
+  select a.pid from walferry.migration m
+    join pg_catalog.pg_stat_activity a on a.pid = m.attempt_pid and a.backend_start = m.attempt_started
+   where m.id = $1`;
 
 interface AttemptRow {
   readonly epoch: string;
@@ -206,8 +206,14 @@ async function controlQuery<R extends pg.QueryResultRow>(
   sql: string,
   ...more: readonly (number | string | null)[]
 ): Promise<R[]> {
+  const { rows } = await onControl(migration, () => client.query<R>(sql, [migration.id, ...more]));
+  return rows;
+}
+
+/** @throws MigrationError `CheckpointMissing` if the control schema is gone. */
+async function onControl<T>(migration: Migration, ask: () => Promise<T>): Promise<T> {
   try {
-    return (await client.query<R>(sql, [migration.id, ...more])).rows;
+    return await ask();
   } catch (error) {
     const state = sqlstate(error);
     if (state === SQLSTATE.undefinedTable || state === SQLSTATE.invalidSchemaName) {

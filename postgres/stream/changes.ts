@@ -17,7 +17,7 @@ import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { isUnprintable, startFailure } from '../replication/stream-failure.ts';
 import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
-import { whileAllWatched, whileWatched } from '../session/liveness.ts';
+import { whileWatched } from '../session/liveness.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/plugin-options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './lease-attempt.ts';
@@ -150,15 +150,9 @@ async function oneLease(
       await TargetApplier.open(migration, { numericAsText: asText }, target),
     );
     await checkSlot(source, migration, attempt.confirmedLsn);
-    const pid = backendPidOf(source);
     const prove = () =>
       proveContinuity(source, applier.client, migration, (ask) =>
-        whileWatched(
-          { side: 'source', migration, purpose: 'stream', pids: pid === null ? [] : [pid] },
-          work,
-          () => ({ phase: 'stream', step: 'comparing histories' }),
-          ask,
-        ),
+        whileWatched([source], work, () => ({ phase: 'stream', step: 'comparing histories' }), ask),
       );
     await withSlotFree(source, migration, prove, claim);
     // If the source lost a mark that was written and flushed, the wait for it would never end.
@@ -166,11 +160,8 @@ async function oneLease(
     // A lease with `leaveAll` does not stay open: the next one starts without it, and may find again that it needs it.
     const mayStayOpen = parked !== undefined && options.until === null && !leaveAll;
     let doing = 'comparing catalogs';
-    const plan = await whileAllWatched(
-      [
-        { side: 'source', migration, purpose: 'stream', client: source },
-        { side: 'target', migration, purpose: 'apply', client: applier.client },
-      ],
+    const plan = await whileWatched(
+      [source, { side: 'target', migration, purpose: 'apply', pid: backendPidOf(applier.client) }],
       work,
       () => ({ phase: 'stream', step: doing }),
       () =>

@@ -2,6 +2,7 @@
  * One lease after everything is open: runs the loop, sends its heartbeats, and ends it so that the next lease finds the slot
  * free and the source has the confirmed LSN.
  */
+import { leaveSlot } from './lease-release.ts';
 import { constants } from 'node:buffer';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
@@ -18,14 +19,13 @@ import { ApplyThrottle } from '../throttle/apply-throttle.ts';
 import type { StreamOptions } from './stream-options.ts';
 import type { Batch } from '../apply/gathered-batch.ts';
 import { stopWriting } from './lease-abort.ts';
-import { releaseSlot } from './lease-release.ts';
 import type { Left } from '../drift/table-mapping.ts';
 import { Lease } from './lease.ts';
 import { StreamLoop, type LoopParts } from './loop.ts';
 import { Marks } from './marks.ts';
 import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
-import { Onlooker } from './onlooker.ts';
+import { Onlooker } from '../session/onlooker.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { Pulse } from './pulse.ts';
 import { StandbyWatch } from './standby.ts';
@@ -173,8 +173,14 @@ export async function streamLease(
     };
   };
   {
-    await using target = new Onlooker('target', migration, backendPidOf(applier.client));
-    await using origin = new Onlooker('source', migration, backendPidOf(source));
+    await using target = new Onlooker({
+      ...{ side: 'target', migration, purpose: 'apply' },
+      pids: [backendPidOf(applier.client)],
+    });
+    await using origin = new Onlooker({
+      ...{ side: 'source', migration, purpose: 'stream' },
+      pids: [backendPidOf(source)],
+    });
     await using pulse = new Pulse({
       work,
       onlookers: { target, source: origin },
@@ -204,7 +210,7 @@ export async function streamLease(
       const fenced = await stopWriting(parts, loop, writer);
       if (fenced) {
         // The session was cut: the target's checkpoint decides.
-        await inTurn(() => releaseSlot(parts, fenced.confirmedLsn));
+        await inTurn(() => leaveSlot(parts, fenced.confirmedLsn));
         return { report: { ...numbers(), ...fenced, reached: false }, open: null };
       }
     }
@@ -220,7 +226,7 @@ export async function streamLease(
     reader.confirm(confirmedLsn);
     return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
   }
-  await releaseSlot(parts, confirmedLsn);
+  await leaveSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
 }

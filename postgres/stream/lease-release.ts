@@ -8,7 +8,7 @@ import type { ReplicationReader } from '../replication/reader.ts';
 import { confirmedBySource, released } from './slot-claim.ts';
 
 /** Confirms the LSN and releases the slot for the next lease. Without an answer from the source, only warns. */
-export async function releaseSlot(
+export async function leaveSlot(
   {
     source,
     migration,

@@ -8,7 +8,7 @@
  * waiting.
  */
 import type { Heartbeat, Work } from '../../contract/work.ts';
-import type { Onlooker } from './onlooker.ts';
+import type { Look } from '../session/onlooker.ts';
 
 const BEAT_MS = 700;
 /**
@@ -33,10 +33,14 @@ export interface Vitals {
   readonly idle: boolean;
 }
 
+interface Looks {
+  readonly look: () => Promise<Pick<Look, 'seen'>>;
+}
+
 /** They check the sessions that the stream waits for. */
 export interface Onlookers {
-  readonly target: Pick<Onlooker, 'look'>;
-  readonly source: Pick<Onlooker, 'look'>;
+  readonly target: Looks;
+  readonly source: Looks;
 }
 
 export class Pulse implements AsyncDisposable {
@@ -142,7 +146,8 @@ export class Pulse implements AsyncDisposable {
     const looks = [target.look(), ...(both ? [source.look()] : [])];
     void Promise.all(looks)
       .then(([there, here]) => {
-        if (this.#timer === undefined || (there === 'nothing' && here !== 'active')) return;
+        const works = there?.seen === 'active' || there?.seen === 'progressed';
+        if (this.#timer === undefined || !(works || here?.seen === 'active')) return;
         this.#doneAt = performance.now();
         this.#beat();
       })

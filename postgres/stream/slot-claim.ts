@@ -4,6 +4,8 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { endBackends, untilEnded } from '../connection/backends.ts';
+import { usersOf } from '../slot/drop-slot.ts';
 
 /** How long another session may hold the slot after it was terminated. */
 const BUSY_MS = 15_000;
@@ -80,7 +82,7 @@ export async function withSlotFree<T>(
       if (!busy || performance.now() > deadline) throw error;
       waiting();
       await stillMine();
-      await endSlotUser(source, migration.slot);
+      await endBackends(source, usersOf(migration.slot));
       await sleep(POLL_MS);
     }
   }
@@ -107,28 +109,16 @@ export async function released(
   slot: string,
   ours: number | null,
 ): Promise<boolean> {
-  const free = async (): Promise<boolean> => {
-    const { rowCount } = await source.query(
-      /* sql */ `select from pg_replication_slots where slot_name = $1 and active_pid = $2`,
-      [slot, ours],
-    );
-    return rowCount === 0;
-  };
+  const user = /* sql */ `select active_pid from pg_catalog.pg_replication_slots where slot_name = $1 and active_pid = $2`;
+  const free = async (): Promise<boolean> =>
+    (await source.query(user, [slot, ours])).rowCount === 0;
   if (ours === null || (await poll(free))) return true;
-  await source.query(
-    /* sql */ `select pg_terminate_backend(active_pid) from pg_replication_slots
-                where slot_name = $1 and active_pid = $2`,
-    [slot, ours],
+  const left = await untilEnded(
+    source,
+    { pids: user, values: [slot, ours] },
+    { withinMs: RELEASE_MS },
   );
-  return poll(free);
-}
-
-async function endSlotUser(source: pg.ClientBase, slot: string): Promise<void> {
-  await source.query(
-    /* sql */ `select pg_terminate_backend(active_pid) from pg_replication_slots
-                where slot_name = $1 and active_pid is not null`,
-    [slot],
-  );
+  return left.length === 0;
 }
 
 async function poll(done: () => Promise<boolean>): Promise<boolean> {

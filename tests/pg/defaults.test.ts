@@ -1,7 +1,8 @@
 /** What the target computes: under the defaults of the application's sessions there, from texts that our sessions print. */
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { Defaults, setFor } from '../../postgres/connection/defaults.ts';
+import { Defaults } from '../../postgres/connection/defaults.ts';
+import { setFor } from '../../postgres/connection/apply-settings.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { PINNED } from '../../postgres/connection/pinned.ts';
 import { normalPath } from '../../postgres/connection/search-path.ts';

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong, NOTHING_IGNORED } from '../../postgres/catalog/ignored.ts';
 import { readRelations } from '../../postgres/catalog/read-relations.ts';
-import { connect } from '../../postgres/connection/connect.ts';
+import { connectTarget } from '../../postgres/session/open.ts';
 import { recordSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import { takeTurn } from '../../postgres/store/turn.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
@@ -55,7 +55,8 @@ test('a planner that hangs with the control row locked is ended by the next atte
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
   await using _ = await holding(db, migration);
-  const stopped = await connect(db.target, 'plan');
+  const stopped = await connectTarget(migration, 'plan');
+  await stopped.join();
   await stopped.query('begin');
   await stopped.query('select from walferry.migration for update');
   expect((await planCopy(migration, inputOf(db), recordedWork())).runs).toHaveLength(1);

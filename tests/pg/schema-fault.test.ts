@@ -4,6 +4,7 @@ import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
 import { enableTriggers, disableTriggers } from '../../postgres/schema/disable-trigger.ts';
+import { connectTarget } from '../../postgres/session/open.ts';
 import { undoSchema } from '../../postgres/schema/undo-schema.ts';
 import { addService, connectTo, freshPair, targetServer } from '../support/database.ts';
 import type { FreshPair } from '../support/database.ts';
@@ -287,9 +288,10 @@ test('a build whose worker is gone does not hold up the next attempt', async () 
   const migration = migrationOf(db);
   await copySchema(migration, inputOf(db), testWork());
   // The hanging worker: its session has the entry's row and the table locked.
-  await using stopped = await connectTo(db.target);
-  await stopped.query(/* sql */ `set application_name = 'walferry index'; begin;
-    update walferry.schema_entry set done_at = now() where name = 't_n'; create index t_n on t (n)`);
+  await using stopped = await connectTarget(migration, 'index');
+  await stopped.join();
+  await stopped.query(/* sql */ `begin;
+    update walferry.schema_entry set done_at = now() where name = 't_n'; create index t_n on public.t (n)`);
   await buildIndexes(migration, inputOf(db), testWork());
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
 });

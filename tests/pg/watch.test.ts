@@ -1,7 +1,8 @@
 /** Heartbeats of steps whose work a server does: on both sides, also before the migration is known on the target. */
 import { expect, it } from 'vitest';
 import type { Heartbeat } from '../../contract/work.ts';
-import { whileAllWatched } from '../../postgres/session/liveness.ts';
+import { backendPidOf } from '../../postgres/connection/socket.ts';
+import { whileWatched } from '../../postgres/session/liveness.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -16,8 +17,8 @@ it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known })))
     const client = side === 'source' ? db.sourceClient : db.targetClient;
     const beats: Heartbeat[] = [];
     const work = { beat: (details: Heartbeat) => void beats.push(details) };
-    await whileAllWatched(
-      [{ side, migration, purpose: 'preflight', client }],
+    await whileWatched(
+      [{ side, migration, purpose: 'preflight', pid: backendPidOf(client) }],
       work,
       () => ({ step: 'sleeping' }),
       async () => {
@@ -42,13 +43,13 @@ it('a chain of steps that each end before their first check sends a heartbeat at
   await using db = await freshPair();
   const said: unknown[] = [];
   for (const step of ['first', 'second']) {
-    await whileAllWatched(
+    await whileWatched(
       [
         {
           side: 'source',
           migration: migrationOf(db),
           purpose: 'preflight',
-          client: db.sourceClient,
+          pid: backendPidOf(db.sourceClient),
         },
       ],
       { beat: (details) => void said.push(details['step']) },
@@ -62,8 +63,15 @@ it('a chain of steps that each end before their first check sends a heartbeat at
 it('a step that fails sends no heartbeat', async () => {
   await using db = await freshPair();
   const beats: Heartbeat[] = [];
-  const failing = whileAllWatched(
-    [{ side: 'source', migration: migrationOf(db), purpose: 'preflight', client: db.sourceClient }],
+  const failing = whileWatched(
+    [
+      {
+        side: 'source',
+        migration: migrationOf(db),
+        purpose: 'preflight',
+        pid: backendPidOf(db.sourceClient),
+      },
+    ],
     { beat: (details) => void beats.push(details) },
     () => ({ step: 'failing' }),
     () => db.sourceClient.query(/* sql */ `select 1/0`),

@@ -3,11 +3,10 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../contract/migration.ts';
 import { steps } from '../../activities/steps.ts';
 import { NonFiniteNumbers } from '../../postgres/apply/non-finite.ts';
-import { connectSide } from '../../postgres/session/open.ts';
+import { connectSide, connectSource } from '../../postgres/session/open.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import { ReplicationReader } from '../../postgres/replication/reader.ts';
 import { readListing } from '../../postgres/dump/definition-listing.ts';
-import { StepSession } from '../../postgres/session/step-session.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { pluginOptions } from '../../postgres/wal2json/plugin-options.ts';
 import { AMBIGUOUS } from '../support/ambiguous.ts';
@@ -125,8 +124,8 @@ test('the walsender, the read-back of values, lists of broken rows and copy stre
     ...{ depends: [], tables: [], refresh: false, refreshState: null, added: null, done: false },
   };
   await failure(readListing(stale, entry), 'WrongServer');
-  const place = { side: 'source', migration: stale, purpose: 'cutover' } as const;
-  await failure(StepSession.open(place, recordedWork().signal), 'WrongServer');
+  const { signal } = recordedWork();
+  await failure(connectSource(stale, 'cutover', { signal }), 'WrongServer');
   await failure(new NonFiniteNumbers(stale).settle([AMBIGUOUS]), 'WrongServer');
 });
 

@@ -1,6 +1,8 @@
 /** The stream's heartbeat reports progress, not merely a running process. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { Seen } from '../../postgres/stream/onlooker.ts';
+import type { Look } from '../../postgres/session/onlooker.ts';
+
+type Seen = Look['seen'];
 import { Pulse, STUCK_MS, type Vitals } from '../../postgres/stream/pulse.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -18,8 +20,8 @@ function beating(
   const pulse = new Pulse({
     work: { beat: () => void (now.beats += 1) },
     onlookers: {
-      target: { look: () => Promise.resolve(seen.target ?? 'nothing') },
-      source: { look: () => Promise.resolve(seen.source ?? 'nothing') },
+      target: { look: () => Promise.resolve({ seen: seen.target ?? 'idle' }) },
+      source: { look: () => Promise.resolve({ seen: seen.source ?? 'idle' }) },
     },
     vitals: () => ({ ...now, moved: now.done + Math.floor(performance.now() / 2_000) }),
     details: () => ({}),
