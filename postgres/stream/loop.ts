@@ -9,63 +9,18 @@
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
 import type { LastCommit } from '../store/epoch.ts';
-import type { TableName } from '../catalog/selection.ts';
 import { Horizon } from '../replication/confirm.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
-import type { ReplicationReader } from '../replication/reader.ts';
-import { warningFailure } from '../replication/stream-failure.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
-import type { Batch, BatchLimits } from '../apply/gathered-batch.ts';
-import type { Doubt } from '../drift/doubt.ts';
-import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
-import { Gathering, type GatheringParts } from './gathering.ts';
-import type { Lease } from './lease.ts';
-import type { Marks } from './marks.ts';
-import type { Meter } from './meter.ts';
+import type { Batch } from '../apply/gathered-batch.ts';
+import { Gathering } from './gathering.ts';
+import type { GatheringParts } from './gathering-parts.ts';
+import type { LoopParts } from './loop-parts.ts';
+import { settleMissing, type ChangedTable } from './missing-change.ts';
 import { Ways } from './ways.ts';
-import type { TargetWriter } from './target-writer.ts';
-
-export interface LoopLimits extends BatchLimits {
-  /** A position without changes is stored at least at this interval, so that an idle database's slot moves. Milliseconds. */
-  readonly positionMs: number;
-  /** … or after this many bytes of WAL. */
-  readonly positionBytes: number;
-}
-
-export interface LoopParts {
-  readonly reader: Pick<
-    ReplicationReader,
-    'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn' | 'parts'
-  >;
-  readonly writer: TargetWriter;
-  readonly mappings: TableMappings;
-  /** Finds out what an unknown table is and sets its mapping, or throws. */
-  readonly settle: (table: Unsettled) => Promise<void>;
-  /** Called for every TRUNCATE, with its transaction. */
-  readonly emptied: (table: TableName, xid: number) => void;
-  /** Throws for a table with a change that the source did not send. */
-  readonly missed: (table: Unsettled) => Promise<never>;
-  /** Gets every change and commit; null when every change carries its table's right name. */
-  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
-  readonly newest: Lsn | null;
-  /** Whether the plugin sends numbers as text. */
-  readonly numericAsText: boolean;
-  /** Marks of the copy in the WAL ahead: the stream must receive them. */
-  readonly marks: Marks;
-  readonly lease: Lease;
-  readonly meter: Meter;
-  readonly limits: LoopLimits;
-  /**
-   * Awaited before a batch of this many changes. `open`: its transaction is open already. False: do not apply it, because the
-   * signal was aborted.
-   */
-  readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
-  readonly until: Lsn | null;
-  readonly signal: AbortSignal;
-}
 
 /** Longest sleep, and so the check interval of lease and position timers. */
 const CHECK_MS = 250;
@@ -326,35 +281,10 @@ export class StreamLoop {
     return this.#missing({ schema: subject.schema, table: subject.name }, failure.at(at));
   }
 
-  /**
-   * Handles a change that was not sent or cannot be decoded. It does no harm if the copy includes it or the table is not moved.
-   * @param failure why it cannot be decoded.
-   */
-  async #missing(
-    { schema, table }: Pick<Unsettled, 'schema' | 'table'>,
-    failure?: MigrationError,
-  ): Promise<void> {
+  /** A change that was not sent or cannot be decoded. @param failure why it cannot be decoded. */
+  async #missing(table: ChangedTable, failure?: MigrationError): Promise<void> {
     const { open } = this.#gathering;
-    if (open?.known === true) return;
-    // Outside of a transaction it is unknown which changes are missing.
-    if (open === null)
-      throw failure ?? warningFailure('01000', this.#horizon.position, `${schema}.${table}`);
-    const { mappings, newest, settle, missed } = this.#parts;
-    const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
-    this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });
-    let mapping = mappings.get(schema, table);
-    if (mapping === undefined) {
-      await settle(where);
-      mapping = mappings.get(schema, table);
-    }
-    if (mapping === null) {
-      mappings.meet(schema, table);
-      return;
-    }
-    const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
-    if (mapping !== undefined && mayBeCopied && mapping.copied(open.xid, open.lsn)) return;
-    if (failure) throw failure;
-    await missed(where);
+    await settleMissing(this.#parts, table, open, this.#horizon.position, failure);
   }
 
   #isOver(): boolean {
