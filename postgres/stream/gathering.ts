@@ -204,7 +204,9 @@ export class Gathering {
       this.#close(open, [], message, now);
       return null;
     }
-    return decideExact(open, this.#parts).then((changes) => this.#close(open, changes, message, now));
+    return decideExact(open, this.#parts).then((changes) =>
+      this.#close(open, changes, message, now),
+    );
   }
 
   /** Seals a batch of all complete transactions; changes of an open one start the next batch. */
@@ -310,5 +312,4 @@ export class Gathering {
       if (!insertInto(rows, kind, line, head.body)) this.#refused = true;
     }
   }
-
 }

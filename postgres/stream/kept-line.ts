@@ -39,7 +39,12 @@ export function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
 }
 
 /** Adds the line to the rows. @returns false for a line that must take the exact path. */
-export function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: number): boolean {
+export function insertInto(
+  rows: TableRows,
+  kind: LineKind,
+  { bytes, to }: Line,
+  body: number,
+): boolean {
   switch (kind) {
     case 'insert':
       return rows.insert(bytes, body, to);

@@ -23,8 +23,7 @@ export async function settleMissing(
 ): Promise<void> {
   if (open?.known === true) return;
   // Outside of a transaction it is unknown which changes are missing.
-  if (open === null)
-    throw failure ?? warningFailure('01000', position, `${schema}.${table}`);
+  if (open === null) throw failure ?? warningFailure('01000', position, `${schema}.${table}`);
   const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
   doubt?.met({ schema, name: table }, { lsn: null, ...where });
   let mapping = mappings.get(schema, table);
