@@ -110,3 +110,17 @@ function decodingFailure(
       );
   }
 }
+
+/** A change without a begin, or after another transaction's. */
+export function outsideTransaction(lsn: Lsn | null): MigrationError {
+  return malformed('a change outside its transaction', lsn);
+}
+
+/** The stream broke its protocol. */
+export function malformed(what: string, lsn: Lsn | null): MigrationError {
+  return new MigrationError(
+    'StreamMalformed',
+    `the stream sent ${what}${lsn === null ? '' : ` at ${lsn}`}`,
+    lsn === null ? {} : { lsn },
+  );
+}

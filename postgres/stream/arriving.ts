@@ -1,6 +1,7 @@
 /** A source transaction that has begun to arrive, and which part of it is in the current batch. */
-import type { Lsn } from '../../contract/lsn.ts';
+import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
+import type { GatheringParts } from './gathering-parts.ts';
 import type { TablePath } from './path.ts';
 
 export interface Open {
@@ -55,4 +56,17 @@ export class Arriving implements Open {
     this.bytes = 0;
     this.paths = [];
   }
+}
+
+/** A transaction begins. @param from number of lines collected so far. */
+export function arrive(
+  xid: number,
+  lsn: Lsn,
+  serial: number,
+  { start, newest }: Pick<GatheringParts, 'start' | 'newest'>,
+  from: number,
+): Arriving {
+  const known = compareLsn(lsn, start) < 0;
+  const mayBeCopied = newest !== null && compareLsn(lsn, newest) < 0;
+  return new Arriving({ xid, lsn, serial, known, mayBeCopied }, from);
 }

@@ -7,25 +7,23 @@
  * A line takes its table's fast path into rows, or it is decoded and handled at the commit of its transaction. The lines of the
  * fast path are kept: they are read again if a batch has to end before the last one, or if the target refuses the rows.
  */
-import { isUtf8 } from 'node:buffer';
-import { MigrationError } from '../../contract/failure.ts';
-import { compareLsn, type Lsn } from '../../contract/lsn.ts';
-import type { Change, PlannedRelation } from '../apply/change.ts';
-import type { FoldedTable } from '../apply/folded-flight.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Change } from '../apply/change.ts';
+import type { Batch } from '../apply/gathered-batch.ts';
 import type { TableRows } from '../apply/table-rows.ts';
-import type { TableName } from '../catalog/selection.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
-import { LineFailure, textOfLine } from '../replication/line.ts';
 import { LineStore, type Line } from '../replication/line-store.ts';
-import { decodeMessage } from '../wal2json/decode.ts';
-import { ByName, HeadReader, type LineKind } from '../wal2json/head.ts';
+import { malformed, outsideTransaction } from '../replication/stream-failure.ts';
+import type { LastCommit } from '../store/confirmed-position.ts';
+import { HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
-import { Arriving, type Open } from './arriving.ts';
-import type { Batch, BatchLimits } from '../apply/gathered-batch.ts';
-import type { Doubt } from '../drift/doubt.ts';
-import { changesOf } from '../drift/mapped-change.ts';
-import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
-import { TablePath } from './path.ts';
+import { arrive, type Arriving, type Open } from './arriving.ts';
+import { decideExact } from './decided-change.ts';
+import type { GatheringParts } from './gathering-parts.ts';
+import { decodeLines, insertInto, readDifferently, whyNot } from './kept-line.ts';
+import type { TablePath } from './path.ts';
+import { PendingBatch } from './pending-batch.ts';
+import { TablePaths } from './table-paths.ts';
 import type { Why } from './ways.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
 
@@ -35,39 +33,11 @@ const AFTER_REFUSAL = 20;
 /** Changes in one part of a huge transaction: with small rows, larger parts need more memory but are not faster. */
 const PIECE_CHANGES = 8_000;
 
-export interface GatheringParts {
-  readonly mappings: TableMappings;
-  /** Position of the latest exported snapshot: commits at or after it are in no copy; null without a copy. */
-  readonly newest: Lsn | null;
-  /** Start of the stream; anything before it that the source delivers is dropped. */
-  readonly start: Lsn;
-  /** Whether the plugin sends numbers as text; if not, a null may be a non-finite number. */
-  readonly numericAsText: boolean;
-  readonly limits: BatchLimits;
-  /** LSN and last commit to store with all complete transactions. */
-  readonly position: () => { readonly end: Lsn; readonly commit: LastCommit | null };
-  /** Finds out what an unknown table is and sets its mapping, or throws. */
-  readonly settle: (table: Unsettled) => Promise<void>;
-  /** Gets every change; null when every change carries its table's right name. */
-  readonly doubt: Pick<Doubt, 'met'> | null;
-  /** Called for every TRUNCATE, with its transaction. */
-  readonly emptied: (table: TableName, xid: number) => void;
-  /** Called with the reason when a table's change leaves the fast path. */
-  readonly left?: (table: TableName, why: Why) => void;
-}
-
-/** Fast-path lines before `to` belong to this transaction or an earlier one. */
-interface Mark {
-  readonly xid: number;
-  readonly lsn: Lsn;
-  readonly to: number;
-}
-
 export class Gathering {
   /** Complete batches, in order, not yet passed to the writer; more than one only around a huge transaction. */
   readonly sealed: Batch[] = [];
   #parts: GatheringParts;
-  readonly #paths = new ByName<TablePath>();
+  readonly #paths = new TablePaths();
   readonly #head = new HeadReader();
   readonly #store = new LineStore();
   #serial = 0;
@@ -76,18 +46,7 @@ export class Gathering {
   /** Grows with every batch that does not begin with changes of an open transaction. */
   #batch = 1;
   #open: Arriving | null = null;
-  // The collected changes: of complete transactions only, except for rows and lines.
-  #lines: Line[] = [];
-  #marks: Mark[] = [];
-  #used: TablePath[] = [];
-  #changes: Change[] = [];
-  #relations = new Set<PlannedRelation>();
-  #xids = new Set<number>();
-  #size = 0;
-  #bytes = 0;
-  #transactions = 0;
-  #firstAt: number | null = null;
-  #committedAt: string | null = null;
+  #pending = new PendingBatch();
   /** Set after a TRUNCATE: it may concern several tables, and nothing may overtake it. */
   #allExact = false;
   /** Set after a duplicate key: the rows are discarded, and everything is applied change by change. */
@@ -119,20 +78,20 @@ export class Gathering {
 
   /** Whether it holds no complete transaction with a change. */
   get empty(): boolean {
-    return this.#size === 0;
+    return this.#pending.size === 0;
   }
 
   /** Whether nothing must happen before a position is stored, not even a visibility check of a transaction. */
   get untouched(): boolean {
-    return this.empty && this.#xids.size === 0;
+    return this.empty && this.#pending.xids.size === 0;
   }
 
   get full(): boolean {
     const { changes, bytes, tables = Infinity } = this.#parts.limits;
     // Excluded transactions count, too: if there were no others, no position would be stored and their ids would pile up.
-    if (this.#relations.size >= tables || this.#xids.size >= changes) return true;
+    if (this.#pending.relations.size >= tables || this.#pending.xids.size >= changes) return true;
     const open = this.#open;
-    if (open === null) return this.#size >= changes || this.#bytes >= bytes;
+    if (open === null) return this.#pending.size >= changes || this.#pending.bytes >= bytes;
     const last = open.messages.at(-1);
     // The tables of one TRUNCATE must stay together: with foreign keys between them, PostgreSQL allows nothing else.
     if (last?.action === 'T') return false;
@@ -143,25 +102,21 @@ export class Gathering {
 
   /** Commit time of the latest complete transaction. */
   get committedAt(): string | null {
-    return this.#committedAt;
+    return this.#pending.committedAt;
   }
 
   /** Milliseconds until the age limit; 0 when it is reached, null while there is no change. */
   dueIn(now: number): number | null {
-    return this.#firstAt === null
+    return this.#pending.firstAt === null
       ? null
-      : Math.max(0, this.#firstAt + this.#parts.limits.age - now);
+      : Math.max(0, this.#pending.firstAt + this.#parts.limits.age - now);
   }
 
   begin(xid: number, lsn: Lsn): void {
     if (this.#open) throw malformed('a transaction inside another', lsn);
-    const { start, newest } = this.#parts;
     this.#serial += 1;
     this.#part += 1;
-    const known = compareLsn(lsn, start) < 0;
-    const mayBeCopied = newest !== null && compareLsn(lsn, newest) < 0;
-    const beginning = { xid, lsn, serial: this.#serial, known, mayBeCopied };
-    this.#open = new Arriving(beginning, this.#lines.length);
+    this.#open = arrive(xid, lsn, this.#serial, this.#parts, this.#pending.lines.length);
   }
 
   /**
@@ -172,11 +127,11 @@ export class Gathering {
    */
   row(kind: LineKind, line: Line, head: HeadReader): boolean {
     const open = this.#open;
-    if (open?.xid !== head.xid) throw outside(open?.lsn ?? null);
+    if (open?.xid !== head.xid) throw outsideTransaction(open?.lsn ?? null);
     if (open.known) return true;
     // The head does not have the LSN of the change.
     if (this.#parts.doubt) return false;
-    const path = this.#pathOf(line, head);
+    const path = this.#paths.of(line, head, this.#parts);
     if (path === null) return false;
     const { mapping } = path;
     if (mapping === null) {
@@ -194,11 +149,7 @@ export class Gathering {
     if (line.length > messageBytes) return this.#left(path, 'length');
     if (path.exactThrough === Infinity) return this.#left(path, 'table');
     if (path.exactThrough >= this.#batch) return false;
-    if (mapping.disguised.size > 0) {
-      path.exactThrough = this.#batch;
-      return this.#left(path, 'values');
-    }
-    if (mapping.intervals.size > 0 && mayHoldExtreme(line.bytes.subarray(line.from, line.to))) {
+    if (mapping.disguised.size > 0 || (mapping.intervals.size > 0 && mayHoldExtreme(line.own))) {
       // The exact path finds the column.
       path.exactThrough = this.#batch;
       return this.#left(path, 'values');
@@ -210,7 +161,7 @@ export class Gathering {
       return this.#left(path, whyNot(rows, kind));
     }
     this.#store.keep(line);
-    this.#lines.push(line);
+    this.#pending.lines.push(line);
     open.rows += 1;
     open.bytes += line.length;
     if (path.usedFor !== this.#part) {
@@ -220,7 +171,7 @@ export class Gathering {
     return true;
   }
 
-  /** Reports the reason. @returns false, for {@link row}. */
+  /** Reports the reason; false is for {@link row}. */
   #left({ schema, table: name }: TablePath, why: Why): false {
     this.#parts.left?.({ schema, name }, why);
     return false;
@@ -229,7 +180,7 @@ export class Gathering {
   /** Takes a change on the exact path. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
   exact(message: RowMessage | TruncateMessage, bytes: number): void {
     const open = this.#open;
-    if (open?.xid !== message.xid) throw outside(message.lsn);
+    if (open?.xid !== message.xid) throw outsideTransaction(message.lsn);
     if (open.known) return;
     const { schema, table, lsn } = message;
     const place = { lsn, xid: open.xid, commitLsn: open.lsn };
@@ -254,7 +205,9 @@ export class Gathering {
       this.#close(open, [], message, now);
       return null;
     }
-    return this.#decided(open).then((changes) => this.#close(open, changes, message, now));
+    return decideExact(open, this.#parts).then((changes) =>
+      this.#close(open, changes, message, now),
+    );
   }
 
   /** Seals a batch of all complete transactions; changes of an open one start the next batch. */
@@ -262,16 +215,15 @@ export class Gathering {
     const open = this.#open;
     const { end, commit } = this.#parts.position();
     if (open === null || open.rows === 0) {
-      const folded = this.#fold();
-      this.#push(folded, this.#lines, this.#marks, { end, commit });
+      this.#push({ end, commit });
       this.#begin([], open !== null && open.messages.length > 0);
       if (open) open.from = 0;
       return;
     }
-    const later = this.#lines.splice(open.from);
-    for (const path of this.#used) path.rows?.reset();
-    this.#read(this.#lines);
-    this.#push(this.#fold(), this.#lines, this.#marks, { end, commit });
+    const later = this.#pending.lines.splice(open.from);
+    for (const path of this.#pending.used) path.rows?.reset();
+    this.#read(this.#pending.lines);
+    this.#push({ end, commit });
     this.#begin(later, true);
     open.from = 0;
   }
@@ -283,47 +235,13 @@ export class Gathering {
       this.seal();
       return;
     }
-    this.#note(open, await this.#decided(open));
-    this.#xids.add(open.xid);
-    this.#push(this.#fold(), this.#lines, this.#marks, { end: null, commit: null });
+    this.#pending.add(open, await decideExact(open, this.#parts));
+    this.#pending.xids.add(open.xid);
+    this.#push({ end: null, commit: null });
     this.#begin([], false);
     open.first = false;
     open.from = 0;
     this.#part += 1;
-  }
-
-  #pathOf(line: Line, head: HeadReader): TablePath | null {
-    const known = this.#paths.get(line.bytes, head);
-    if (known !== undefined) return known;
-    const bytes = line.bytes.subarray(head.nameFrom, head.nameTo);
-    const name = isUtf8(bytes) ? namesOf(bytes.toString()) : null;
-    if (name === null) return null;
-    const { mappings, numericAsText } = this.#parts;
-    const mapping = mappings.get(name.schema, name.name);
-    // An unknown table is settled at the commit; later changes find its mapping.
-    if (mapping === undefined) return null;
-    const path = new TablePath(name.schema, name.name, mapping, numericAsText);
-    this.#paths.set(name.schema, name.name, path);
-    return path;
-  }
-
-  /** Decides the changes on the exact path, which are no longer pending afterwards. */
-  async #decided(open: Arriving): Promise<Change[]> {
-    if (open.messages.length === 0) return [];
-    const { mappings, newest, settle, emptied } = this.#parts;
-    const piece = { xid: open.xid, commitLsn: open.lsn, messages: open.messages };
-    let changes = changesOf(piece, mappings, newest);
-    while (!Array.isArray(changes)) {
-      await settle(changes);
-      changes = changesOf(piece, mappings, newest);
-    }
-    if (changes.some(({ kind }) => kind === 'truncate')) {
-      for (const { action, schema, table } of open.messages) {
-        if (action === 'T') emptied({ schema, name: table }, open.xid);
-      }
-    }
-    open.messages = [];
-    return changes;
   }
 
   #close(open: Arriving, changes: readonly Change[], message: Commit, now: number): void {
@@ -331,81 +249,41 @@ export class Gathering {
     if (open.known) return;
     const { nextlsn, timestamp, xid } = message;
     if (!open.first) {
-      this.#transactions = 1;
-      this.#note(open, changes);
-      this.#xids.add(xid);
-      this.#committedAt = timestamp;
+      this.#pending.transactions = 1;
+      this.#pending.add(open, changes);
+      this.#pending.xids.add(xid);
+      this.#pending.committedAt = timestamp;
       const commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
-      this.#push(this.#fold(), this.#lines, this.#marks, { end: nextlsn, commit });
+      this.#push({ end: nextlsn, commit });
       this.#begin([], false);
       return;
     }
     // Also without a change: the source may have omitted its changes.
-    this.#xids.add(xid);
+    this.#pending.xids.add(xid);
     if (open.rows + changes.length === 0) return;
-    this.#note(open, changes);
-    this.#transactions += 1;
-    this.#committedAt = timestamp ?? this.#committedAt;
-    this.#firstAt ??= now;
-  }
-
-  /** Adds the changes of the open transaction to the batch. */
-  #note(open: Arriving, changes: readonly Change[]): void {
-    for (const change of changes) {
-      this.#changes.push(change);
-      if (change.kind !== 'truncate') this.#relations.add(change.relation);
-      else for (const relation of change.relations) this.#relations.add(relation);
-    }
-    for (const { mapping } of open.paths) if (mapping) this.#relations.add(mapping.relation);
-    if (open.rows > 0) {
-      this.#marks.push({ xid: open.xid, lsn: open.lsn, to: this.#lines.length });
-    }
-    this.#size += open.rows + changes.length;
-    this.#bytes += open.bytes;
-    open.noted();
+    this.#pending.add(open, changes);
+    this.#pending.transactions += 1;
+    this.#pending.committedAt = timestamp ?? this.#pending.committedAt;
+    this.#pending.firstAt ??= now;
   }
 
   #rowsOf(path: TablePath): TableRows {
-    if (path.rows === null) this.#used.push(path);
+    if (path.rows === null) this.#pending.used.push(path);
     return path.use();
   }
 
-  /** Moves the rows from the tables' paths to the batch. */
-  #fold(): FoldedTable[] {
-    return this.#used.flatMap((path) => {
-      const { rows, mapping } = path;
-      path.rows = null;
-      if (rows === null || mapping === null) return [];
-      const refuse = (forGood: boolean): void => {
-        this.#left(path, 'refused');
-        path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
-      };
-      return { relation: mapping.relation, rows, refuse, release: () => path.release(rows) };
+  #push({ end, commit }: { readonly end: Lsn | null; readonly commit: LastCommit | null }): void {
+    const pending = this.#pending;
+    const folded = pending.fold((path, forGood) => {
+      this.#left(path, 'refused');
+      path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
     });
-  }
-
-  #push(
-    folded: readonly FoldedTable[],
-    lines: readonly Line[],
-    marks: readonly Mark[],
-    { end, commit }: { readonly end: Lsn | null; readonly commit: LastCommit | null },
-  ): void {
-    const changes = this.#changes;
-    const exactly = (): readonly Change[] => [...this.#decode(lines, marks), ...changes];
-    const refused = this.#refused;
-    if (refused) for (const { release } of folded) release();
-    this.sealed.push({
-      folded: refused ? [] : folded,
-      changes: refused ? exactly() : changes,
-      exactly,
-      size: this.#size,
-      relations: this.#relations,
-      end,
-      transactions: this.#transactions,
-      committedAt: this.#committedAt,
-      xids: this.#xids,
-      commit,
-    });
+    const { lines, ends, changes } = pending;
+    const exactly = (): readonly Change[] => {
+      const { mappings, newest } = this.#parts;
+      return [...decodeLines(lines, ends, mappings, newest), ...changes];
+    };
+    this.sealed.push({ ...pending.sealed(folded, exactly, this.#refused), end, commit });
   }
 
   /**
@@ -414,17 +292,7 @@ export class Gathering {
    * @param pending whether any of its changes is collected: then its tables keep their paths.
    */
   #begin(lines: Line[], pending: boolean): void {
-    this.#lines = lines;
-    this.#marks = [];
-    this.#used = [];
-    this.#changes = [];
-    this.#relations = new Set();
-    this.#xids = new Set();
-    this.#size = 0;
-    this.#bytes = 0;
-    this.#transactions = 0;
-    this.#firstAt = null;
-    this.#committedAt = null;
+    this.#pending = new PendingBatch(lines);
     if (!pending) {
       this.#batch += 1;
       this.#allExact = false;
@@ -438,89 +306,11 @@ export class Gathering {
     const head = this.#head;
     for (const line of lines) {
       const kind = head.read(line.bytes, line.from, line.to);
-      const path = this.#paths.get(line.bytes, head);
+      const path = this.#paths.known(line, head);
       if (path === undefined) throw readDifferently();
       const rows = this.#rowsOf(path);
       // Without the lines before them, updates may have more shapes than a table's rows can hold.
       if (!insertInto(rows, kind, line, head.body)) this.#refused = true;
     }
   }
-
-  /** Decodes the same lines, change by change. */
-  #decode(lines: readonly Line[], marks: readonly Mark[]): Change[] {
-    const { mappings, newest } = this.#parts;
-    let from = 0;
-    return marks.flatMap(({ xid, lsn, to }) => {
-      const messages = lines.slice(from, to).map((line) => rowOf(line));
-      from = to;
-      const changes = changesOf({ xid, commitLsn: lsn, messages }, mappings, newest);
-      if (!Array.isArray(changes)) throw readDifferently();
-      return changes;
-    });
-  }
-}
-
-/** Why the rows did not accept the line. */
-function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
-  if (kind === 'insert') return kind;
-  if (layout.key.length === 0) return 'table';
-  if (kind === 'delete') return kind;
-  return keyMoved ? 'key' : 'update';
-}
-
-/** Adds the line to the rows. @returns false for a line that must take the exact path. */
-function insertInto(rows: TableRows, kind: LineKind, { bytes, to }: Line, body: number): boolean {
-  switch (kind) {
-    case 'insert':
-      return rows.insert(bytes, body, to);
-    case 'update':
-      return rows.update(bytes, body, to);
-    case 'delete':
-      return rows.delete(bytes, body, to);
-    case 'begin':
-    case 'commit':
-    case 'other':
-      return false;
-  }
-}
-
-function rowOf(line: Line): RowMessage {
-  const text = textOfLine(line.own);
-  const message = text instanceof LineFailure ? null : decodeMessage(text);
-  if (message === null || !('identity' in message)) throw readDifferently();
-  return message;
-}
-
-/** Parses schema and table as a line has them: `public","table":"orders`. */
-function namesOf(text: string): TableName | null {
-  const [schema, name] = text.split('","table":"').map(nameOf);
-  return schema == null || name == null ? null : { schema, name };
-}
-
-function nameOf(json: string): string | null {
-  try {
-    const name: unknown = JSON.parse(`"${json}"`);
-    return typeof name === 'string' ? name : null;
-  } catch {
-    return null;
-  }
-}
-
-function readDifferently(): MigrationError {
-  return new MigrationError(
-    'Internal',
-    'a line of the stream was parsed differently the second time',
-  );
-}
-
-function outside(lsn: Lsn | null): MigrationError {
-  return malformed('a change outside its transaction', lsn);
-}
-
-function malformed(what: string, lsn: Lsn | null): MigrationError {
-  return new MigrationError(
-    'StreamMalformed',
-    `the stream sent ${what}${lsn === null ? '' : ` at ${lsn}`}`,
-    lsn === null ? {} : { lsn },
-  );
 }

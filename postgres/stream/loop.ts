@@ -6,66 +6,22 @@
  * something failed. Complete transactions that were received before the stream failed are applied first, so they need not be
  * read again.
  */
+import type { LastCommit } from '../store/confirmed-position.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, lsnDistance, type Lsn } from '../../contract/lsn.ts';
-import type { TableName } from '../catalog/selection.ts';
 import { Horizon } from '../replication/confirm.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
-import type { ReplicationReader } from '../replication/reader.ts';
-import { warningFailure } from '../replication/stream-failure.ts';
 import { decodeMessage } from '../wal2json/decode.ts';
 import { HeadReader } from '../wal2json/head.ts';
 import type { Commit } from '../wal2json/message.ts';
-import type { Batch, BatchLimits } from '../apply/gathered-batch.ts';
-import type { Doubt } from '../drift/doubt.ts';
-import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
-import { Gathering, type GatheringParts } from './gathering.ts';
-import type { Lease } from './lease.ts';
-import type { Marks } from './marks.ts';
-import type { Meter } from './meter.ts';
-import { Ways } from './ways.ts';
-import type { TargetWriter } from './target-writer.ts';
-import type { LastCommit } from '../store/confirmed-position.ts';
-
-export interface LoopLimits extends BatchLimits {
-  /** A position without changes is stored at least at this interval, so that an idle database's slot moves. Milliseconds. */
-  readonly positionMs: number;
-  /** … or after this many bytes of WAL. */
-  readonly positionBytes: number;
-}
-
-export interface LoopParts {
-  readonly reader: Pick<
-    ReplicationReader,
-    'take' | 'ready' | 'nudge' | 'confirm' | 'waiting' | 'receivedLsn' | 'parts'
-  >;
-  readonly writer: TargetWriter;
-  readonly mappings: TableMappings;
-  /** Finds out what an unknown table is and sets its mapping, or throws. */
-  readonly settle: (table: Unsettled) => Promise<void>;
-  /** Called for every TRUNCATE, with its transaction. */
-  readonly emptied: (table: TableName, xid: number) => void;
-  /** Throws for a table with a change that the source did not send. */
-  readonly missed: (table: Unsettled) => Promise<never>;
-  /** Gets every change and commit; null when every change carries its table's right name. */
-  readonly doubt: Pick<Doubt, 'met' | 'committed'> | null;
-  readonly newest: Lsn | null;
-  /** Whether the plugin sends numbers as text. */
-  readonly numericAsText: boolean;
-  /** Marks of the copy in the WAL ahead: the stream must receive them. */
-  readonly marks: Marks;
-  readonly lease: Lease;
-  readonly meter: Meter;
-  readonly limits: LoopLimits;
-  /**
-   * Awaited before a batch of this many changes. `open`: its transaction is open already. False: do not apply it, because the
-   * signal was aborted.
-   */
-  readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
-  readonly until: Lsn | null;
-  readonly signal: AbortSignal;
-}
+import type { Batch } from '../apply/gathered-batch.ts';
+import { BatchWriting } from './batch-writing.ts';
+import { Gathering } from './gathering.ts';
+import type { GatheringParts } from './gathering-parts.ts';
+import type { LoopParts } from './loop-parts.ts';
+import { settleMissing, type ChangedTable } from './missing-change.ts';
+import type { Ways } from './ways.ts';
 
 /** Longest sleep, and so the check interval of lease and position timers. */
 const CHECK_MS = 250;
@@ -78,21 +34,17 @@ export class StreamLoop {
   readonly #head = new HeadReader();
   /** Whether the target waits for changes: the next commit ends the batch. */
   #wanted = false;
-  #writing: Batch | null = null;
-  #written: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | null = null;
+  readonly #writing: BatchWriting;
   /** The last commit before the horizon's position. */
   #commit: LastCommit | null = null;
-  #storedAt = performance.now();
   #taken = 0;
-  #writes = 0;
-  #ways = new Ways();
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
     const start = parts.writer.checkpoint.confirmedLsn;
     this.#start = start;
     this.#horizon = new Horizon(start);
+    this.#writing = new BatchWriting(parts, this.#horizon);
     this.#gathering = new Gathering(this.#gatheringParts(parts));
   }
 
@@ -104,14 +56,13 @@ export class StreamLoop {
     // A mark may already have arrived in the transaction that is still arriving; it does not arrive twice.
     const { marks } = this.#parts;
     this.#parts = { ...parts, marks };
-    this.#ways = new Ways();
+    this.#writing.continueWith(this.#parts);
     this.#gathering.continueWith(this.#gatheringParts(parts));
   }
 
   /** Ends the run at the next batch, for a reason outside the stream. */
   fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#parts.reader.nudge();
+    this.#writing.fail(error);
   }
 
   #gatheringParts(parts: LoopParts): GatheringParts {
@@ -119,13 +70,13 @@ export class StreamLoop {
       ...parts,
       start: this.#start,
       position: () => ({ end: this.#horizon.position, commit: this.#commit }),
-      left: (table, why) => this.#ways.left(table, why),
+      left: (table, why) => this.#writing.ways.left(table, why),
     };
   }
 
   /** Grows when an item was taken, a part of a large item arrived, or a batch was written. */
   get progress(): number {
-    return this.#taken + this.#parts.reader.parts + this.#writes;
+    return this.#taken + this.#parts.reader.parts + this.#writing.writes;
   }
 
   /**
@@ -133,17 +84,17 @@ export class StreamLoop {
    * parallel.
    */
   get done(): number {
-    return this.applying ? this.#writes : this.progress;
+    return this.applying ? this.#writing.writes : this.progress;
   }
 
   /** Since the start of the lease. */
   get ways(): Ways {
-    return this.#ways;
+    return this.#writing.ways;
   }
 
   /** Whether a batch is being applied. */
   get applying(): boolean {
-    return this.#writing !== null;
+    return this.#writing.batch !== null;
   }
 
   get reached(): boolean {
@@ -153,7 +104,8 @@ export class StreamLoop {
 
   /** Commit time of the oldest changes that wait to be applied; undefined when none wait. */
   get waiting(): string | null | undefined {
-    if (this.#writing && this.#writing.size > 0) return this.#writing.committedAt;
+    const { batch } = this.#writing;
+    if (batch !== null && batch.size > 0) return batch.committedAt;
     if (!this.#gathering.empty) return this.#gathering.committedAt;
     return this.#parts.reader.waiting || this.#sealed.length > 0 ? null : undefined;
   }
@@ -178,7 +130,7 @@ export class StreamLoop {
       // When the lease ends, nothing more is received: under a steady load there would always be one more batch.
       let ending = false;
       while (!signal.aborted) {
-        this.#raise();
+        this.#writing.raise();
         if (!ending) {
           try {
             await this.#receive();
@@ -189,15 +141,14 @@ export class StreamLoop {
         }
         // Receiving may have waited for a catalog query. If a batch failed at that time, the next one must not be committed
         // after the gap.
-        this.#raise();
+        this.#writing.raise();
         this.#seal(ending);
-        this.#feedWriter();
-        this.#prepareNext();
-        if (ending && this.#writing === null && this.#sealed.length === 0) break;
+        this.#writing.feed(this.#sealed);
+        if (ending && this.#writing.batch === null && this.#sealed.length === 0) break;
         // With a full batch ready, only the target can make progress.
         const blocked = ending || this.#sealed.length > 0;
         await (blocked
-          ? Promise.race([this.#written, aborted])
+          ? Promise.race([this.#writing.written, aborted])
           : reader.ready(this.#waitMilliseconds()));
       }
       if (!signal.aborted && streamFailure !== null) throw streamFailure.error;
@@ -208,7 +159,7 @@ export class StreamLoop {
 
   /** Whether a batch failed; after an abort, the failure was not thrown. */
   get failed(): boolean {
-    return this.#failure !== null;
+    return this.#writing.failed;
   }
 
   get #sealed(): Batch[] {
@@ -217,7 +168,7 @@ export class StreamLoop {
 
   /** Resolves when the writer is idle; never rejects. */
   async settled(): Promise<void> {
-    await this.#written;
+    await this.#writing.written;
   }
 
   /** Takes available items until the next batch is complete. */
@@ -326,35 +277,10 @@ export class StreamLoop {
     return this.#missing({ schema: subject.schema, table: subject.name }, failure.at(at));
   }
 
-  /**
-   * Handles a change that was not sent or cannot be decoded. It does no harm if the copy includes it or the table is not moved.
-   * @param failure why it cannot be decoded.
-   */
-  async #missing(
-    { schema, table }: Pick<Unsettled, 'schema' | 'table'>,
-    failure?: MigrationError,
-  ): Promise<void> {
+  /** A change that was not sent or cannot be decoded. @param failure why it cannot be decoded. */
+  async #missing(table: ChangedTable, failure?: MigrationError): Promise<void> {
     const { open } = this.#gathering;
-    if (open?.known === true) return;
-    // Outside of a transaction it is unknown which changes are missing.
-    if (open === null)
-      throw failure ?? warningFailure('01000', this.#horizon.position, `${schema}.${table}`);
-    const { mappings, newest, settle, missed } = this.#parts;
-    const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
-    this.#parts.doubt?.met({ schema, name: table }, { lsn: null, ...where });
-    let mapping = mappings.get(schema, table);
-    if (mapping === undefined) {
-      await settle(where);
-      mapping = mappings.get(schema, table);
-    }
-    if (mapping === null) {
-      mappings.meet(schema, table);
-      return;
-    }
-    const mayBeCopied = newest !== null && compareLsn(open.lsn, newest) < 0;
-    if (mapping !== undefined && mayBeCopied && mapping.copied(open.xid, open.lsn)) return;
-    if (failure) throw failure;
-    await missed(where);
+    await settleMissing(this.#parts, table, open, this.#horizon.position, failure);
   }
 
   #isOver(): boolean {
@@ -367,7 +293,7 @@ export class StreamLoop {
     return (
       this.#parts.writer.open ||
       this.#gathering.continuing ||
-      this.#writing?.end === null ||
+      this.#writing.batch?.end === null ||
       this.#sealed.some((batch) => batch.end === null)
     );
   }
@@ -380,7 +306,7 @@ export class StreamLoop {
 
   #seal(ending: boolean): void {
     this.#wanted = false;
-    if (this.#sealed.length > 0 || this.#writing !== null || this.#parts.writer.open) return;
+    if (this.#sealed.length > 0 || this.#writing.batch !== null || this.#parts.writer.open) return;
     const gathering = this.#gathering;
     const now = performance.now();
     if (ending) {
@@ -400,54 +326,13 @@ export class StreamLoop {
     const { confirmedLsn } = writer.checkpoint;
     return (
       ending ||
-      now - this.#storedAt >= limits.positionMs ||
+      now - this.#writing.storedAt >= limits.positionMs ||
       lsnDistance(confirmedLsn, position) >= limits.positionBytes
     );
   }
 
-  #feedWriter(): void {
-    if (this.#writing !== null) return;
-    const batch = this.#sealed.shift();
-    if (batch === undefined) return;
-    this.#writing = batch;
-    this.#written = this.#write(batch);
-  }
-
-  /** Builds the statements of the next batch while the target applies the current one. */
-  #prepareNext(): void {
-    const [next] = this.#sealed;
-    if (this.#writing !== null && next !== undefined) this.#parts.writer.prepare(next);
-  }
-
-  async #write(batch: Batch): Promise<void> {
-    const { writer, reader, meter, lease, allow } = this.#parts;
-    try {
-      if (allow && !(await allow(batch.size, writer.open))) return;
-      const { committed, exact } = await writer.write(batch);
-      this.#ways.applied(batch.size, exact);
-      meter.applied(batch.size, batch.committedAt);
-      if (committed) {
-        this.#storedAt = performance.now();
-        this.#horizon.stored(writer.checkpoint.confirmedLsn);
-        reader.confirm(this.#horizon.confirmable);
-        lease.stored(this.#storedAt);
-      }
-    } catch (error) {
-      this.#failure ??= { error };
-    } finally {
-      for (const { release } of batch.folded) release();
-      this.#writing = null;
-      this.#writes += 1;
-      reader.nudge();
-    }
-  }
-
-  #raise(): void {
-    if (this.#failure !== null) throw this.#failure.error;
-  }
-
   #waitMilliseconds(): number {
-    const idle = this.#writing === null && !this.#wanted;
+    const idle = this.#writing.batch === null && !this.#wanted;
     const due = idle ? this.#gathering.dueIn(performance.now()) : null;
     return Math.min(CHECK_MS, due ?? CHECK_MS);
   }

@@ -2,7 +2,7 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IgnorePatterns } from '../catalog/ignored.ts';
 import type { ReaderLimits } from '../replication/reader-options.ts';
-import type { LoopLimits } from './loop.ts';
+import type { LoopLimits } from './loop-parts.ts';
 
 export interface StreamOptions {
   /** The last confirmed LSN that the workflow saw; the target's applied LSN must not be lower. */

@@ -13,7 +13,8 @@ import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';
 import type { Batch } from '../../postgres/apply/gathered-batch.ts';
 import { TableMappings, type TableMapping } from '../../postgres/drift/table-mapping.ts';
-import { Gathering, type GatheringParts } from '../../postgres/stream/gathering.ts';
+import { Gathering } from '../../postgres/stream/gathering.ts';
+import type { GatheringParts } from '../../postgres/stream/gathering-parts.ts';
 
 const at = (n: number): Lsn => formatLsn(BigInt(n));
 

@@ -1,0 +1,82 @@
+/** The changes collected for the next batch: of complete transactions only, except for rows and lines. */
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Change, PlannedRelation } from '../apply/change.ts';
+import type { FoldedTable } from '../apply/folded-flight.ts';
+import type { Batch } from '../apply/gathered-batch.ts';
+import type { Line } from '../replication/line-store.ts';
+import type { Arriving } from './arriving.ts';
+import type { TablePath } from './path.ts';
+
+/** Fast-path lines before `to` belong to this transaction or an earlier one. */
+export interface TransactionEnd {
+  readonly xid: number;
+  readonly lsn: Lsn;
+  readonly to: number;
+}
+
+export class PendingBatch {
+  /** Lines on the fast path. */
+  readonly lines: Line[];
+  /** Where the lines of each transaction end. */
+  readonly ends: TransactionEnd[] = [];
+  /** Tables with rows. */
+  readonly used: TablePath[] = [];
+  readonly changes: Change[] = [];
+  readonly relations = new Set<PlannedRelation>();
+  readonly xids = new Set<number>();
+  size = 0;
+  bytes = 0;
+  transactions = 0;
+  firstAt: number | null = null;
+  committedAt: string | null = null;
+
+  /** @param lines collected lines of an open transaction. */
+  constructor(lines: Line[] = []) {
+    this.lines = lines;
+  }
+
+  /** Adds the changes of the open transaction to the batch. */
+  add(open: Arriving, changes: readonly Change[]): void {
+    for (const change of changes) {
+      this.changes.push(change);
+      if (change.kind !== 'truncate') this.relations.add(change.relation);
+      else for (const relation of change.relations) this.relations.add(relation);
+    }
+    for (const { mapping } of open.paths) if (mapping) this.relations.add(mapping.relation);
+    if (open.rows > 0) {
+      this.ends.push({ xid: open.xid, lsn: open.lsn, to: this.lines.length });
+    }
+    this.size += open.rows + changes.length;
+    this.bytes += open.bytes;
+    open.noted();
+  }
+
+  /**
+   * Moves the rows from the tables' paths to the batch.
+   * @param refused called for a table whose rows the target refuses, and whether it always will.
+   */
+  fold(refused: (path: TablePath, forGood: boolean) => void): FoldedTable[] {
+    return this.used.flatMap((path) => {
+      const { rows, mapping } = path;
+      path.rows = null;
+      if (rows === null || mapping === null) return [];
+      const refuse = (forGood: boolean): void => refused(path, forGood);
+      return { relation: mapping.relation, rows, refuse, release: () => path.release(rows) };
+    });
+  }
+
+  /** @param refused whether the rows must not be used: everything is applied change by change. */
+  sealed(
+    folded: readonly FoldedTable[],
+    exactly: () => readonly Change[],
+    refused: boolean,
+  ): Omit<Batch, 'end' | 'commit'> {
+    if (refused) for (const { release } of folded) release();
+    const { changes, size, relations, transactions, committedAt, xids } = this;
+    return {
+      folded: refused ? [] : folded,
+      changes: refused ? exactly() : changes,
+      ...{ exactly, size, relations, transactions, committedAt, xids },
+    };
+  }
+}
