@@ -4,9 +4,8 @@ import { Command } from 'commander';
 import type { Finding } from '../contract/finding.ts';
 import { parseInput, type MigrationInput } from '../contract/input.ts';
 import { slotName } from '../contract/migration.ts';
-import type { Facts } from '../postgres/preflight/facts.ts';
 import { gatherFacts } from '../postgres/preflight/gather.ts';
-import { check } from '../postgres/preflight/inspect.ts';
+import { check, type AllFacts } from '../postgres/preflight/checks.ts';
 import { describeFacts, describeFindings } from './preflight/render.ts';
 
 interface Options {
@@ -63,7 +62,7 @@ async function inputFrom(file: string): Promise<MigrationInput> {
 async function look(
   input: MigrationInput,
   workflowId: string,
-): Promise<{ facts: Facts; findings: Finding[] }> {
+): Promise<{ facts: AllFacts; findings: Finding[] }> {
   const { source, target } = input;
   const migration = { id: '', workflowId, source, target, slot: slotName(workflowId, '') };
   const stop = new AbortController();

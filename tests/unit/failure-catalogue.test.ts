@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { catalogue } from '../../contract/finding-catalogue.ts';
+import { catalogue } from '../../postgres/preflight/checks.ts';
 import { FAILURES, isFailureCode } from '../../contract/failure.ts';
 
 describe('failure catalogue', () => {

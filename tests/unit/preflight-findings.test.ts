@@ -2,21 +2,17 @@
  * A check gives every code of the catalogue, in each of its levels, for exactly the facts that it is about. A code
  * without a case here fails the last test.
  */
-import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
-import type { RehearsalFacts } from '../../postgres/preflight/rehearsal.ts';
+import type { GuardFacts } from '../../postgres/preflight/facts/measured-guard.ts';
+import type { RehearsalFacts } from '../../postgres/preflight/rehearsal/rehearsal-facts.ts';
 import { expect, it } from 'vitest';
-import { catalogue } from '../../contract/finding-catalogue.ts';
+import { catalogue, type SourceFacts, type TargetFacts } from '../../postgres/preflight/checks.ts';
 import { noteFindings, renderFindings, type Level } from '../../contract/finding.ts';
 import { MigrationError, type FailureCode } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
 import type { PartitionKey } from '../../postgres/catalog/partition-key.ts';
 import type { Relation } from '../../postgres/catalog/relation.ts';
-import type {
-  RootFacts,
-  SourceFacts,
-  TargetFacts,
-  TargetTable,
-} from '../../postgres/preflight/facts.ts';
+import type { RootFacts } from '../../postgres/preflight/facts/target-roots.ts';
+import type { TargetTable } from '../../postgres/preflight/facts/target-tables.ts';
 import { OutOfLocks } from '../../postgres/dump/lock-table-full.ts';
 import {
   ENDPOINT,
@@ -65,7 +61,7 @@ function rooted(more: Partial<Relation>, facts: Partial<RootFacts>): Changes {
     },
   };
 }
-const IDLE = { include: [], exclude: [], viaPartitionRoot: [], ignore: [] };
+const IDLE = { include: [], exclude: [] };
 const HSTORE = { name: 'hstore', version: '1.8', schema: 'public', tablesWithRows: [] };
 const NAMING = {
   schema: 'public',
@@ -101,7 +97,7 @@ const rehearsed = (changes: Partial<RehearsalFacts>): Changes => ({
 });
 const strangers = (changes: { relation: string | null }): Changes => ({
   source: { extensions: [HSTORE], members: [{ ...MEMBER, ...changes }] },
-  target: { extensions: [OFFER] },
+  target: { offer: { extensions: [OFFER], members: [] } },
 });
 const source = (changes: Partial<SourceFacts>): Changes => ({ source: changes });
 const target = (changes: Partial<TargetFacts>): Changes => ({ target: changes });
@@ -300,9 +296,9 @@ const CASES: Case[] = [
   ],
   ['guard-no-replica', 'warning', guarded({ replicaLagBytes: 5 }, { replicas: 0 })],
   ['no-free-slot', 'error', source({ slotsMax: 1, slots: [SLOT] })],
-  ['no-free-sender', 'error', source({ sendersMax: 2, sendersUsed: 2 })],
+  ['no-free-sender', 'error', source({ senders: { max: 2, used: 2 } })],
   ['synchronous-standbys', 'warning', source({ synchronousStandbys: 'FIRST 1 (*)' })],
-  ['last-sender', 'warning', source({ sendersMax: 2, sendersUsed: 1 })],
+  ['last-sender', 'warning', source({ senders: { max: 2, used: 1 } })],
   [
     'source-replication',
     'error',
@@ -444,7 +440,7 @@ const CASES: Case[] = [
       input: { ignore: { unlogged: ['public.t'] } },
     },
   ],
-  ['ignore-unmatched', 'warning', source({ idlePatterns: { ...IDLE, ignore: ['x.*'] } })],
+  ['ignore-unmatched', 'warning', { input: { ignore: { unlogged: ['x.*'] } } }],
   ['temporary-tables', 'note', objects({ temporaryTables: 2 })],
   ['large-objects', 'error', objects({ largeObjects: 12_000 })],
   [
@@ -510,7 +506,7 @@ const CASES: Case[] = [
     'warning',
     {
       source: { extensions: [{ ...HSTORE, version: '1.10' }] },
-      target: { extensions: [{ ...OFFER, available: '1.9' }] },
+      target: { offer: { extensions: [{ ...OFFER, available: '1.9' }], members: [] } },
     },
   ],
   [
@@ -518,7 +514,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, refused: '42501' }] },
+      target: { offer: { extensions: [{ ...OFFER, refused: '42501' }], members: [] } },
     },
   ],
   [
@@ -526,7 +522,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, installed: INSTALLED }] },
+      target: { offer: { extensions: [{ ...OFFER, installed: INSTALLED }], members: [] } },
     },
   ],
   [
@@ -534,7 +530,12 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, installed: { ...INSTALLED, boundTo: 'ext' } }] },
+      target: {
+        offer: {
+          extensions: [{ ...OFFER, installed: { ...INSTALLED, boundTo: 'ext' } }],
+          members: [],
+        },
+      },
     },
   ],
   [
@@ -542,7 +543,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [HSTORE] },
-      target: { extensions: [{ ...OFFER, refused: '55000' }] },
+      target: { offer: { extensions: [{ ...OFFER, refused: '55000' }], members: [] } },
     },
   ],
   [
@@ -550,7 +551,7 @@ const CASES: Case[] = [
     'error',
     {
       source: { extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }] },
-      target: { extensions: [OFFER] },
+      target: { offer: { extensions: [OFFER], members: [] } },
     },
   ],
   [
@@ -558,7 +559,7 @@ const CASES: Case[] = [
     'warning',
     {
       source: { extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }] },
-      target: { extensions: [OFFER] },
+      target: { offer: { extensions: [OFFER], members: [] } },
       input: { ignore: { extensionRows: true } },
     },
   ],
@@ -568,7 +569,7 @@ const CASES: Case[] = [
     // Missing on the target, and with its own rows: both are implied.
     source({
       extensions: [{ ...HSTORE, tablesWithRows: ['public.conf'] }],
-      left: { ...SOURCE.left, extensions: ['hstore'], along: ['view public.v'] },
+      ignored: { ...SOURCE.ignored, extensions: ['hstore'], along: ['view public.v'] },
     }),
   ],
   [
@@ -576,14 +577,18 @@ const CASES: Case[] = [
     'error',
     source({
       extensions: [HSTORE],
-      left: { ...SOURCE.left, extensions: ['hstore'], needed: ['table column public.t.h'] },
+      ignored: { ...SOURCE.ignored, extensions: ['hstore'], needed: ['table column public.t.h'] },
     }),
   ],
-  ['ignore-object-unmatched', 'warning', source({ left: { ...SOURCE.left, absent: ['hstor'] } })],
+  [
+    'ignore-object-unmatched',
+    'warning',
+    source({ ignored: { ...SOURCE.ignored, absent: ['hstor'] } }),
+  ],
   [
     'event-triggers-ignored',
     'warning',
-    source({ left: { ...SOURCE.left, eventTriggers: ['audit'] } }),
+    source({ ignored: { ...SOURCE.ignored, eventTriggers: ['audit'] } }),
   ],
   ['security-labels', 'note', objects({ labelProviders: ['selinux'] })],
   [
@@ -621,11 +626,7 @@ const CASES: Case[] = [
     }),
   ],
   ['target-columns', 'error', target({ tables: [THERE], given: [{ ...TABLE, columns: [] }] })],
-  [
-    'partition-root-unmatched',
-    'error',
-    source({ idlePatterns: { ...IDLE, viaPartitionRoot: ['public.n'] } }),
-  ],
+  ['partition-root-unmatched', 'error', { input: { tables: { viaPartitionRoot: ['public.n'] } } }],
   ['partition-root-missing', 'error', { source: { relations: [ROOT, PART] } }],
   ['partition-root-missing', 'error', rooted({ kind: 'p' }, { partitions: 0, indexes: [['id']] })],
   ['partition-root-columns', 'error', rooted({ columns: [] }, { indexes: [['id']] })],
@@ -708,7 +709,7 @@ const OF_ONE = new Set([
   'failures',
   'input',
   'plugin',
-  'left',
+  'ignored',
 ]);
 
 function renamed(one: unknown, i: number): unknown {

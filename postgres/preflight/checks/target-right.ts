@@ -1,17 +1,38 @@
 /** Rights of the role on the target. */
 import type { Finding } from '../../../contract/finding.ts';
-import { createsTables, type Check, type TargetFacts } from '../facts.ts';
-import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
+import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
+import { defineCheck, raising, refuses } from '../check.ts';
+import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
+import type { Values } from '../check.ts';
+import { mayCreateSchemas } from '../facts/create-right.ts';
+import { relations } from '../facts/selected.ts';
+import { createsTables, tables } from '../facts/target-tables.ts';
+import { ofSource, type TargetReading } from '../reading.ts';
+import type { ServerFacts } from '../server.ts';
 
-export const targetRight: Check = ({ target }) => {
-  if (target === null) return [];
-  return [...creating(target), ...writing(target), ...replicaRole(target)];
-};
+const { codes, error } = raising({
+  'target-create': refuses('The role may not create schemas on the target.'),
+  'target-schema': refuses('The role may not create objects in existing schemas of the target.'),
+  'target-write': refuses('The role may not read and write existing tables of the target.'),
+  'target-owner': refuses('The role does not own existing tables of the target.'),
+  'replica-role': refuses('The role may not set session_replication_role on the target.'),
+});
 
-function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: TargetFacts) {
+const target = { mayCreateSchemas, closedSchemas: readClosed, mayReplicate: tryReplica, tables };
+type Target = ServerFacts & Values<typeof target>;
+
+export const targetRight = defineCheck({
+  codes,
+  target,
+  find: ({ target: facts }) =>
+    facts === null ? [] : [...creating(facts), ...writing(facts), ...replicaRole(facts)],
+});
+
+function creating(facts: Target) {
+  const { closedSchemas, database, role } = facts;
   const findings: Finding[] = [];
   const to = identifier(role.name);
-  if (!mayCreateSchemas) {
+  if (!facts.mayCreateSchemas) {
     // Needed even if all tables exist: the control schema is created in this database.
     findings.push(
       error(
@@ -21,7 +42,7 @@ function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: T
       ),
     );
   }
-  if (createsTables({ tables }) && closedSchemas.length > 0) {
+  if (createsTables(facts) && closedSchemas.length > 0) {
     findings.push(
       error(
         'target-schema',
@@ -33,11 +54,11 @@ function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: T
   return findings;
 }
 
-function writing({ tables, role }: TargetFacts): Finding[] {
+function writing({ tables: there, role }: Target): Finding[] {
   const to = identifier(role.name);
-  const closed = tables.filter(({ writable }) => !writable);
+  const closed = there.filter(({ writable }) => !writable);
   // Only a table's owner can build its indexes and constraints.
-  const unowned = tables.filter(({ writable, owned }) => writable && !owned);
+  const unowned = there.filter(({ writable, owned }) => writable && !owned);
   const findings: Finding[] = [];
   if (closed.length > 0) {
     findings.push(
@@ -60,7 +81,7 @@ function writing({ tables, role }: TargetFacts): Finding[] {
   return findings;
 }
 
-function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
+function replicaRole({ mayReplicate, major, role }: Target): Finding[] {
   if (mayReplicate) return [];
   const to = identifier(role.name);
   return [
@@ -73,4 +94,29 @@ function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
         : 'Use a superuser in the target service.',
     ),
   ];
+}
+
+/** Existing schemas of selected tables in which the role may not create. */
+async function readClosed(of: TargetReading): Promise<string[]> {
+  const selected = await ofSource(of, relations, []);
+  const { rows } = await of.client.query<{ name: string }>(
+    /* sql */ `select nspname as name from pg_catalog.pg_namespace
+                where nspname = any($1::text[]) and not has_schema_privilege(oid, 'create') order by 1`,
+    [[...new Set(selected.map(({ schema }) => schema))]],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
+async function tryReplica({ client }: TargetReading): Promise<boolean> {
+  await client.query(/* sql */ `begin`);
+  try {
+    await client.query(/* sql */ `set local session_replication_role = replica`);
+    return true;
+  } catch (error) {
+    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
+    throw error;
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
 }
