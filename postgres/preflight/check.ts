@@ -46,8 +46,11 @@ export interface Check<S = ServerFacts, T = ServerFacts> {
   /** Read after everything of the source. */
   readonly target?: Readers<TargetReading>;
   /** @param refused codes of the errors of the checks before it. */
-  readonly find: (facts: Facts<S, T>, refused: ReadonlySet<string>) => Finding[];
+  readonly find: (facts: Facts<S, T>, refused: ReadonlySet<string>) => Found;
 }
+
+/** Findings in their order; everything else stands for none, so that a rule can be a list of `condition && error(…)`. */
+export type Found = Finding | false | null | undefined | readonly Found[];
 
 /** Infers the facts of the rule from the readers. */
 export function defineCheck<

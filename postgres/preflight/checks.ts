@@ -1,6 +1,6 @@
 /** Every check of preflight, in the order of the findings, and what is derived from the list. */
 import { inOrder, type Finding } from '../../contract/finding.ts';
-import type { Check, Code, Facts, Readers } from './check.ts';
+import type { Check, Code, Facts, Found, Readers } from './check.ts';
 import { age } from './checks/age.ts';
 import { binaryForm } from './checks/binary-form.ts';
 import { charByte } from './checks/char-byte.ts';
@@ -134,9 +134,14 @@ export function check(facts: AllFacts): Finding[] {
   const findings: Finding[] = [];
   for (const { find } of CHECKS) {
     const errors = findings.filter(({ level }) => level === 'error');
-    findings.push(...find(facts, new Set(errors.map(({ code }) => code))));
+    findings.push(...flat(find(facts, new Set(errors.map(({ code }) => code)))));
   }
   return inOrder(findings);
+}
+
+function flat(found: Found): Finding[] {
+  if (!found) return [];
+  return 'code' in found ? [found] : found.flatMap(flat);
 }
 
 /** The documentation of every code, in the order of the checks. */

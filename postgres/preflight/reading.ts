@@ -42,3 +42,13 @@ export async function ofSource<T>(
 ): Promise<T> {
   return source === null ? unknown : await reader(source);
 }
+
+/** Reads the one value that a query returns. */
+export function value<T>(sql: string): Reader<Reading, T> {
+  return async ({ client }) => {
+    const { rows } = await client.query<[T]>({ text: sql, rowMode: 'array' });
+    const [row] = rows;
+    if (!row) throw new Error('a query for one value returned no row');
+    return row[0];
+  };
+}

@@ -358,7 +358,7 @@ test('tables with rows, only some of the tables, other columns, and other object
   await db.targetClient.query(/* sql */ `create view a as select 1`);
   await attempt('SchemaFailed', 'public.a');
   await db.targetClient.query(/* sql */ `drop view a; create table a (id int primary key, t text)`);
-  await attempt('SchemaFailed', 'public.b not');
+  await attempt('SchemaFailed', 'public.b are missing');
   await db.targetClient.query(/* sql */ `create table b (id int, n int)`);
   await attempt('SchemaDrift', 'public.b.n');
   await db.targetClient.query(/* sql */ `insert into b values (4711, 1)`);

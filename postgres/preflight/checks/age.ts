@@ -3,15 +3,15 @@
  * The server refuses to assign ids about three million before the end.
  */
 import { defineCheck, raising, ofEachSide, refusesOrWarns, type Side } from '../check.ts';
-import type { Reading } from '../reading.ts';
+import { value } from '../reading.ts';
 
-const { codes, error, warning } = raising({
-  ...ofEachSide({
+const { codes, error, warning } = raising(
+  ofEachSide({
     'transaction-age': refusesOrWarns(
       'Transaction or multixact ids are close to wraparound, and the copy holds vacuum back.',
     ),
   }),
-});
+);
 
 /** 2^31: at this age, no ids remain. */
 const ALL = 2 ** 31;
@@ -22,10 +22,14 @@ const TOO_OLD = 2_000_000_000;
 
 export const age = defineCheck({
   codes,
-  both: { age: readAge },
+  both: {
+    age: value<AgeFacts>(/* sql */ `
+      select json_build_object('xids', max(age(datfrozenxid)), 'multixacts', max(mxid_age(datminmxid)))
+        from pg_catalog.pg_database`),
+  },
   find: ({ source, target }) => [
-    ...(source === null ? [] : of('source', source.age)),
-    ...(target === null ? [] : of('target', target.age)),
+    source !== null && of('source', source.age),
+    target !== null && of('target', target.age),
   ],
 });
 
@@ -35,24 +39,15 @@ function of(side: Side, { xids, multixacts }: AgeFacts) {
   const what = xids >= multixacts ? 'transaction ids' : 'multixact ids';
   const left = Math.round((ALL - oldest) / 1e6);
   const finding = oldest >= TOO_OLD ? error : warning;
-  return [
-    finding(
-      `${side}-transaction-age`,
-      `the oldest ${what} of the ${side} have an age of ${Math.round(oldest / 1e6)} million, so ${left} million remain, and ${side === 'source' ? 'the copy and the slot hold vacuum back' : 'the copy uses some'}`,
-      `On the ${side}, as a superuser: find the database (select datname, age(datfrozenxid), mxid_age(datminmxid) from pg_database order by 2 desc) and run vacuum (freeze) in it. End old transactions and prepared transactions, and drop old slots, that hold it back.`,
-    ),
-  ];
+  return finding(
+    `${side}-transaction-age`,
+    `the oldest ${what} of the ${side} have an age of ${Math.round(oldest / 1e6)} million, so ${left} million remain, and ${side === 'source' ? 'the copy and the slot hold vacuum back' : 'the copy uses some'}`,
+    `On the ${side}, as a superuser: find the database (select datname, age(datfrozenxid), mxid_age(datminmxid) from pg_database order by 2 desc) and run vacuum (freeze) in it. End old transactions and prepared transactions, and drop old slots, that hold it back.`,
+  );
 }
 
 interface AgeFacts {
   /** Of the cluster's oldest database: wraparound protection stops all databases. */
   readonly xids: number;
   readonly multixacts: number;
-}
-
-async function readAge({ client }: Reading): Promise<AgeFacts> {
-  const { rows } = await client.query<AgeFacts>(/* sql */ `
-    select max(age(datfrozenxid))::float8 as xids, max(mxid_age(datminmxid))::float8 as multixacts
-      from pg_catalog.pg_database`);
-  return rows[0] ?? { xids: 0, multixacts: 0 };
 }

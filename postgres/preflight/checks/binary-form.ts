@@ -18,13 +18,11 @@ export const binaryForm = defineCheck({
   find: ({ source }) => {
     if (source === null || source.textColumns.length === 0) return [];
     const named = source.textColumns.map((one) => `${nameOf(one)}.${one.column}`);
-    return [
-      error(
-        'binary-form',
-        `"copy.format" is "binary", but these columns have types without a binary format that both servers share: ${list(named)}`,
-        'Use "auto": tables with such columns are copied as text, all others in binary.',
-      ),
-    ];
+    return error(
+      'binary-form',
+      `"copy.format" is "binary", but these columns have types without a binary format that both servers share: ${list(named)}`,
+      'Use "auto": tables with such columns are copied as text, all others in binary.',
+    );
   },
 });
 

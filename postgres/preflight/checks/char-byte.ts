@@ -20,12 +20,10 @@ export const charByte = defineCheck({
       .filter(({ kind }) => kind === 'r')
       .flatMap((one) => charColumns(one).map((column) => `${nameOf(one)}.${column}`));
     if (named.length === 0) return [];
-    return [
-      error(
-        'char-byte',
-        `columns have type "char", and a target older than 15 reads bytes above 127 from a newer source as a backslash: ${list(named)}`,
-        'Use a target of version 15 or newer, change these columns to text on the source, or exclude the tables.',
-      ),
-    ];
+    return error(
+      'char-byte',
+      `columns have type "char", and a target older than 15 reads bytes above 127 from a newer source as a backslash: ${list(named)}`,
+      'Use a target of version 15 or newer, change these columns to text on the source, or exclude the tables.',
+    );
   },
 });

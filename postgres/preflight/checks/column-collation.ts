@@ -31,12 +31,10 @@ export const columnCollation = defineCheck({
       (one) => !refused.has(keyOf(one)),
     );
     if (found.length === 0) return [];
-    return [
-      warning(
-        'target-collation',
-        `columns on the target sort text differently than on the source: ${renderDifferences(found)}`,
-        'If the application relies on that order, set the collation of the source before the migration starts: on the target, alter table … alter column … type … collate …',
-      ),
-    ];
+    return warning(
+      'target-collation',
+      `columns on the target sort text differently than on the source: ${renderDifferences(found)}`,
+      'If the application relies on that order, set the collation of the source before the migration starts: on the target, alter table … alter column … type … collate …',
+    );
   },
 });

@@ -1,13 +1,21 @@
 /** The connection from the worker to each server: it answers, encrypted, as the right server, without a pooler that mixes sessions. */
 import { FAILURES, type FailureCode } from '../../../contract/failure.ts';
-import type { Finding } from '../../../contract/finding.ts';
 import { list } from '../wording.ts';
-import { defineCheck, raising, ofEachSide, refuses, warns, type Side } from '../check.ts';
-import type { Facts, Values } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  ofEachSide,
+  refuses,
+  warns,
+  type Side,
+  type Facts,
+  type Values,
+  type Found,
+} from '../check.ts';
 import { isOwn, type EndpointFacts } from '../facts/endpoint.ts';
 import { plugin } from '../facts/plugin.ts';
 import { senders } from '../facts/senders.ts';
-import type { Reading } from '../reading.ts';
+import { value } from '../reading.ts';
 import type { ServerFacts } from '../server.ts';
 
 const { codes, error, warning } = raising({
@@ -36,24 +44,26 @@ type Reached = ServerFacts & { readonly fingerprint: string };
 
 export const connection = defineCheck({
   codes,
-  both: { fingerprint: readFingerprint },
+  both: {
+    // Equal only for the same database of the same running server: the start time differs between two clusters that were
+    // restored from one backup.
+    fingerprint: value<string>(/* sql */ `
+      select concat_ws(' ', oid, datname, pg_postmaster_start_time())
+        from pg_catalog.pg_database where datname = current_database()`),
+  },
   source: ofSource,
   find: (facts) => [
-    ...reach(facts),
+    reach(facts),
     ...(['source', 'target'] as const).flatMap((side) => {
       const found = facts.endpoints[side];
       if (found === null) return [];
       const service = facts.migration[side];
-      return [
-        ...link(side, service, found),
-        ...between(side, found),
-        ...sender(found, facts.source),
-      ];
+      return [link(side, service, found), between(side, found), sender(found, facts.source)];
     }),
   ],
 });
 
-function reach({ failures, source, target }: Facts<Reached, Reached>): Finding[] {
+function reach({ failures, source, target }: Facts<Reached, Reached>): Found {
   const findings = failures.map(({ side, failure }) =>
     failure.details.sqlstate === PROTOCOL_VIOLATION
       ? error(
@@ -92,25 +102,21 @@ function suffix(code: FailureCode): Suffix {
   return SUFFIXES[code] ?? 'not-inspected';
 }
 
-function link(side: Side, service: string, { link: found }: EndpointFacts): Finding[] {
+function link(side: Side, service: string, { link: found }: EndpointFacts): Found {
   if (found.local) return [];
   if (!found.encrypted) {
-    return [
-      warning(
-        `${side}-plain`,
-        `the connection to the ${side} at ${found.place} is not encrypted: rows and the login can be read on the network`,
-        `Set sslmode=verify-full and sslrootcert in service "${service}" (and ssl = on in the server), unless the network is trusted.`,
-      ),
-    ];
+    return warning(
+      `${side}-plain`,
+      `the connection to the ${side} at ${found.place} is not encrypted: rows and the login can be read on the network`,
+      `Set sslmode=verify-full and sslrootcert in service "${service}" (and ssl = on in the server), unless the network is trusted.`,
+    );
   }
   if (found.verified !== 'nothing') return [];
-  return [
-    warning(
-      `${side}-unverified`,
-      `the connection to the ${side} at ${found.place} is encrypted, but the server's certificate is not verified: another host could impersonate it`,
-      `Set sslmode=verify-full and sslrootcert in service "${service}".`,
-    ),
-  ];
+  return warning(
+    `${side}-unverified`,
+    `the connection to the ${side} at ${found.place} is encrypted, but the server's certificate is not verified: another host could impersonate it`,
+    `Set sslmode=verify-full and sslrootcert in service "${service}".`,
+  );
 }
 
 /**
@@ -120,58 +126,41 @@ function link(side: Side, service: string, { link: found }: EndpointFacts): Find
  * | one     | yes                             | any                | pooled   |
  * | one     | no                              | yes                | proxied  |
  */
-function between(side: Side, { servers, shared, lostSettings, proxied }: EndpointFacts): Finding[] {
+function between(side: Side, { servers, shared, lostSettings, proxied }: EndpointFacts): Found {
   if (servers > 1) {
-    return [
-      error(
-        `${side}-balanced`,
-        `connections to the ${side} reach ${servers} different servers: a snapshot or slot of one does not exist on the others`,
-        DIRECT,
-      ),
-    ];
+    return error(
+      `${side}-balanced`,
+      `connections to the ${side} reach ${servers} different servers: a snapshot or slot of one does not exist on the others`,
+      DIRECT,
+    );
   }
   if (shared || lostSettings.length > 0) {
     const how = shared
       ? 'sessions do not keep their own backend'
       : `settings that every session needs are not passed on (${list(lostSettings)})`;
-    return [
-      error(
-        `${side}-pooled`,
-        `the ${side} is behind a connection pooler: ${how}; exported snapshots, locks and settings would be lost`,
-        DIRECT,
-      ),
-    ];
+    return error(
+      `${side}-pooled`,
+      `the ${side} is behind a connection pooler: ${how}; exported snapshots, locks and settings would be lost`,
+      DIRECT,
+    );
   }
   if (!proxied) return [];
-  return [
-    warning(
-      `${side}-proxied`,
-      `something between the worker and the ${side} relays the connection (a pooler in session mode, a proxy)`,
-      `It kept sessions apart in a short test, but may not do so for hours. ${DIRECT}`,
-    ),
-  ];
+  return warning(
+    `${side}-proxied`,
+    `something between the worker and the ${side} relays the connection (a pooler in session mode, a proxy)`,
+    `It kept sessions apart in a short test, but may not do so for hours. ${DIRECT}`,
+  );
 }
 
 /** Reported only if no other finding explains it: a pooler, a missing right, no free WAL sender. */
-function sender(found: EndpointFacts, source: Values<typeof ofSource> | null): Finding[] {
+function sender(found: EndpointFacts, source: Values<typeof ofSource> | null): Found {
   const { replication } = found;
   if (replication === null || !isOwn(found)) return [];
   if (source?.plugin.state === 'denied') return [];
   if (source !== null && source.senders.used >= source.senders.max) return [];
-  return [
-    error(
-      'source-replication-connection',
-      replication.message,
-      'Give the role the replication attribute, and let pg_hba.conf (and any proxy) accept a replication connection to this database.',
-    ),
-  ];
-}
-
-/** Equal only for the same database of the same running server. */
-async function readFingerprint({ client }: Reading): Promise<string> {
-  // The start time differs between two clusters that were restored from one backup.
-  const { rows } = await client.query<{ fingerprint: string }>(/* sql */ `
-    select concat_ws(' ', oid, datname, pg_postmaster_start_time()) as fingerprint
-      from pg_catalog.pg_database where datname = current_database()`);
-  return rows[0]?.fingerprint ?? '';
+  return error(
+    'source-replication-connection',
+    replication.message,
+    'Give the role the replication attribute, and let pg_hba.conf (and any proxy) accept a replication connection to this database.',
+  );
 }

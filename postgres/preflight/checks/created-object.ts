@@ -1,5 +1,4 @@
 /** Objects that need a special privilege to be created: event triggers, user mappings, default privileges of other roles. */
-import type { Finding } from '../../../contract/finding.ts';
 import { identifier, list, statements } from '../wording.ts';
 import { defineCheck, raising, notes, refuses, warns } from '../check.ts';
 import pg from 'pg';
@@ -32,68 +31,51 @@ export const createdObject = defineCheck({
     if (source === null || target === null || !createsTables(target)) return [];
     const { hiddenMappings, role } = source;
     const { schema } = input;
-    const findings: Finding[] = [];
     const { eventTriggers, defaultPrivileges } = source.objects;
-    if (hiddenMappings.length > 0) {
-      findings.push(
+    const taken = eventTriggers.filter((name) => target.objects.eventTriggerNames.includes(name));
+    const owners = schema.owners ? target.eventTriggers.refusedOwners : [];
+    const to = identifier(target.role.name);
+    const closed = schema.grants
+      ? defaultPrivileges.filter((name) => target.roles.get(name)?.member === false)
+      : [];
+    return [
+      hiddenMappings.length > 0 &&
         warning(
           'user-mappings',
           `role ${role.name} may not read the options of user mappings on the source (usually a remote user and password), so the mappings are created without them: ${list(hiddenMappings)}`,
           'Set the options on the target after the cutover (alter user mapping for … server … options (add …)), or use a superuser in the source service.',
         ),
-      );
-    }
-    const taken = eventTriggers.filter((name) => target.objects.eventTriggerNames.includes(name));
-    if (taken.length > 0) {
-      findings.push(
+      taken.length > 0 &&
         error(
           'target-clash',
           `the target has event triggers with the same names as those of the source: ${list(taken)}`,
           'Rename or drop them on the target, or ignore those of the source: "ignore": {"eventTriggers": ["NAME", …]} in the input.',
         ),
-      );
-    }
-    if (eventTriggers.length > 0 && target.eventTriggers.may === false) {
-      findings.push(
-        error(
-          'event-trigger-right',
-          `role ${target.role.name} may not create the source's event triggers on the target (tried, SQLSTATE 42501): ${list(eventTriggers)}`,
-          'Use a superuser in the target service (on a hosted server: an admin role that may create them). Or ignore them ("ignore": {"eventTriggers": ["NAME", …]} in the input) and create them on the target after the cutover.',
-        ),
-      );
-    } else if (eventTriggers.length > taken.length) {
-      findings.push(
-        note(
-          'event-triggers',
-          `event triggers of the source are created on the target, too: ${list(eventTriggers)}`,
-          'No action is needed. They are created after the rows and fire for objects created from then on.',
-        ),
-      );
-    }
-    const owners = schema.owners ? target.eventTriggers.refusedOwners : [];
-    if (owners.length > 0) {
-      findings.push(
+      eventTriggers.length > 0 && target.eventTriggers.may === false
+        ? error(
+            'event-trigger-right',
+            `role ${target.role.name} may not create the source's event triggers on the target (tried, SQLSTATE 42501): ${list(eventTriggers)}`,
+            'Use a superuser in the target service (on a hosted server: an admin role that may create them). Or ignore them ("ignore": {"eventTriggers": ["NAME", …]} in the input) and create them on the target after the cutover.',
+          )
+        : eventTriggers.length > taken.length &&
+          note(
+            'event-triggers',
+            `event triggers of the source are created on the target, too: ${list(eventTriggers)}`,
+            'No action is needed. They are created after the rows and fire for objects created from then on.',
+          ),
+      owners.length > 0 &&
         error(
           'event-trigger-right',
           `event triggers of the source belong to roles that cannot own them on the target (missing there, or not superusers): ${list(owners)}`,
           'Create these roles on the target as superusers, or set "schema": {"owners": false} in the input, or ignore the event triggers: "ignore": {"eventTriggers": ["NAME", …]}.',
         ),
-      );
-    }
-    const to = identifier(target.role.name);
-    const closed = schema.grants
-      ? defaultPrivileges.filter((name) => target.roles.get(name)?.member === false)
-      : [];
-    if (closed.length > 0) {
-      findings.push(
+      closed.length > 0 &&
         error(
           'default-privileges',
           `role ${target.role.name} on the target cannot set default privileges of roles that it is not a member of: ${list(closed)}`,
           `On the target: ${statements(closed.map((name) => `grant ${identifier(name)} to ${to}`))} Or set "schema": {"grants": false} in the input.`,
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });
 

@@ -15,12 +15,10 @@ export const disk = defineCheck({
     if (source === null || target === null) return [];
     const bytes = bytesOf(source.relations);
     if (bytes < WORTH_A_NOTE_BYTES) return [];
-    return [
-      note(
-        'target-disk',
-        `the selected tables have ${size(bytes)} on the source without indexes; the target needs about that, plus indexes and WAL`,
-        'Check that the target has that much free space (df on its data directory): SQL cannot show it.',
-      ),
-    ];
+    return note(
+      'target-disk',
+      `the selected tables have ${size(bytes)} on the source without indexes; the target needs about that, plus indexes and WAL`,
+      'Check that the target has that much free space (df on its data directory): SQL cannot show it.',
+    );
   },
 });

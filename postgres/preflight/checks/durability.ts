@@ -2,24 +2,27 @@
  * Settings with which an operating system crash or a power failure loses or damages committed data. Positions and rows on the
  * target must agree; after such a crash they could differ, and nothing would report it.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import { list, statements } from '../wording.ts';
-import { defineCheck, raising, ofEachSide, warns } from '../check.ts';
-import type { Reading } from '../reading.ts';
+import { defineCheck, raising, ofEachSide, warns, type Found } from '../check.ts';
+import { value } from '../reading.ts';
 
-const { codes, warning } = raising({
-  ...ofEachSide({
+const { codes, warning } = raising(
+  ofEachSide({
     'not-durable': warns(
       'fsync or full_page_writes is off: a crash of the operating system may lose or damage committed rows.',
     ),
   }),
-});
+);
 
 export const durability = defineCheck({
   codes,
-  both: { notDurable: readNotDurable },
+  both: {
+    notDurable: value<string[]>(/* sql */ `
+      select array(select name from pg_catalog.pg_settings
+                    where name in ('fsync', 'full_page_writes') and setting = 'off' order by 1)`),
+  },
   find: ({ source, target }) => {
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     for (const [side, server, what] of [
       ['source', source, 'it could lose rows that the target already has'],
       ['target', target, 'it could lose or damage rows that the stored position counts as applied'],
@@ -40,11 +43,3 @@ export const durability = defineCheck({
     return findings;
   },
 });
-
-/** Of the two settings, those that are off. */
-async function readNotDurable({ client }: Reading): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(/* sql */ `
-    select name from pg_catalog.pg_settings
-     where name in ('fsync', 'full_page_writes') and setting = 'off' order by 1`);
-  return rows.map(({ name }) => name);
-}

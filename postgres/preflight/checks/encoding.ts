@@ -1,8 +1,15 @@
 /** Both sides encode and sort text in the same way. */
-import type { Finding } from '../../../contract/finding.ts';
 import { list } from '../wording.ts';
-import { defineCheck, raising, notes, refuses, warns, type Side } from '../check.ts';
-import type { Values } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  notes,
+  refuses,
+  warns,
+  type Side,
+  type Values,
+  type Found,
+} from '../check.ts';
 import { locale } from '../facts/locale.ts';
 import { collations, missingCollations } from '../facts/missing-collation.ts';
 import { createsTables, tables } from '../facts/target-tables.ts';
@@ -21,10 +28,10 @@ export const encoding = defineCheck({
   source: { collations },
   target: { missingCollations, tables },
   find: ({ source, target }) => [
-    ...encodingOf('source', source),
-    ...encodingOf('target', target),
-    ...(source && target ? sorting(source, target) : []),
-    ...(source && target && createsTables(target) ? missing(target.missingCollations) : []),
+    encodingOf('source', source),
+    encodingOf('target', target),
+    source && target && sorting(source, target),
+    source && target && createsTables(target) && missing(target.missingCollations),
   ],
 });
 
@@ -35,7 +42,7 @@ const SUPPORTED = 'UTF8';
  * wal2json writes changes in the database's encoding, and a replication connection does not convert them: LATIN1 bytes read as
  * UTF-8 become other characters without an error. SQL_ASCII does not define its bytes at all.
  */
-function encodingOf(side: Side, server: ServerFacts | null): Finding[] {
+function encodingOf(side: Side, server: ServerFacts | null): Found {
   if (server === null || server.encoding === SUPPORTED) return [];
   const why =
     side === 'target'
@@ -43,39 +50,33 @@ function encodingOf(side: Side, server: ServerFacts | null): Finding[] {
       : server.encoding === 'SQL_ASCII'
         ? 'its bytes have no defined meaning and may not be valid UTF8'
         : 'the stream is not converted and would be read as other characters';
-  return [
-    error(
-      'encoding',
-      `the ${side} database "${server.database}" has encoding ${server.encoding}: ${why}`,
-      side === 'target'
-        ? "Create the target database with encoding 'UTF8' template template0."
-        : 'Convert the source first: pg_dump --encoding=UTF8, restore into a UTF8 database, and move that one.',
-    ),
-  ];
+  return error(
+    'encoding',
+    `the ${side} database "${server.database}" has encoding ${server.encoding}: ${why}`,
+    side === 'target'
+      ? "Create the target database with encoding 'UTF8' template template0."
+      : 'Convert the source first: pg_dump --encoding=UTF8, restore into a UTF8 database, and move that one.',
+  );
 }
 
 type Localized = Values<{ readonly locale: typeof locale }>;
 
-function sorting(source: Localized, target: Localized): Finding[] {
+function sorting(source: Localized, target: Localized): Found {
   const [from, to] = [describe(source), describe(target)];
   if (from !== to) {
-    return [
-      warning(
-        'collation',
-        `text is sorted and compared differently: ${from} on the source, ${to} on the target`,
-        'Values are moved exactly, but ORDER BY, range conditions and upper/lower may give other results; tables partitioned by ranges of text are refused (partition-key). If that matters, create the target database with the same locale (template template0).',
-      ),
-    ];
+    return warning(
+      'collation',
+      `text is sorted and compared differently: ${from} on the source, ${to} on the target`,
+      'Values are moved exactly, but ORDER BY, range conditions and upper/lower may give other results; tables partitioned by ranges of text are refused (partition-key). If that matters, create the target database with the same locale (template template0).',
+    );
   }
   const [was, is] = [source.locale.version, target.locale.version];
   if (was === null || is === null || was === is) return [];
-  return [
-    note(
-      'collation-version',
-      `collation ${from} is version ${was} on the source and ${is} on the target: some strings may sort differently`,
-      'No action is needed: the target builds its own indexes, and tables partitioned by ranges of text are checked separately (partition-key).',
-    ),
-  ];
+  return note(
+    'collation-version',
+    `collation ${from} is version ${was} on the source and ${is} on the target: some strings may sort differently`,
+    'No action is needed: the target builds its own indexes, and tables partitioned by ranges of text are checked separately (partition-key).',
+  );
 }
 
 function describe({ locale: found }: Localized): string {
@@ -85,13 +86,11 @@ function describe({ locale: found }: Localized): string {
   return collate === ctype ? `libc ${collate}` : `libc collate ${collate}, ctype ${ctype}`;
 }
 
-function missing(names: readonly string[]): Finding[] {
+function missing(names: readonly string[]): Found {
   if (names.length === 0) return [];
-  return [
-    error(
-      'collation-missing',
-      `the target lacks collations that columns or indexes of the source use: ${list(names)}`,
-      "Install the locales on the target's host (locale-gen, or a server built with ICU), then on the target as a superuser: select pg_import_system_collations('pg_catalog');",
-    ),
-  ];
+  return error(
+    'collation-missing',
+    `the target lacks collations that columns or indexes of the source use: ${list(names)}`,
+    "Install the locales on the target's host (locale-gen, or a server built with ICU), then on the target as a superuser: select pg_import_system_collations('pg_catalog');",
+  );
 }

@@ -40,12 +40,10 @@ export const existingSchema = defineCheck({
           `revoke ${privilege.toLowerCase()} on schema ${identifier(schema)} from ${grantee === null ? 'public' : identifier(grantee)}`,
       ),
     ]);
-    return [
-      warning(
-        'target-schema-rights',
-        `existing schemas on the target keep their owner and grants: ${list(shown)}`,
-        `If the application needs those of the source, on the target: ${statements(fixes)}`,
-      ),
-    ];
+    return warning(
+      'target-schema-rights',
+      `existing schemas on the target keep their owner and grants: ${list(shown)}`,
+      `If the application needs those of the source, on the target: ${statements(fixes)}`,
+    );
   },
 });

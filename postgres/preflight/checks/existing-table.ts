@@ -4,7 +4,7 @@ import { compareColumns, renderDifferences } from '../../catalog/column-differen
 import type { Relation } from '../../catalog/relation.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { list, nameOf, sqlName, statements } from '../wording.ts';
-import { defineCheck, raising, refuses } from '../check.ts';
+import { defineCheck, raising, refuses, type Found } from '../check.ts';
 import { relations } from '../facts/selected.ts';
 import { CLASH, created, taken, type NamedObject } from '../facts/taken-name.ts';
 import { createsTables, given, tables, type TargetTable } from '../facts/target-tables.ts';
@@ -24,7 +24,7 @@ export const existingTable = defineCheck({
   find: ({ source, target }) => {
     if (source === null || target === null) return [];
     const there = target.tables;
-    const findings: Finding[] = createsTables(target) ? clashing(target.taken) : [];
+    const findings: Found[] = [createsTables(target) && clashing(target.taken)];
     const clashes = there.filter(({ kind }) => kind !== 'r' && kind !== 'p');
     if (clashes.length > 0) {
       findings.push(
@@ -74,19 +74,17 @@ export const existingTable = defineCheck({
 });
 
 /** walferry creates the whole schema; one name in use stops it. */
-function clashing(objects: readonly NamedObject[]): Finding[] {
+function clashing(objects: readonly NamedObject[]): Found {
   if (objects.length === 0) return [];
   const shown = objects.map((one) => {
     const call = one.catalog === 'function' ? `(${one.arguments})` : '';
     return `${one.catalog} ${nameOf(one)}${call}`;
   });
-  return [
-    error(
-      'target-clash',
-      `objects on the target have the same names as objects to be created: ${list(shown)}`,
-      'Rename or drop them on the target; views and sequences may be excluded. If an earlier migration left them, recreate the target database.',
-    ),
-  ];
+  return error(
+    'target-clash',
+    `objects on the target have the same names as objects to be created: ${list(shown)}`,
+    'Rename or drop them on the target; views and sequences may be excluded. If an earlier migration left them, recreate the target database.',
+  );
 }
 
 function mixed(there: readonly TargetTable[], absent: readonly Relation[]): Finding {

@@ -1,10 +1,8 @@
 /** Tables of extensions are not copied, and members that users added are not created: either may lose rows. */
-import type { Finding } from '../../../contract/finding.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
 import { identifier, list, statements } from '../wording.ts';
-import { defineCheck, raising, refusesOrWarns } from '../check.ts';
+import { defineCheck, raising, refusesOrWarns, type Values, type Found } from '../check.ts';
 import { readExtensionMembers, type ExtensionMember } from '../../catalog/extension-member.ts';
-import type { Values } from '../check.ts';
 import { ignored } from '../facts/ignored-object.ts';
 import { extensions, kept, offer, type Offer } from '../facts/offered-extension.ts';
 import { createsTables, tables } from '../facts/target-tables.ts';
@@ -32,8 +30,8 @@ export const extensionContent = defineCheck({
     // If the operator created the tables, the extensions are theirs, too.
     const created = target !== null && createsTables(target) ? target.offer : null;
     return [
-      ...rows(kept(facts), created === null ? [] : otherContent(facts, created), accepted),
-      ...(created === null ? [] : addedMembers(facts, created, accepted)),
+      rows(kept(facts), created === null ? [] : otherContent(facts, created), accepted),
+      created !== null && addedMembers(facts, created, accepted),
     ];
   },
 });
@@ -75,7 +73,7 @@ function otherContent(source: Source, target: Offer): string[] {
 }
 
 /** Members that users added: CREATE EXTENSION does not create them on the target. */
-function addedMembers(source: Source, target: Offer, accepted: boolean): Finding[] {
+function addedMembers(source: Source, target: Offer, accepted: boolean): Found {
   const lost = pairsOf(source, target).filter(
     ({ member, found, sameVersion }) =>
       found === undefined && (member.relation !== null || sameVersion),
@@ -91,28 +89,24 @@ function addedMembers(source: Source, target: Offer, accepted: boolean): Finding
     );
   if (lost.length === 0) return [];
   if (tables.length === 0 || accepted) {
-    return [
-      warning(
-        'extension-members',
-        `the target's extensions do not create these members, so they are not moved: ${shown(lost)}`,
-        `To move them like other objects, run on the source: ${dropping(lost)}`,
-      ),
-    ];
-  }
-  return [
-    error(
+    return warning(
       'extension-members',
-      `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
-      `To move them, run on the source: ${dropping(lost)} Add them to the extension again on the target after the cutover. Or accept to lose them: "ignore": {"extensionRows": true} in the input.`,
-    ),
-  ];
+      `the target's extensions do not create these members, so they are not moved: ${shown(lost)}`,
+      `To move them like other objects, run on the source: ${dropping(lost)}`,
+    );
+  }
+  return error(
+    'extension-members',
+    `tables or sequences were added to an extension that does not create them, so they and their rows would be missing on the target: ${shown(lost)}`,
+    `To move them, run on the source: ${dropping(lost)} Add them to the extension again on the target after the cutover. Or accept to lose them: "ignore": {"extensionRows": true} in the input.`,
+  );
 }
 
 function rows(
   extensions: readonly ExtensionFacts[],
   more: readonly string[],
   accepted: boolean,
-): Finding[] {
+): Found {
   const config = extensions.flatMap(({ name, tablesWithRows }) =>
     tablesWithRows.map((table) => `${table} (${name})`),
   );
@@ -120,15 +114,13 @@ function rows(
   if (tables.length === 0) return [];
   const message = `tables of extensions hold rows that users inserted (or that the role may not read), and these are not moved: ${list(tables)}`;
   const how = 'copy them manually before the cutover';
-  return [
-    accepted
-      ? warning('extension-rows', message, `The input ignores them: ${how}.`)
-      : error(
-          'extension-rows',
-          message,
-          `Set "ignore": {"extensionRows": true} in the input and ${how}.`,
-        ),
-  ];
+  return accepted
+    ? warning('extension-rows', message, `The input ignores them: ${how}.`)
+    : error(
+        'extension-rows',
+        message,
+        `Set "ignore": {"extensionRows": true} in the input and ${how}.`,
+      );
 }
 
 async function readMembers(of: SourceReading): Promise<ExtensionMember[]> {

@@ -1,9 +1,8 @@
 /** Extensions are created on the target before the tables that use them. */
-import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
 import { identifier, list, statements } from '../wording.ts';
-import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { ignored } from '../facts/ignored-object.ts';
 import {
   extensions,
@@ -45,7 +44,7 @@ interface Pair {
   readonly found: OfferedExtension;
 }
 
-function offered(extensionsOfSource: readonly ExtensionFacts[], target: Target): Finding[] {
+function offered(extensionsOfSource: readonly ExtensionFacts[], target: Target): Found {
   const found = new Map(target.offer.extensions.map((one) => [one.name, one]));
   const none = (name: string): OfferedExtension => ({
     name,
@@ -59,34 +58,32 @@ function offered(extensionsOfSource: readonly ExtensionFacts[], target: Target):
   }));
   const absent = pairs.filter(({ found: one }) => one.installed === null);
   return [
-    ...missing(absent.filter(({ found: one }) => one.available === null)),
-    ...forbidden(
+    missing(absent.filter(({ found: one }) => one.available === null)),
+    forbidden(
       absent.filter(({ found: one }) => one.refused === SQLSTATE.insufficientPrivilege),
       target,
     ),
-    ...refused(
+    refused(
       absent.filter(
         ({ found: one }) => one.refused !== null && one.refused !== SQLSTATE.insufficientPrivilege,
       ),
       target,
     ),
-    ...elsewhere(pairs, target),
-    ...older(pairs),
+    elsewhere(pairs, target),
+    older(pairs),
   ];
 }
 
 const IGNORE_UNUSED =
   'Or ignore those that nothing needs: "ignore": {"extensions": ["NAME", …]} in the input.';
 
-function missing(pairs: readonly Pair[]): Finding[] {
+function missing(pairs: readonly Pair[]): Found {
   if (pairs.length === 0) return [];
-  return [
-    error(
-      'extension-missing',
-      `extensions of the source are not available on the target's server: ${list(pairs.map(({ wanted }) => `${wanted.name} ${wanted.version}`))}`,
-      `Install their packages on the target's server (select name, default_version from pg_available_extensions lists what it has). ${IGNORE_UNUSED}`,
-    ),
-  ];
+  return error(
+    'extension-missing',
+    `extensions of the source are not available on the target's server: ${list(pairs.map(({ wanted }) => `${wanted.name} ${wanted.version}`))}`,
+    `Install their packages on the target's server (select name, default_version from pg_available_extensions lists what it has). ${IGNORE_UNUSED}`,
+  );
 }
 
 /** Creates a missing schema first; CREATE EXTENSION needs no schema for those that it uses on its own. */
@@ -99,30 +96,26 @@ function creating({ name, schema }: ExtensionFacts, { schemas }: Target): string
   return [...first, `${create} schema ${place}`];
 }
 
-function forbidden(pairs: readonly Pair[], target: Target): Finding[] {
+function forbidden(pairs: readonly Pair[], target: Target): Found {
   if (pairs.length === 0) return [];
-  return [
-    error(
-      'extension-right',
-      `role ${target.role.name} may not create extensions on the target (tried, SQLSTATE 42501): ${list(pairs.map(({ wanted }) => wanted.name))}`,
-      `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
-    ),
-  ];
+  return error(
+    'extension-right',
+    `role ${target.role.name} may not create extensions on the target (tried, SQLSTATE 42501): ${list(pairs.map(({ wanted }) => wanted.name))}`,
+    `As a superuser of the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
+  );
 }
 
-function refused(pairs: readonly Pair[], target: Target): Finding[] {
+function refused(pairs: readonly Pair[], target: Target): Found {
   if (pairs.length === 0) return [];
-  return [
-    error(
-      'extension-refused',
-      `extensions of the source are available on the target, but creating them fails (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
-      `To see the reason (a library missing in shared_preload_libraries, a name in use), on the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
-    ),
-  ];
+  return error(
+    'extension-refused',
+    `extensions of the source are available on the target, but creating them fails (tried): ${list(pairs.map(({ wanted, found }) => `${wanted.name} (SQLSTATE ${found.refused ?? ''})`))}`,
+    `To see the reason (a library missing in shared_preload_libraries, a name in use), on the target: ${statements(pairs.flatMap(({ wanted }) => creating(wanted, target)))} ${IGNORE_UNUSED}`,
+  );
 }
 
 /** The statements of pg_dump qualify types and functions with their schema on the source. */
-function elsewhere(pairs: readonly Pair[], target: Target): Finding[] {
+function elsewhere(pairs: readonly Pair[], target: Target): Found {
   const moved = pairs.filter(
     ({ wanted, found }) => found.installed !== null && found.installed.schema !== wanted.schema,
   );
@@ -139,13 +132,11 @@ function elsewhere(pairs: readonly Pair[], target: Target): Finding[] {
         ]
       : []),
   ];
-  return [
-    error(
-      'extension-schema',
-      `extensions are in another schema on the target: ${list(moved.map(({ wanted, found }) => `${wanted.name} (${wanted.schema} on the source, ${found.installed?.schema ?? ''} on the target)`))}`,
-      advice.join(' '),
-    ),
-  ];
+  return error(
+    'extension-schema',
+    `extensions are in another schema on the target: ${list(moved.map(({ wanted, found }) => `${wanted.name} (${wanted.schema} on the source, ${found.installed?.schema ?? ''} on the target)`))}`,
+    advice.join(' '),
+  );
 }
 
 function isBoundElsewhere(wanted: ExtensionFacts, { installed }: OfferedExtension): boolean {
@@ -165,7 +156,7 @@ function moving({ wanted, found }: Pair, target: Target): string[] {
   return [...first, `alter extension ${identifier(name)} set schema ${identifier(schema)}`];
 }
 
-function older(pairs: readonly Pair[]): Finding[] {
+function older(pairs: readonly Pair[]): Found {
   const old = pairs.filter(({ wanted, found }) => {
     const version = found.installed?.version ?? found.available;
     return version !== null && compareVersions(version, wanted.version) < 0;
@@ -175,13 +166,11 @@ function older(pairs: readonly Pair[]): Finding[] {
     ({ wanted, found }) =>
       `${wanted.name} (${wanted.version} on the source, ${found.installed?.version ?? found.available ?? ''} on the target)`,
   );
-  return [
-    warning(
-      'extension-older',
-      `extensions are older on the target: ${list(shown)}`,
-      "The target will refuse objects that only the newer version supports. Update the packages on the target's server, then the installed extensions: alter extension … update;",
-    ),
-  ];
+  return warning(
+    'extension-older',
+    `extensions are older on the target: ${list(shown)}`,
+    "The target will refuse objects that only the newer version supports. Update the packages on the target's server, then the installed extensions: alter extension … update;",
+  );
 }
 
 /** Versions are free text: compares the numbers in them, in order. `3.3.2` < `3.10`. */

@@ -32,15 +32,13 @@ export const guardInput = defineCheck({
     const named = Object.keys(input.guard).find((one) => OF_OTHERS.has(measureOf(one)));
     const lags = input.guard.replicaLagBytes ?? input.guard.replicaLagSeconds;
     return [
-      ...(named !== undefined && !seesOthers
-        ? [
-            error(
-              'guard-hidden',
-              `role ${source.role.name} on the source may not see what other sessions do, but "guard" measures ${named}`,
-              `On the source: grant pg_read_all_stats to ${source.role.name};`,
-            ),
-          ]
-        : []),
+      named !== undefined &&
+        !seesOthers &&
+        error(
+          'guard-hidden',
+          `role ${source.role.name} on the source may not see what other sessions do, but "guard" measures ${named}`,
+          `On the source: grant pg_read_all_stats to ${source.role.name};`,
+        ),
       // Reported above, with its fix.
       ...failures
         .filter(({ code }) => !(code === 'Denied' && !seesOthers && named !== undefined))
@@ -62,15 +60,13 @@ export const guardInput = defineCheck({
             'Start the migration when the source is less busy, or raise the ceiling.',
           ),
         ),
-      ...(lags !== undefined && replicas === 0
-        ? [
-            warning(
-              'guard-no-replica',
-              '"guard" measures the lag of replicas, but none is connected to the source',
-              'Check that this is the right server. A replica that is not connected counts as one without lag.',
-            ),
-          ]
-        : []),
+      lags !== undefined &&
+        replicas === 0 &&
+        warning(
+          'guard-no-replica',
+          '"guard" measures the lag of replicas, but none is connected to the source',
+          'Check that this is the right server. A replica that is not connected counts as one without lag.',
+        ),
     ];
   },
 });

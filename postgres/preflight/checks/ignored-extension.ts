@@ -1,7 +1,6 @@
 /** Extensions and event triggers that the input ignores: reports objects that depend on them, refuses if moved objects do. */
-import type { Finding } from '../../../contract/finding.ts';
 import { list } from '../wording.ts';
-import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { ignored } from '../facts/ignored-object.ts';
 import { tables } from '../facts/target-tables.ts';
 
@@ -21,7 +20,7 @@ export const ignoredExtension = defineCheck({
   find: ({ source, target }) => {
     if (source === null) return [];
     const { extensions, eventTriggers, absent, needed, along } = source.ignored;
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     if (absent.length > 0) {
       findings.push(
         warning(

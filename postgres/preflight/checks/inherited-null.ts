@@ -25,13 +25,11 @@ export const inheritedNull = defineCheck({
     if (source === null || target === null || !createsTables(target)) return [];
     const columns = source.nullableColumns;
     if (target.major < NOT_NULL_INHERITED || columns.length === 0) return [];
-    return [
-      error(
-        'nullable-child',
-        `columns allow nulls although they are NOT NULL in the parent table, which PostgreSQL ${target.major} does not allow: ${list(columns.map((one) => `${nameOf(one)}.${one.column}`))}`,
-        `On the source, replace the nulls and run: ${statements(columns.map((one) => `alter table only ${sqlName(one)} alter ${identifier(one.column)} set not null`))} Or drop the parent's NOT NULL, or detach the child (alter table … no inherit …).`,
-      ),
-    ];
+    return error(
+      'nullable-child',
+      `columns allow nulls although they are NOT NULL in the parent table, which PostgreSQL ${target.major} does not allow: ${list(columns.map((one) => `${nameOf(one)}.${one.column}`))}`,
+      `On the source, replace the nulls and run: ${statements(columns.map((one) => `alter table only ${sqlName(one)} alter ${identifier(one.column)} set not null`))} Or drop the parent's NOT NULL, or detach the child (alter table … no inherit …).`,
+    );
   },
 });
 

@@ -1,9 +1,8 @@
 /** Nothing of an earlier migration remains: its slot would retain WAL forever, and its control rows describe other copies. */
-import type { Finding } from '../../../contract/finding.ts';
 import { slotPrefix, type Migration } from '../../../contract/migration.ts';
 import { cleanupCommand, shellWord } from '../../../contract/shell-command.ts';
 import { list } from '../wording.ts';
-import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { slots, type SlotFacts } from '../facts/slots.ts';
 import type { TargetReading } from '../reading.ts';
 import type { ServerFacts } from '../server.ts';
@@ -24,8 +23,8 @@ export const leftover = defineCheck({
   source: { slots },
   target: { control: readControl },
   find: ({ source, target, migration }) => [
-    ...(source ? left(source, migration) : []),
-    ...(target ? control(target.control, migration) : []),
+    source && left(source, migration),
+    target && control(target.control, migration),
   ],
 });
 
@@ -35,7 +34,7 @@ const HASH = /^[0-9a-f]{16}$/;
 function left(
   { slots: all, database }: ServerFacts & { readonly slots: readonly SlotFacts[] },
   migration: Migration,
-): Finding[] {
+): Found {
   const prefix = slotPrefix(migration.workflowId);
   const others = all.filter(
     ({ name, temporary }) => name.startsWith('walferry_') && name !== migration.slot && !temporary,
@@ -47,53 +46,42 @@ function left(
   const foreign = others.filter(
     (slot) => !earlier.includes(slot) && (!slot.active || slot.database === database),
   );
-  const findings: Finding[] = [];
   // This run has created nothing yet: after a reset to its beginning the workflow is the same migration again.
   const own = all.filter(({ name, temporary }) => name === migration.slot && !temporary);
-  if (own.length > 0) {
-    findings.push(
+  return [
+    own.length > 0 &&
       error(
         'leftover-slot',
         `workflow "${migration.workflowId}" was reset to its beginning, and its slot from before the reset still retains WAL on the source: ${list(own.map(describe))}`,
         resetAction(migration),
       ),
-    );
-  }
-  if (earlier.length > 0) {
-    findings.push(
+    earlier.length > 0 &&
       error(
         'leftover-slot',
         `an earlier run of workflow "${migration.workflowId}" left its slot on the source: ${list(earlier.map(describe))}`,
         `Remove it: ${cleanupCommand(migration, migration.workflowId)}`,
       ),
-    );
-  }
-  if (foreign.length > 0) {
-    findings.push(
+    foreign.length > 0 &&
       warning(
         'other-slot',
         `the source has other slots of walferry: ${list(foreign.map(describe))}`,
         `If no migration needs them, find out which they belong to: npm run cleanup -- ${migration.source} ${migration.target}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
-function control(found: ControlFacts, migration: Migration): Finding[] {
+function control(found: ControlFacts, migration: Migration): Found {
   const others = found.migrations.filter(({ id }) => id !== migration.id);
   if (found.state === 'foreign' || found.state === 'hidden') {
-    return [
-      error(
-        'control-schema',
-        found.state === 'foreign'
-          ? 'the target has a schema "walferry" that walferry did not create'
-          : 'the target has a schema "walferry" that the role may not read',
-        found.state === 'foreign'
-          ? 'Rename or drop that schema on the target.'
-          : 'Use the role that created it in the target service. Do not drop it: it may hold the state of another migration.',
-      ),
-    ];
+    return error(
+      'control-schema',
+      found.state === 'foreign'
+        ? 'the target has a schema "walferry" that walferry did not create'
+        : 'the target has a schema "walferry" that the role may not read',
+      found.state === 'foreign'
+        ? 'Rename or drop that schema on the target.'
+        : 'Use the role that created it in the target service. Do not drop it: it may hold the state of another migration.',
+    );
   }
   const own = found.migrations.filter(({ id }) => id === migration.id);
   const reset = own.map(({ workflowId }) =>

@@ -2,11 +2,10 @@
  * Non-finite numbers: wal2json before 2.6 sends them as null. If the row has a key, the value is read from the source. Without a
  * key (identity FULL) the null could match another row's real null, so such tables are refused.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { list, nameOf } from '../wording.ts';
-import { defineCheck, raising, refusesOrWarns, warns } from '../check.ts';
+import { defineCheck, raising, refusesOrWarns, warns, type Found } from '../check.ts';
 import { nonFiniteColumns } from '../facts/non-finite-columns.ts';
 import { plugin } from '../facts/plugin.ts';
 import { relations } from '../facts/selected.ts';
@@ -42,7 +41,7 @@ export const number = defineCheck({
     const inKey = keyed.filter((one) =>
       nonFiniteColumns(one).some((name) => one.key?.includes(name)),
     );
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     if (full.length > 0) {
       const finding = known ? error : warning;
       findings.push(

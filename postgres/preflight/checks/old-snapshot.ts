@@ -6,7 +6,7 @@ import { span } from '../wording.ts';
 import { defineCheck, raising, refusesOrWarns } from '../check.ts';
 import { bytesOf, SLOW_COPY } from '../facts/copy-size.ts';
 import { relations } from '../facts/selected.ts';
-import type { SourceReading } from '../reading.ts';
+import { value } from '../reading.ts';
 
 const { codes, error, warning } = raising({
   'old-snapshot': refusesOrWarns(
@@ -16,25 +16,20 @@ const { codes, error, warning } = raising({
 
 export const oldSnapshot = defineCheck({
   codes,
-  source: { relations, snapshotSeconds: readThreshold },
+  source: {
+    relations,
+    snapshotSeconds: value<number | null>(/* sql */ `
+      select (select nullif(setting, '-1')::float8 * 60
+                from pg_catalog.pg_settings where name = 'old_snapshot_threshold')`),
+  },
   find: ({ source }) => {
     const limit = source?.snapshotSeconds ?? null;
     if (source === null || limit === null) return [];
     const copy = bytesOf(source.relations) / SLOW_COPY;
-    return [
-      (copy >= limit ? error : warning)(
-        'old-snapshot',
-        `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), but the copy needs one snapshot for ${span(copy)} (at 20 MB/s)`,
-        'On the source: alter system set old_snapshot_threshold = -1; then restart the server.',
-      ),
-    ];
+    return (copy >= limit ? error : warning)(
+      'old-snapshot',
+      `the source cancels queries whose snapshot is older than ${span(limit)} (old_snapshot_threshold), but the copy needs one snapshot for ${span(copy)} (at 20 MB/s)`,
+      'On the source: alter system set old_snapshot_threshold = -1; then restart the server.',
+    );
   },
 });
-
-/** Null if unlimited. */
-async function readThreshold({ client }: SourceReading): Promise<number | null> {
-  const { rows } = await client.query<{ seconds: number | null }>(/* sql */ `
-    select nullif(setting, '-1')::float8 * 60 as seconds
-      from pg_catalog.pg_settings where name = 'old_snapshot_threshold'`);
-  return rows[0]?.seconds ?? null;
-}

@@ -2,7 +2,6 @@
  * Transactions that block the slot: its creation, and the exported snapshot, wait for every older open transaction that has an
  * id, in any database of the server.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import { readBlockers, type Blocker } from '../../slot/blockers.ts';
 import { list, span } from '../wording.ts';
 import { defineCheck, raising, warns } from '../check.ts';
@@ -21,7 +20,6 @@ export const openTransaction = defineCheck({
   source: { plugin, transactions: ({ client }) => readBlockers(client, null) },
   find: ({ source }) => {
     if (source === null) return [];
-    const findings: Finding[] = [];
     const blocked = source.plugin.state === 'blocked';
     const blockers = source.plugin.blockers;
     const prepared = source.transactions.filter((one) => one.prepared !== null);
@@ -34,25 +32,20 @@ export const openTransaction = defineCheck({
     ];
     // The probe timed out, but no transaction is visible: another role's session.
     const hidden = blocked && open.length === 0 && prepared.length === 0;
-    if (open.length > 0 || hidden) {
-      findings.push(
+    return [
+      (open.length > 0 || hidden) &&
         warning(
           'open-transactions',
           `creating the slot on the source has to wait for open transactions: ${hidden ? 'transactions that this role cannot see (grant pg_read_all_stats shows them)' : list(open.map(session))}`,
           'End them (select pg_terminate_backend(PID)), or let the migration wait for them.',
         ),
-      );
-    }
-    if (prepared.length > 0) {
-      findings.push(
+      prepared.length > 0 &&
         warning(
           'prepared-transactions',
           `creating the slot on the source has to wait for prepared transactions, which end only by hand: ${list(prepared.map(gid))}`,
           "In the database of each: commit prepared 'NAME'; or rollback prepared 'NAME';",
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });
 

@@ -18,30 +18,24 @@ export const outputPlugin = defineCheck({
   source: { plugin, outputPluginLibraries },
   find: ({ source }) => {
     if (source === null) return [];
-    const found = [];
     const list = source.outputPluginLibraries;
     const listed = list === null || libraries(list).includes(PLUGIN);
-    // Checked separately, too: it may be a second obstacle behind a missing right or a lack of free slots.
-    if (!listed || source.plugin.state === 'refused') found.push(refused(source));
-    if (source.plugin.state === 'missing') {
-      found.push(
+    return [
+      // Checked separately, too: it may be a second obstacle behind a missing right or a lack of free slots.
+      (!listed || source.plugin.state === 'refused') && refused(source),
+      source.plugin.state === 'missing' &&
         error(
           'plugin-missing',
           'the output plugin wal2json is not installed on the source',
           `Install it on the source's server (Debian and Ubuntu: postgresql-${source.major}-wal2json; Red Hat: wal2json_${source.major}); no restart is needed.`,
         ),
-      );
-    }
-    if (source.plugin.refusedOptions.length > 0) {
-      found.push(
+      source.plugin.refusedOptions.length > 0 &&
         error(
           'plugin-options',
           `the source's wal2json lacks options that walferry needs: ${source.plugin.refusedOptions.join(', ')}`,
           'Update wal2json on the source to 2.5 or newer.',
         ),
-      );
-    }
-    return found;
+    ];
   },
 });
 

@@ -2,7 +2,7 @@
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { identifier, list, statements } from '../wording.ts';
-import { defineCheck, raising, refuses } from '../check.ts';
+import { defineCheck, raising, refuses, type Found } from '../check.ts';
 import { roles as namedRoles } from '../facts/named-roles.ts';
 import { roles, type RoleRight } from '../facts/target-roles.ts';
 import { schemas } from '../facts/target-schemas.ts';
@@ -37,7 +37,7 @@ export const ownerRole = defineCheck({
       ...policies,
     ];
     const missing = [...new Set(named)].filter((name) => !target.roles.has(name)).sort();
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     if (missing.length > 0) {
       findings.push(
         error(

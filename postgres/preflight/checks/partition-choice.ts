@@ -12,10 +12,8 @@ import {
 } from '../../catalog/partition-key.ts';
 import { isViaRoot } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
-import type { Finding } from '../../../contract/finding.ts';
 import { list, nameOf, patternsOf } from '../wording.ts';
-import { defineCheck, raising, refusesOrWarns } from '../check.ts';
-import type { Values } from '../check.ts';
+import { defineCheck, raising, refusesOrWarns, type Values } from '../check.ts';
 import { readRelationsNamed } from '../../catalog/relation.ts';
 import { locale } from '../facts/locale.ts';
 import { relations, selectedOids } from '../facts/selected.ts';
@@ -65,26 +63,21 @@ export const partitionChoice = defineCheck({
       .map((key) => check(there.get(keyOfName(key)) ?? key, source, target));
     const refused = checked.filter((one) => one.refused.length > 0);
     const unsure = checked.filter((one) => one.refused.length === 0 && one.unsure.length > 0);
-    const findings: Finding[] = [];
-    if (refused.length > 0) {
-      findings.push(
+
+    return [
+      refused.length > 0 &&
         error(
           'partition-key',
           `the target would put rows of these tables into different partitions: ${list(refused.map(({ key, refused: why }) => `${nameOf(key)} (${why.join('; ')})`))}; its partitions would reject rows of the source's partitions (SQLSTATE 23514)`,
           `Create these tables on the target with the partitions that you want, and list them in "tables": {"viaPartitionRoot": [${patternsOf(refused.map(({ key }) => key))}]}. Or exclude them.`,
         ),
-      );
-    }
-    if (unsure.length > 0) {
-      findings.push(
+      unsure.length > 0 &&
         warning(
           'partition-key',
           `the target may put rows of these tables into different partitions: ${list(unsure.map(({ key, unsure: why }) => `${nameOf(key)} (${why.join('; ')})`))}`,
           'A row that belongs to another partition on the target stops the copy (CopyFailed) or the stream (ChangeFailed) with SQLSTATE 23514; no row is lost. To be safe, create these tables on the target and list them in "tables.viaPartitionRoot".',
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });
 

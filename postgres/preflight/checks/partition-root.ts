@@ -1,7 +1,6 @@
 /**
  * Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import {
   compareColumns,
   partitionsInTheWay,
@@ -11,7 +10,7 @@ import type { Relation } from '../../catalog/relation.ts';
 import { destinationsOf, isViaRoot } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
-import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { compileSelection } from '../../catalog/selection.ts';
 import { relations } from '../facts/selected.ts';
 import { roots, type RootFacts } from '../facts/target-roots.ts';
@@ -42,29 +41,27 @@ export const partitionRoot = defineCheck({
   find: ({ source, target, input }) => {
     if (source === null) return [];
     return [
-      ...patterns(source.relations, input.tables.viaPartitionRoot),
-      ...identities(source.relations),
-      ...(target === null ? [] : onTarget(source.relations, target)),
+      patterns(source.relations, input.tables.viaPartitionRoot),
+      identities(source.relations),
+      target !== null && onTarget(source.relations, target),
     ];
   },
 });
 
-function patterns(relations: readonly Relation[], given: readonly string[]): Finding[] {
+function patterns(relations: readonly Relation[], given: readonly string[]): Found {
   const idle = given.filter((pattern) => {
     const named = compileSelection({ include: [pattern], exclude: [] });
     return !relations.some((one) => isViaRoot(one) && named.includes(one));
   });
   if (idle.length === 0) return [];
-  return [
-    error(
-      'partition-root-unmatched',
-      `patterns in "tables.viaPartitionRoot" match no selected partitioned table: ${list(idle)}`,
-      'Correct or remove them. Name only the topmost partitioned table of a tree.',
-    ),
-  ];
+  return error(
+    'partition-root-unmatched',
+    `patterns in "tables.viaPartitionRoot" match no selected partitioned table: ${list(idle)}`,
+    'Correct or remove them. Name only the topmost partitioned table of a tree.',
+  );
 }
 
-function identities(relations: readonly Relation[]): Finding[] {
+function identities(relations: readonly Relation[]): Found {
   const vague = relations.filter(
     (one) =>
       one.kind === 'r' &&
@@ -73,13 +70,11 @@ function identities(relations: readonly Relation[]): Finding[] {
       one.key !== null,
   );
   if (vague.length === 0) return [];
-  return [
-    error(
-      'partition-root-identity',
-      `partitions whose rows go through their root have their own replica identity, which may also match another partition's row: ${list(vague.map(nameOf))}`,
-      `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
-    ),
-  ];
+  return error(
+    'partition-root-identity',
+    `partitions whose rows go through their root have their own replica identity, which may also match another partition's row: ${list(vague.map(nameOf))}`,
+    `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
+  );
 }
 
 interface Target {
@@ -87,13 +82,13 @@ interface Target {
   readonly roots: readonly RootFacts[];
 }
 
-function onTarget(relations: readonly Relation[], target: Target): Finding[] {
+function onTarget(relations: readonly Relation[], target: Target): Found {
   const rooted = relations.filter(({ viaRoot }) => viaRoot !== null);
   if (rooted.length === 0) return [];
   const there = new Map(target.roots.map((root) => [keyOfName(root.relation), root]));
   // Another object of that name is reported as target-clash.
   const named = new Set(target.tables.map(keyOfName));
-  const findings: Finding[] = [];
+  const findings: Found[] = [];
   const absent = destinationsOf(rooted).filter((one) => !named.has(keyOfName(one)));
   const bare = target.roots.filter(({ partitions }) => partitions === 0);
   if (absent.length + bare.length > 0) {

@@ -1,11 +1,10 @@
 /** Every pattern of the input matches something. */
-import type { Finding } from '../../../contract/finding.ts';
 import { list, nameOf } from '../wording.ts';
-import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { compileSelection, type TableName } from '../../catalog/selection.ts';
 import { relations } from '../facts/selected.ts';
 import { USERS } from '../facts/user-object.ts';
-import type { SourceReading } from '../reading.ts';
+import { value, type SourceReading } from '../reading.ts';
 
 const { codes, error, warning } = raising({
   'source-own-schema': refuses(
@@ -20,10 +19,19 @@ const { codes, error, warning } = raising({
 
 export const pattern = defineCheck({
   codes,
-  source: { relations, idlePatterns: readIdle, ownNameTaken: isOwnNameTaken },
+  source: {
+    relations,
+    idlePatterns: readIdle, // Our own control tables are fine: the source may have been a target once.
+    ownNameTaken: value<boolean>(/* sql */ `
+      select exists (select from pg_catalog.pg_namespace n
+        where n.nspname = 'walferry' and not exists (
+          select from pg_catalog.pg_class c
+            join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'workflow_id'
+           where c.relnamespace = n.oid and c.relname = 'migration'))`),
+  },
   find: ({ source, input }) => {
     if (source === null) return [];
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     const { include, exclude } = source.idlePatterns;
     const ignore = [...input.ignore.missingIdentity, ...input.ignore.unlogged].filter(
       isIdleAmong(source.relations),
@@ -102,14 +110,4 @@ async function readIdle({ client, input: { tables } }: SourceReading) {
      where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S') and ${USERS}`);
   const isIdle = isIdleAmong(rows);
   return { include: tables.include.filter(isIdle), exclude: tables.exclude.filter(isIdle) };
-}
-
-/** Our own control tables are fine: the source may have been a target once. */
-async function isOwnNameTaken({ client }: SourceReading): Promise<boolean> {
-  const { rowCount } = await client.query(/* sql */ `
-    select from pg_catalog.pg_namespace n
-     where n.nspname = 'walferry' and not exists (
-       select from pg_catalog.pg_class c join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'workflow_id'
-        where c.relnamespace = n.oid and c.relname = 'migration')`);
-  return rowCount === 1;
 }

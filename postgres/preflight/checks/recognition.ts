@@ -1,8 +1,7 @@
 /** Every session verifies its server (identity/connect.ts). PUBLIC may execute the function unless that was revoked. */
-import type { Finding } from '../../../contract/finding.ts';
 import { identifier } from '../wording.ts';
-import { defineCheck, raising, refuses, type Side } from '../check.ts';
-import type { Reading } from '../reading.ts';
+import { defineCheck, raising, refuses, type Side, type Found } from '../check.ts';
+import { value } from '../reading.ts';
 import type { ServerFacts } from '../server.ts';
 
 const { codes, error } = raising({
@@ -12,31 +11,25 @@ const { codes, error } = raising({
 
 export const recognition = defineCheck({
   codes,
-  both: { recognizable: readRecognizable },
+  both: {
+    recognizable: value<boolean>(
+      /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')`,
+    ),
+  },
   find: ({ source, target }) => [
-    ...(source ? recognizable('source', source) : []),
-    ...(target ? recognizable('target', target) : []),
+    source && recognizable('source', source),
+    target && recognizable('target', target),
   ],
 });
 
 function recognizable(
   side: Side,
   { recognizable: may, role }: ServerFacts & { readonly recognizable: boolean },
-): Finding[] {
+): Found {
   if (may) return [];
-  return [
-    error(
-      `${side}-recognition`,
-      `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
-      `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
-    ),
-  ];
-}
-
-/** Whether the role may read the server's system identifier. */
-async function readRecognizable({ client }: Reading): Promise<boolean> {
-  const { rows } = await client.query<{ may: boolean }>(
-    /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute') as may`,
+  return error(
+    `${side}-recognition`,
+    `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
+    `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
   );
-  return rows[0]?.may === true;
 }

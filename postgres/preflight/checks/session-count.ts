@@ -3,11 +3,11 @@ import { counted } from '../wording.ts';
 import { defineCheck, raising, ofEachSide, warns } from '../check.ts';
 import type { Reading } from '../reading.ts';
 
-const { codes, warning } = raising({
-  ...ofEachSide({
+const { codes, warning } = raising(
+  ofEachSide({
     sessions: warns('There may be too few free connections for the copy.'),
   }),
-});
+);
 
 /** Snapshot owner (on both sides), planner, stream, its control session, limits or guard, and one spare for a reconnect. */
 const OTHER_SESSIONS = 6;
@@ -28,13 +28,11 @@ export const sessionCount = defineCheck({
       const { most, used } = server.sessions;
       const free = Math.max(0, most - used);
       if (free >= needed) return [];
-      return [
-        warning(
-          `${side}-sessions`,
-          `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are in use), but the copy needs about ${needed}`,
-          `Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) on the ${side}.`,
-        ),
-      ];
+      return warning(
+        `${side}-sessions`,
+        `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are in use), but the copy needs about ${needed}`,
+        `Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) on the ${side}.`,
+      );
     });
   },
 });

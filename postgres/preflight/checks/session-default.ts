@@ -1,7 +1,6 @@
 /** Defaults of the application's sessions: other defaults give other results from the same rows. */
-import type { Finding } from '../../../contract/finding.ts';
 import { list } from '../wording.ts';
-import { defineCheck, raising, notes, warns } from '../check.ts';
+import { defineCheck, raising, notes, warns, type Found } from '../check.ts';
 import { objects } from '../facts/source-objects.ts';
 
 const { codes, warning, note } = raising({
@@ -14,7 +13,7 @@ export const sessionDefault = defineCheck({
   codes,
   source: { objects },
   find: ({ endpoints, source }) => {
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     const from = endpoints.source?.defaults;
     const to = endpoints.target?.defaults;
     if (from && to) {

@@ -1,8 +1,6 @@
 /** Rights of the role on the source. */
-import type { Finding } from '../../../contract/finding.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
-import { defineCheck, raising, refuses } from '../check.ts';
-import type { Values } from '../check.ts';
+import { defineCheck, raising, refuses, type Values, type Found } from '../check.ts';
 import { outputPluginLibraries } from '../facts/allowed-plugins.ts';
 import { plugin } from '../facts/plugin.ts';
 import { unreadable, unreadableSequences } from '../facts/unreadable.ts';
@@ -21,30 +19,23 @@ type Source = ServerFacts & Values<typeof source>;
 export const sourceRight = defineCheck({
   codes,
   source,
-  find: ({ source: facts }) => (facts === null ? [] : [...replication(facts), ...reading(facts)]),
+  find: ({ source: facts }) => (facts === null ? [] : [replication(facts), reading(facts)]),
 });
 
 /** Hosted servers grant this without the attribute; a slot that could be created proves the right. */
-function replication({
-  plugin: { state },
-  role,
-  outputPluginLibraries: setting,
-}: Source): Finding[] {
+function replication({ plugin: { state }, role, outputPluginLibraries: setting }: Source): Found {
   const proven = state === 'usable' || state === 'blocked';
   if (proven || role.superuser || role.replication) return [];
   // Servers with that setting refuse both with the same SQLSTATE, so only the plugin's finding may be true.
   if (state === 'refused' && setting !== null) return [];
-  return [
-    error(
-      'source-replication',
-      `role ${role.name} may not create replication slots on the source`,
-      `As a superuser of the source: alter role ${identifier(role.name)} replication; (on hosted servers: grant the provider's replication role)`,
-    ),
-  ];
+  return error(
+    'source-replication',
+    `role ${role.name} may not create replication slots on the source`,
+    `As a superuser of the source: alter role ${identifier(role.name)} replication; (on hosted servers: grant the provider's replication role)`,
+  );
 }
 
-function reading({ unreadable: closed, unreadableSequences: sequences, role }: Source): Finding[] {
-  const findings: Finding[] = [];
+function reading({ unreadable: closed, unreadableSequences: sequences, role }: Source): Found {
   const to = identifier(role.name);
   const grant = (names: readonly { schema: string; name: string }[], kind: string) =>
     statements([
@@ -53,32 +44,24 @@ function reading({ unreadable: closed, unreadableSequences: sequences, role }: S
     ]);
   const selected = closed.filter((one) => one.selected);
   const others = closed.filter((one) => !one.selected);
-  if (selected.length > 0) {
-    findings.push(
+  return [
+    selected.length > 0 &&
       error(
         'source-select',
         `role ${role.name} may not read tables on the source: ${list(selected.map(nameOf))}`,
         `On the source: ${grant(selected, '')}`,
       ),
-    );
-  }
-  if (others.length > 0) {
-    findings.push(
+    others.length > 0 &&
       error(
         'source-select-other',
         `role ${role.name} may not read tables that are not moved: ${list(others.map(nameOf))}; pg_dump needs to lock them to read the schema`,
         `On the source: ${grant(others, '')}`,
       ),
-    );
-  }
-  if (sequences.length > 0) {
-    findings.push(
+    sequences.length > 0 &&
       error(
         'source-sequence',
         `role ${role.name} may not read sequences on the source: ${list(sequences.map(nameOf))}`,
         `On the source: ${grant(sequences, 'sequence ')}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }

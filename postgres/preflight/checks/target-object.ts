@@ -1,5 +1,4 @@
 /** Objects of the target that the migration meets: event triggers, default privileges, other tables. */
-import type { Finding } from '../../../contract/finding.ts';
 import { counted, list } from '../wording.ts';
 import { defineCheck, raising, notes, warns } from '../check.ts';
 import { objects } from '../facts/target-objects.ts';
@@ -16,35 +15,29 @@ export const targetObject = defineCheck({
   target: { objects, tables },
   find: ({ source, target }) => {
     if (target === null) return [];
-    const findings: Finding[] = [];
-    if (target.objects.eventTriggers.length > 0) {
-      findings.push(
+
+    return [
+      target.objects.eventTriggers.length > 0 &&
         warning(
           'target-event-triggers',
           `event triggers of the target fire when walferry creates or drops objects: ${list(target.objects.eventTriggers)}`,
           'If they refuse or change something, disable them until the cutover: alter event trigger … disable.',
         ),
-      );
-    }
-    if (target.objects.defaultPrivileges && createsTables(target)) {
-      findings.push(
+      target.objects.defaultPrivileges &&
+        createsTables(target) &&
         warning(
           'target-default-privileges',
           `default privileges of role ${target.role.name} on the target add grants to every object that walferry creates`,
           'If the target should have only the grants of the source, remove them first (psql \\ddp shows them).',
         ),
-      );
-    }
-    // Without the source, every table of the target would count as another one.
-    if (source !== null && target.objects.otherTables > 0) {
-      findings.push(
+      // Without the source, every table of the target would count as another one.
+      source !== null &&
+        target.objects.otherTables > 0 &&
         note(
           'target-other-tables',
           `the target has ${counted(target.objects.otherTables, 'table')} that the migration does not use`,
           'No action is needed: walferry does not change them.',
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });

@@ -1,9 +1,7 @@
 /** Rights of the role on the target. */
-import type { Finding } from '../../../contract/finding.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
-import { defineCheck, raising, refuses } from '../check.ts';
+import { defineCheck, raising, refuses, type Values, type Found } from '../check.ts';
 import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
-import type { Values } from '../check.ts';
 import { mayCreateSchemas } from '../facts/create-right.ts';
 import { relations } from '../facts/selected.ts';
 import { createsTables, tables } from '../facts/target-tables.ts';
@@ -25,63 +23,52 @@ export const targetRight = defineCheck({
   codes,
   target,
   find: ({ target: facts }) =>
-    facts === null ? [] : [...creating(facts), ...writing(facts), ...replicaRole(facts)],
+    facts === null ? [] : [creating(facts), writing(facts), replicaRole(facts)],
 });
 
 function creating(facts: Target) {
   const { closedSchemas, database, role } = facts;
-  const findings: Finding[] = [];
   const to = identifier(role.name);
-  if (!facts.mayCreateSchemas) {
-    // Needed even if all tables exist: the control schema is created in this database.
-    findings.push(
+  return [
+    !facts.mayCreateSchemas && // Needed even if all tables exist: the control schema is created in this database.
       error(
         'target-create',
         `role ${role.name} may not create schemas in the target database`,
         `On the target: grant create on database ${identifier(database)} to ${to};`,
       ),
-    );
-  }
-  if (createsTables(facts) && closedSchemas.length > 0) {
-    findings.push(
+    createsTables(facts) &&
+      closedSchemas.length > 0 &&
       error(
         'target-schema',
         `role ${role.name} may not create tables in schemas of the target: ${list(closedSchemas)}`,
         `On the target: ${statements(closedSchemas.map((name) => `grant create on schema ${identifier(name)} to ${to}`))}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
-function writing({ tables: there, role }: Target): Finding[] {
+function writing({ tables: there, role }: Target): Found {
   const to = identifier(role.name);
   const closed = there.filter(({ writable }) => !writable);
   // Only a table's owner can build its indexes and constraints.
   const unowned = there.filter(({ writable, owned }) => writable && !owned);
-  const findings: Finding[] = [];
-  if (closed.length > 0) {
-    findings.push(
+
+  return [
+    closed.length > 0 &&
       error(
         'target-write',
         `role ${role.name} may not read and write existing tables on the target: ${list(closed.map(nameOf))}`,
         `On the target: ${statements(closed.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
-    );
-  }
-  if (unowned.length > 0) {
-    findings.push(
+    unowned.length > 0 &&
       error(
         'target-owner',
         `tables on the target belong to roles that ${role.name} is not a member of, so it cannot build their indexes: ${list(unowned.map(nameOf))}`,
         `On the target: ${statements(unowned.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
-function replicaRole({ mayReplicate, major, role }: Target): Finding[] {
+function replicaRole({ mayReplicate, major, role }: Target): Found {
   if (mayReplicate) return [];
   const to = identifier(role.name);
   return [

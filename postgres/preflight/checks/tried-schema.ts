@@ -1,12 +1,18 @@
 /** Objects that the target refused in the rehearsal: known causes with their fix, all others by name. */
-import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { grantCreate } from '../../archive/owner.ts';
 import { describeTogether, OutOfLocks, raiseSetting } from '../../dump/lock-table-full.ts';
 import type { RefusedObject, RehearsalFacts } from '../rehearsal/rehearsal-facts.ts';
 import { counted, identifier, list, statements } from '../wording.ts';
-import { defineCheck, raising, refuses, refusesOrWarns, warns } from '../check.ts';
-import type { Values } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  refuses,
+  refusesOrWarns,
+  warns,
+  type Values,
+  type Found,
+} from '../check.ts';
 import { ignored } from '../facts/ignored-object.ts';
 import { missingCollations } from '../facts/missing-collation.ts';
 import { taken } from '../facts/taken-name.ts';
@@ -42,19 +48,19 @@ export const triedSchema = defineCheck({
     const { rehearsal: tried } = facts;
     if (tried === null) return [];
     return [
-      ...failure(facts.source?.ignored.needed ?? [], tried),
-      ...locks(tried),
-      ...triggers(tried),
-      ...owners(facts.target?.role.name ?? '', tried),
-      ...refusing(tried.refused.filter(isUnexplained(facts.target, refused))),
-      ...others(tried),
-      ...checks(tried),
-      ...untried(tried),
+      failure(facts.source?.ignored.needed ?? [], tried),
+      locks(tried),
+      triggers(tried),
+      owners(facts.target?.role.name ?? '', tried),
+      refusing(tried.refused.filter(isUnexplained(facts.target, refused))),
+      others(tried),
+      checks(tried),
+      untried(tried),
     ];
   },
 });
 
-function failure(needed: readonly string[], { failure: reason }: RehearsalFacts): Finding[] {
+function failure(needed: readonly string[], { failure: reason }: RehearsalFacts): Found {
   // A needed extension has its own, more detailed finding.
   if (reason === null || needed.length > 0) return [];
   // So does a small lock table.
@@ -71,7 +77,7 @@ function failure(needed: readonly string[], { failure: reason }: RehearsalFacts)
       ];
 }
 
-function locks({ together = null, failure: reason }: RehearsalFacts): Finding[] {
+function locks({ together = null, failure: reason }: RehearsalFacts): Found {
   if (together === null) return [];
   const action = `${raiseSetting(together)}.`;
   const need = describeTogether(together);
@@ -92,27 +98,23 @@ function locks({ together = null, failure: reason }: RehearsalFacts): Finding[] 
       ];
 }
 
-function triggers({ triggers: blocking }: RehearsalFacts): Finding[] {
+function triggers({ triggers: blocking }: RehearsalFacts): Found {
   if (blocking.length === 0) return [];
   const alter = (name: string, how: string) => `alter event trigger ${identifier(name)} ${how}`;
-  return [
-    error(
-      'target-event-trigger-blocks',
-      `event triggers on the target block statements of walferry (tried and rolled back): ${list(blocking.map(({ name, refused: what }) => `${name} (${what})`))}`,
-      `On the target, disable them until the migration ends: ${statements(blocking.map(({ name }) => alter(name, 'disable')))} Then enable them again: ${statements(blocking.map(({ name, state }) => alter(name, state)))}`,
-    ),
-  ];
+  return error(
+    'target-event-trigger-blocks',
+    `event triggers on the target block statements of walferry (tried and rolled back): ${list(blocking.map(({ name, refused: what }) => `${name} (${what})`))}`,
+    `On the target, disable them until the migration ends: ${statements(blocking.map(({ name }) => alter(name, 'disable')))} Then enable them again: ${statements(blocking.map(({ name, state }) => alter(name, state)))}`,
+  );
 }
 
-function owners(role: string, { owners: pairs }: RehearsalFacts): Finding[] {
+function owners(role: string, { owners: pairs }: RehearsalFacts): Found {
   if (pairs.length === 0) return [];
-  return [
-    error(
-      'owner-create',
-      `owners lack CREATE on the schema of their objects, and role ${role} may not grant it: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
-      `On the target, as the schema's owner: ${statements(pairs.map(({ schema, owner }) => grantCreate(schema, owner)))} Or set "schema": {"owners": false} in the input.`,
-    ),
-  ];
+  return error(
+    'owner-create',
+    `owners lack CREATE on the schema of their objects, and role ${role} may not grant it: ${list(pairs.map(({ schema, owner }) => `${owner} (schema ${schema})`))}`,
+    `On the target, as the schema's owner: ${statements(pairs.map(({ schema, owner }) => grantCreate(schema, owner)))} Or set "schema": {"owners": false} in the input.`,
+  );
 }
 
 /** Not if another check's finding explains it. */
@@ -141,29 +143,23 @@ const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 /** Longer than other lists, because the operator has to copy all names into the input. */
 const MOST = 100;
 
-function refusing(objects: readonly RefusedObject[]): Finding[] {
+function refusing(objects: readonly RefusedObject[]): Found {
   const isView = ({ kind, owner }: RefusedObject) => EXCLUDABLE.has(kind) && owner === null;
   const views = objects.filter(isView);
   const rest = objects.filter((one) => !isView(one));
   return [
-    ...(views.length > 0
-      ? [
-          error(
-            'object-refused',
-            `the target refuses to create these objects (tried and rolled back), for example views that use catalog columns or functions missing in its version: ${all(views.map(named))}`,
-            `Exclude them and their dependents: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create suitable versions on the target after the cutover. Or change or drop them on the source.`,
-          ),
-        ]
-      : []),
-    ...(rest.length > 0
-      ? [
-          error(
-            'object-refused',
-            `the target refuses these objects (tried and rolled back): ${all(rest.map(named))}`,
-            'The SQLSTATE shows the reason (42501: our role or the new owner lacks a privilege; 42883, 42703, 42P01 or 42704: an object that they use is missing; 0A000: the version lacks a feature). Fix it on the target, change or drop the objects on the source, or exclude their tables.',
-          ),
-        ]
-      : []),
+    views.length > 0 &&
+      error(
+        'object-refused',
+        `the target refuses to create these objects (tried and rolled back), for example views that use catalog columns or functions missing in its version: ${all(views.map(named))}`,
+        `Exclude them and their dependents: "tables": {"exclude": ${JSON.stringify(views.slice(0, MOST).map(patternOf))}} in the input, and create suitable versions on the target after the cutover. Or change or drop them on the source.`,
+      ),
+    rest.length > 0 &&
+      error(
+        'object-refused',
+        `the target refuses these objects (tried and rolled back): ${all(rest.map(named))}`,
+        'The SQLSTATE shows the reason (42501: our role or the new owner lacks a privilege; 42883, 42703, 42P01 or 42704: an object that they use is missing; 0A000: the version lacks a feature). Fix it on the target, change or drop the objects on the source, or exclude their tables.',
+      ),
   ];
 }
 
@@ -184,38 +180,32 @@ function patternOf({ schema, name }: RefusedObject): string {
   return `${part(schema ?? '')}.${part(name)}`;
 }
 
-function others({ others: left }: RehearsalFacts): Finding[] {
+function others({ others: left }: RehearsalFacts): Found {
   if (left.length === 0) return [];
   const grants = left.flatMap(({ grants: sql }) => sql ?? []);
-  return [
-    warning(
-      'not-owned',
-      `comments and grants are not moved, because other roles own the objects on the target or the objects are missing there (tried): ${list(left.map(({ name }) => name))}`,
-      grants.length === 0
-        ? 'Set the comments on the target as the owner of the objects if you need them.'
-        : `To keep them, run on the target as the owner: ${grants.slice(0, 10).join(' ')}`,
-    ),
-  ];
+  return warning(
+    'not-owned',
+    `comments and grants are not moved, because other roles own the objects on the target or the objects are missing there (tried): ${list(left.map(({ name }) => name))}`,
+    grants.length === 0
+      ? 'Set the comments on the target as the owner of the objects if you need them.'
+      : `To keep them, run on the target as the owner: ${grants.slice(0, 10).join(' ')}`,
+  );
 }
 
-function checks({ checks: late }: RehearsalFacts): Finding[] {
+function checks({ checks: late }: RehearsalFacts): Found {
   if (late.length === 0) return [];
-  return [
-    warning(
-      'check-deferred',
-      `constraints that read more than their row, or are NOT VALID on the source, are added NOT VALID at the cutover and apply only to new rows: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
-      'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint … (for a domain: alter domain …).',
-    ),
-  ];
+  return warning(
+    'check-deferred',
+    `constraints that read more than their row, or are NOT VALID on the source, are added NOT VALID at the cutover and apply only to new rows: ${all(late.map(({ name, functions }) => `${name} (${functions.join(', ')})`))}`,
+    'The cutover validates those that hold and can be checked within seconds. Validate the others afterwards: alter table … validate constraint … (for a domain: alter domain …).',
+  );
 }
 
-function untried({ untried: count }: RehearsalFacts): Finding[] {
+function untried({ untried: count }: RehearsalFacts): Found {
   if (count === 0) return [];
-  return [
-    note(
-      'schema-untried',
-      `${counted(count, 'object')} of the schema could not be tried on the target in time`,
-      'No action is needed: refused objects are reported when the schema is copied, before any rows.',
-    ),
-  ];
+  return note(
+    'schema-untried',
+    `${counted(count, 'object')} of the schema could not be tried on the target in time`,
+    'No action is needed: refused objects are reported when the schema is copied, before any rows.',
+  );
 }

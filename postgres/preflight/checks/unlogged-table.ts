@@ -2,13 +2,12 @@
  * Unlogged tables write no WAL: on the source, changes after the copy would be missing on the target; on the target, a crash
  * would empty them.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { readUnlogged, requireLogged } from '../../catalog/unlogged.ts';
 import { list, nameOf, patternsOf, sqlName, statements } from '../wording.ts';
-import { defineCheck, raising, refuses, refusesOrWarns } from '../check.ts';
+import { defineCheck, raising, refuses, refusesOrWarns, type Found } from '../check.ts';
 import { relations } from '../facts/selected.ts';
 import { destinations } from '../facts/target-tables.ts';
 
@@ -29,11 +28,11 @@ export const unloggedTable = defineCheck({
     const unlogged = relations.filter((one) => one.kind === 'r' && one.persistence === 'u');
     const accepted = unlogged.filter((one) => ignored(one));
     return [
-      ...onSource(
+      onSource(
         unlogged.filter((one) => !ignored(one)),
         accepted,
       ),
-      ...onTarget(requireLogged(target?.unlogged ?? [], relations, input.ignore)),
+      onTarget(requireLogged(target?.unlogged ?? [], relations, input.ignore)),
     ];
   },
 });
@@ -41,36 +40,28 @@ export const unloggedTable = defineCheck({
 const setLogged = (tables: readonly TableName[]): string =>
   statements(tables.map((one) => `alter table ${sqlName(one)} set logged`));
 
-function onSource(refused: readonly Relation[], accepted: readonly TableName[]): Finding[] {
+function onSource(refused: readonly Relation[], accepted: readonly TableName[]): Found {
   return [
-    ...(refused.length === 0
-      ? []
-      : [
-          error(
-            'unlogged-table',
-            `unlogged tables write no WAL, so their changes cannot be replicated: ${list(refused.map(nameOf))}`,
-            `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.${refused.some(({ viaRoot }) => viaRoot !== null) ? ' Partitions of a "viaPartitionRoot" root are accepted only if all of them are unlogged and "ignore" lists them all.' : ''}`,
-          ),
-        ]),
-    ...(accepted.length === 0
-      ? []
-      : [
-          warning(
-            'unlogged-table',
-            `unlogged tables are copied once because "ignore" lists them, and later changes are missing on the target: ${list(accepted.map(nameOf))}`,
-            'No action is needed if their rows can be rebuilt. A table that is set to logged before the cutover is resynced and then replicated.',
-          ),
-        ]),
+    refused.length > 0 &&
+      error(
+        'unlogged-table',
+        `unlogged tables write no WAL, so their changes cannot be replicated: ${list(refused.map(nameOf))}`,
+        `On the source: ${setLogged(refused)} Or add them to "tables.exclude", or accept a single copy: "ignore": {"unlogged": [${patternsOf(refused)}]}.${refused.some(({ viaRoot }) => viaRoot !== null) ? ' Partitions of a "viaPartitionRoot" root are accepted only if all of them are unlogged and "ignore" lists them all.' : ''}`,
+      ),
+    accepted.length > 0 &&
+      warning(
+        'unlogged-table',
+        `unlogged tables are copied once because "ignore" lists them, and later changes are missing on the target: ${list(accepted.map(nameOf))}`,
+        'No action is needed if their rows can be rebuilt. A table that is set to logged before the cutover is resynced and then replicated.',
+      ),
   ];
 }
 
-function onTarget(unlogged: readonly TableName[]): Finding[] {
+function onTarget(unlogged: readonly TableName[]): Found {
   if (unlogged.length === 0) return [];
-  return [
-    error(
-      'target-unlogged',
-      `tables are unlogged or have unlogged partitions on the target, where a crash would empty them: ${list(unlogged.map(nameOf))}`,
-      `On the target: ${setLogged(unlogged)} For a partitioned table, alter its unlogged partitions.`,
-    ),
-  ];
+  return error(
+    'target-unlogged',
+    `tables are unlogged or have unlogged partitions on the target, where a crash would empty them: ${list(unlogged.map(nameOf))}`,
+    `On the target: ${setLogged(unlogged)} For a partitioned table, alter its unlogged partitions.`,
+  );
 }

@@ -1,7 +1,6 @@
 /** Objects of the source that are not moved. */
-import type { Finding } from '../../../contract/finding.ts';
 import { counted, list } from '../wording.ts';
-import { defineCheck, raising, notes, refusesOrWarns, warns } from '../check.ts';
+import { defineCheck, raising, notes, refusesOrWarns, warns, type Found } from '../check.ts';
 import { objects } from '../facts/source-objects.ts';
 
 const { codes, error, warning, note } = raising({
@@ -20,7 +19,7 @@ export const unmovedObject = defineCheck({
   source: { objects },
   find: ({ source, input }) => {
     if (source === null) return [];
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     const { largeObjects, temporaryTables, publications, subscriptions } = source.objects;
     const { labelProviders, loginTriggers } = source.objects;
     if (loginTriggers.length > 0) {

@@ -1,7 +1,6 @@
 /** The servers' versions, and whether both are primaries. */
-import type { Finding } from '../../../contract/finding.ts';
-import { defineCheck, raising, ofEachSide, refuses, warns } from '../check.ts';
-import type { Reading } from '../reading.ts';
+import { defineCheck, raising, ofEachSide, refuses, warns, type Found } from '../check.ts';
+import { value } from '../reading.ts';
 
 const { codes, error, warning } = raising({
   ...ofEachSide({
@@ -21,9 +20,9 @@ const RANGE_SCAN = 14;
 
 export const version = defineCheck({
   codes,
-  both: { inRecovery: readRecovery },
+  both: { inRecovery: value<boolean>(/* sql */ `select pg_is_in_recovery()`) },
   find: ({ source, target }) => {
-    const findings: Finding[] = [];
+    const findings: Found[] = [];
     if (source && source.major < OLDEST_SOURCE) {
       findings.push(
         error(
@@ -68,10 +67,3 @@ export const version = defineCheck({
     return findings;
   },
 });
-
-async function readRecovery({ client }: Reading): Promise<boolean> {
-  const { rows } = await client.query<{ standby: boolean }>(
-    /* sql */ `select pg_is_in_recovery() as standby`,
-  );
-  return rows[0]?.standby === true;
-}

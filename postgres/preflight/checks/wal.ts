@@ -6,13 +6,20 @@
  * will be, what the application will write, and how much disk space is free.
  */
 import pg from 'pg';
-import type { Finding } from '../../../contract/finding.ts';
 import { size, span } from '../wording.ts';
-import { defineCheck, raising, notes, refuses, refusesOrWarns, warns } from '../check.ts';
-import type { Values } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  notes,
+  refuses,
+  refusesOrWarns,
+  warns,
+  type Values,
+  type Found,
+} from '../check.ts';
 import { bytesOf, FAST_COPY, SLOW_COPY, WORTH_A_NOTE_BYTES } from '../facts/copy-size.ts';
 import { relations } from '../facts/selected.ts';
-import type { SourceReading } from '../reading.ts';
+import { value, type SourceReading } from '../reading.ts';
 import type { ServerFacts } from '../server.ts';
 
 const { codes, error, warning, note } = raising({
@@ -37,7 +44,14 @@ const DECODING_BYTES = 256 * 1024 ** 2;
 /** A server with this much shared_buffers has the memory. */
 const AMPLE_BUFFER_BYTES = 1024 ** 3;
 
-const source = { relations, wal: readWal, walLevel: readLevel, synchronousStandbys: readStandbys };
+const source = {
+  relations,
+  wal: readWal,
+  walLevel: value<string>(/* sql */ `select current_setting('wal_level')`),
+  synchronousStandbys: value<string>(
+    /* sql */ `select current_setting('synchronous_standby_names')`,
+  ),
+};
 type Source = ServerFacts & Values<typeof source>;
 
 export const wal = defineCheck({
@@ -45,22 +59,18 @@ export const wal = defineCheck({
   source,
   find: ({ source: facts, endpoints }) => {
     if (facts === null) return [];
-    const findings: Finding[] = [];
-    if (facts.walLevel !== 'logical') {
-      findings.push(
+
+    return [
+      facts.walLevel !== 'logical' &&
         error(
           'wal-level',
           `wal_level on the source is ${facts.walLevel}, but logical decoding needs logical`,
           "On the source: alter system set wal_level = 'logical'; then restart the server.",
         ),
-      );
-    }
-    return [
-      ...findings,
-      ...kept(facts),
-      ...idle(facts.wal),
-      ...standbys(facts.synchronousStandbys),
-      ...decoding(facts, endpoints.source?.session.login),
+      kept(facts),
+      idle(facts.wal),
+      standbys(facts.synchronousStandbys),
+      decoding(facts, endpoints.source?.session.login),
     ];
   },
 });
@@ -73,7 +83,7 @@ function expectedWal({ written }: WalFacts, bytes: number) {
   return { rate, seconds, least: rate * seconds.fast, most: rate * seconds.slow };
 }
 
-function kept({ wal: facts, relations: selected }: Source): Finding[] {
+function kept({ wal: facts, relations: selected }: Source): Found {
   const limit = facts.keepBytes;
   const copied = bytesOf(selected);
   const expected = expectedWal(facts, copied);
@@ -83,36 +93,30 @@ function kept({ wal: facts, relations: selected }: Source): Finding[] {
       : `at ${size(expected.rate)}/s, the average since the last statistics reset, that is ${size(expected.least)} in ${span(expected.seconds.fast)} to ${size(expected.most)} in ${span(expected.seconds.slow)} (copying 100 to 20 MB/s)`;
   if (limit !== null) {
     const tooSmall = expected !== null && expected.least >= limit;
-    return [
-      (tooSmall ? error : warning)(
-        'wal-limit',
-        `the source invalidates a slot that retains more than ${size(limit)} of WAL (max_slot_wal_keep_size), but all WAL written during the copy must be kept: ${sentence}`,
-        "If that may exceed the limit, on the source: alter system set max_slot_wal_keep_size = '-1'; select pg_reload_conf(); and watch the disk.",
-      ),
-    ];
+    return (tooSmall ? error : warning)(
+      'wal-limit',
+      `the source invalidates a slot that retains more than ${size(limit)} of WAL (max_slot_wal_keep_size), but all WAL written during the copy must be kept: ${sentence}`,
+      "If that may exceed the limit, on the source: alter system set max_slot_wal_keep_size = '-1'; select pg_reload_conf(); and watch the disk.",
+    );
   }
   const small =
     expected === null ? copied < WORTH_A_NOTE_BYTES : expected.most < WORTH_A_NOTE_BYTES;
   if (small) return [];
-  return [
-    note(
-      'wal-expected',
-      `the source keeps all WAL written during the copy: ${sentence}`,
-      'Check that its disk has that much free space (df on the directory pg_wal): SQL cannot show it. A bulk load during the copy adds to it.',
-    ),
-  ];
+  return note(
+    'wal-expected',
+    `the source keeps all WAL written during the copy: ${sentence}`,
+    'Check that its disk has that much free space (df on the directory pg_wal): SQL cannot show it. A bulk load during the copy adds to it.',
+  );
 }
 
 /** From PostgreSQL 18 on: a migration that is paused or waits for the operator would lose its slot. */
-function idle({ idleTimeoutSeconds: seconds }: WalFacts): Finding[] {
+function idle({ idleTimeoutSeconds: seconds }: WalFacts): Found {
   if (seconds === 0) return [];
-  return [
-    warning(
-      'slot-timeout',
-      `the source invalidates slots that are idle for ${span(seconds)} (idle_replication_slot_timeout), but the slot is idle during the copy and while the migration is paused`,
-      'On the source: alter system set idle_replication_slot_timeout = 0; select pg_reload_conf();',
-    ),
-  ];
+  return warning(
+    'slot-timeout',
+    `the source invalidates slots that are idle for ${span(seconds)} (idle_replication_slot_timeout), but the slot is idle during the copy and while the migration is paused`,
+    'On the source: alter system set idle_replication_slot_timeout = 0; select pg_reload_conf();',
+  );
 }
 
 /** Only a note: the memory belongs to the production server. */
@@ -120,28 +124,24 @@ function decoding(
   { role, wal: { decodingBytes, bufferBytes } }: Source,
   // Role settings are those of the login, even if the session then switches to another role.
   login = role.name,
-): Finding[] {
+): Found {
   if (decodingBytes === null || decodingBytes >= DECODING_BYTES || bufferBytes < AMPLE_BUFFER_BYTES)
     return [];
-  return [
-    note(
-      'decoding-memory',
-      `the source writes transactions of more than ${size(decodingBytes)} to files while it decodes them (logical_decoding_work_mem)`,
-      `If the application has large transactions and the source has memory to spare, let walferry's sessions use more: alter role ${pg.escapeIdentifier(login)} set logical_decoding_work_mem = '256MB'.`,
-    ),
-  ];
+  return note(
+    'decoding-memory',
+    `the source writes transactions of more than ${size(decodingBytes)} to files while it decodes them (logical_decoding_work_mem)`,
+    `If the application has large transactions and the source has memory to spare, let walferry's sessions use more: alter role ${pg.escapeIdentifier(login)} set logical_decoding_work_mem = '256MB'.`,
+  );
 }
 
 /** `*` is the only entry that matches the stream, whose name is unknown to the list. */
-function standbys(names: string): Finding[] {
+function standbys(names: string): Found {
   if (!names.includes('*')) return [];
-  return [
-    warning(
-      'synchronous-standbys',
-      'synchronous_standby_names on the source contains *: if the stream becomes a synchronous standby, commits wait for the target and the stream ends (StandbyLoop)',
-      'On the source, name the standbys instead of *: alter system set synchronous_standby_names = …; select pg_reload_conf();',
-    ),
-  ];
+  return warning(
+    'synchronous-standbys',
+    'synchronous_standby_names on the source contains *: if the stream becomes a synchronous standby, commits wait for the target and the stream ends (StandbyLoop)',
+    'On the source, name the standbys instead of *: alter system set synchronous_standby_names = …; select pg_reload_conf();',
+  );
 }
 
 interface WalFacts {
@@ -187,18 +187,4 @@ async function readWal({ client, server: { major } }: SourceReading): Promise<Wa
     bufferBytes: row?.buffers ?? 0,
     written,
   };
-}
-
-async function readLevel({ client }: SourceReading): Promise<string> {
-  const { rows } = await client.query<{ level: string }>(
-    /* sql */ `select current_setting('wal_level') as level`,
-  );
-  return rows[0]?.level ?? '';
-}
-
-async function readStandbys({ client }: SourceReading): Promise<string> {
-  const { rows } = await client.query<{ names: string }>(
-    /* sql */ `select current_setting('synchronous_standby_names') as names`,
-  );
-  return rows[0]?.names ?? '';
 }
