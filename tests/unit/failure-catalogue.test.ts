@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { catalogue } from '../../postgres/preflight/checks.ts';
+import { CASES } from '../support/finding-cases/cases.ts';
+import { GIGABYTES } from '../support/finding-cases/parts.ts';
+import { findings } from '../support/preflight-facts.ts';
 import { FAILURES, isFailureCode } from '../../contract/failure.ts';
 
 describe('failure catalogue', () => {
@@ -60,12 +63,22 @@ it('the documentation lists every code of both catalogues', async () => {
     'objects and what to do. An error refuses the migration before anything is changed; [fidelity.md](fidelity.md#refused-by-preflight)',
     'says why. Warnings and notes stay visible while the migration runs.',
     '',
-    '| code | level | what it means |',
-    '| --- | --- | --- |',
+    '| code | level | what it means | what to do (an example) |',
+    '| --- | --- | --- | --- |',
     ...catalogue().map(
-      ({ code, levels, meaning }) => `| \`${code}\` | ${levels.join(' or ')} | ${meaning} |`,
+      ({ code, levels, meaning }) =>
+        `| \`${code}\` | ${levels.join(' or ')} | ${meaning} | ${exampleOf(code).replaceAll('|', '\\|')} |`,
     ),
     '',
   ].join('\n');
   await expect(page).toMatchFileSnapshot('../../docs/errors.md');
 });
+
+/** What a finding with this code advises, for the facts of its first case. */
+function exampleOf(code: string): string {
+  const [, , changes] = CASES.find(([one]) => one === code) ?? [];
+  const found = findings(changes ?? { source: { relations: GIGABYTES } });
+  const [finding] = found.filter((one) => one.code === code);
+  if (!finding) throw new Error(`no case gives ${code}`);
+  return finding.action;
+}
