@@ -21,7 +21,8 @@ export const pattern = defineCheck({
   codes,
   source: {
     relations,
-    idlePatterns: readIdle, // Our own control tables are fine: the source may have been a target once.
+    idlePatterns: readIdle,
+    // Our own control tables are fine: the source may have been a target once.
     ownNameTaken: value<boolean>(/* sql */ `
       select exists (select from pg_catalog.pg_namespace n
         where n.nspname = 'walferry' and not exists (

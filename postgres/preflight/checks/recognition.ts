@@ -1,4 +1,4 @@
-/** Every session verifies its server (identity/connect.ts). PUBLIC may execute the function unless that was revoked. */
+/** Every session verifies its server (session/open.ts). PUBLIC may execute the function unless that was revoked. */
 import { identifier } from '../wording.ts';
 import { defineCheck, raising, refuses, type Side, type Found } from '../check.ts';
 import { value } from '../reading.ts';

@@ -88,8 +88,8 @@ async function readOwnedSequences(
 
 /**
  * Views, sequences, indexes, types and functions that would be created in addition to the selected tables. Patterns can exclude
- * views and sequences, but no index and no sequence that a selected table needs (schema/filter.ts).
- * @param unmoved result of readGone.
+ * views and sequences, but no index and no sequence that a selected table needs (archive/archive-filter.ts).
+ * @param unmoved those of unmoved.ts.
  */
 export async function readCreated(
   client: pg.ClientBase,

@@ -14,7 +14,7 @@ export const unmoved = shared(async (of: SourceReading) =>
 );
 
 /**
- * Unselected tables, views that read them, and sequences that they own: copySchema does not create these (schema/filter.ts). A
+ * Unselected tables, views that read them, and sequences that they own: copySchema does not create these (archive/archive-filter.ts). A
  * sequence used by a selected table's default is still created.
  */
 export async function readGone(

@@ -1,5 +1,4 @@
 /** Facts about the servers, their settings and sessions, each with the one finding that it gives. */
-import { it } from 'vitest';
 import { MigrationError, type FailureCode } from '../../../contract/failure.ts';
 import { ENDPOINT, SERVER, SOURCE, TABLE, type Changes } from '../preflight-facts.ts';
 import {
