@@ -16,9 +16,9 @@ export function describeTogether({ tables, all }: Together): string {
   return `pg_dump locks ${tables} of ${all} tables at once, because partitions, inheritance children, and tables that views or functions depend on are dumped together`;
 }
 
-/** What the operator has to do. */
+/** What the operator has to do on the source. */
 export function raiseSetting({ setting }: Together): string {
-  return `on the source: alter system set max_locks_per_transaction = ${setting}; then restart the server`;
+  return `alter system set max_locks_per_transaction = ${setting}; then restart the server`;
 }
 
 /** A server has more entries than its settings promise, because it uses spare shared memory, but never twice as many. */
@@ -33,7 +33,7 @@ export class OutOfLocks extends MigrationError {
   constructor(together: Together, cause?: unknown) {
     super(
       'SchemaFailed',
-      `pg_dump: ${OUT_OF_LOCKS}: ${describeTogether(together)}; ${raiseSetting(together)}`,
+      `pg_dump: ${OUT_OF_LOCKS}: ${describeTogether(together)}; on the source: ${raiseSetting(together)}`,
       { sqlstate: '53200' },
       cause,
     );

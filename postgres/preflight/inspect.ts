@@ -2,12 +2,11 @@
  * Preflight finds everything that would make the migration fail or lose data before anything is changed, and reports it at once.
  * It first gathers facts (gather.ts), then runs every check over them (checks.ts).
  */
-import { inOrder, type Finding } from '../../contract/finding.ts';
+import type { Finding } from '../../contract/finding.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { CHECKS } from './checks.ts';
-import type { Facts } from './facts.ts';
+import { check } from './checks.ts';
 import { gatherFacts } from './gather.ts';
 
 /**
@@ -24,9 +23,4 @@ export async function inspect(
   },
 ): Promise<Finding[]> {
   return check(await gatherFacts(migration, input, work));
-}
-
-/** Runs all checks over the facts. Pure. */
-export function check(facts: Facts): Finding[] {
-  return inOrder(CHECKS.flatMap((check) => check(facts)));
 }

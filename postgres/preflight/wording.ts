@@ -1,37 +1,22 @@
 /** Wording of findings: lists of limited length, statements that can be pasted. */
 import pg from 'pg';
-import type { Finding } from '../../contract/finding.ts';
-import type { FindingCode } from '../../contract/finding-catalogue.ts';
 import type { TableName } from '../catalog/selection.ts';
 
 /** A failure's message is limited to 4 KiB, and a thousand names are of no use. */
 const NAMES_SHOWN = 10;
 
-export function error(code: FindingCode, message: string, action: string): Finding {
-  return { level: 'error', code, message, action };
-}
-
-export function warning(code: FindingCode, message: string, action: string): Finding {
-  return { level: 'warning', code, message, action };
-}
-
-export function note(code: FindingCode, message: string, action: string): Finding {
-  return { level: 'note', code, message, action };
-}
-
 /** `a, b, c and 4 more`. */
 export function list(names: readonly string[]): string {
-  return listWith(names, ', ');
+  const more = names.length - NAMES_SHOWN;
+  const shown = names.slice(0, NAMES_SHOWN).join(', ');
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 /** Statements, each with its semicolon, for pasting into psql. */
 export function statements(sql: readonly string[]): string {
-  return sql.length <= NAMES_SHOWN
-    ? sql.map((one) => `${one};`).join(' ')
-    : `${sql
-        .slice(0, NAMES_SHOWN)
-        .map((one) => `${one};`)
-        .join(' ')} (and so on for ${sql.length - NAMES_SHOWN} more)`;
+  const more = sql.length - NAMES_SHOWN;
+  const shown = sql.slice(0, NAMES_SHOWN).map((one) => `${one};`);
+  return `${shown.join(' ')}${more > 0 ? ` (and so on for ${more} more)` : ''}`;
 }
 
 /** Patterns for pasting into a list of the input; limited in number. */
@@ -44,12 +29,6 @@ function patternOf({ schema, name }: TableName): string {
   const part = (text: string) =>
     /^[\p{L}\p{N}_$-]+$/u.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
   return JSON.stringify(`${part(schema)}.${part(name)}`);
-}
-
-function listWith(names: readonly string[], separator: string): string {
-  const more = names.length - NAMES_SHOWN;
-  const shown = names.slice(0, NAMES_SHOWN).join(separator);
-  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 export { nameOf } from '../catalog/table-name.ts';

@@ -72,9 +72,7 @@ export async function findTables(
   if (rows.length < tables.length) {
     const there = new Set(rows.map(({ schema, name }) => `${schema}.${name}`));
     const absent = tables.filter(({ schema, name }) => !there.has(`${schema}.${name}`));
-    throw refused(
-      `the target has some of the tables and not others: ${list(rows)} there, ${list(absent)} not; drop the former or create the latter`,
-    );
+    throw refused(`${describeMixed(rows, absent)}; drop the former or create the latter`);
   }
   const filled = await withRows(
     target,
@@ -86,6 +84,11 @@ export async function findTables(
     );
   }
   return 'empty';
+}
+
+/** Why the target can be used neither as an empty one nor as a complete one. */
+export function describeMixed(there: readonly TableName[], absent: readonly TableName[]): string {
+  return `the target has some of the tables but not all: ${list(there)} exist, ${list(absent)} are missing`;
 }
 
 /** The tables (with their quoted name as `sql`) that hold at least one row; a partitioned table's partitions count. */

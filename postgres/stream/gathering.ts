@@ -14,7 +14,6 @@ import type { TableRows } from '../apply/table-rows.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineStore, type Line } from '../replication/line-store.ts';
 import { malformed, outsideTransaction } from '../replication/stream-failure.ts';
-import type { LastCommit } from '../store/confirmed-position.ts';
 import { HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { arrive, type Arriving, type Open } from './arriving.ts';

@@ -1,11 +1,20 @@
 /** The output of `walferry preflight`: both servers, then every finding with what to do. Pure. */
 import type { Finding } from '../../contract/finding.ts';
-import type { Facts, PluginFacts, ServerFacts, Side } from '../../postgres/preflight/facts.ts';
+import type { Side } from '../../postgres/preflight/check.ts';
+import type { AllFacts } from '../../postgres/preflight/checks.ts';
+import type { PluginFacts } from '../../postgres/preflight/facts/plugin.ts';
+import type { ServerFacts } from '../../postgres/preflight/server.ts';
 import type { Link } from '../../postgres/connection/link.ts';
 import { counted, size } from '../../postgres/preflight/wording.ts';
 
 /** Both sides and the worker, a line each. */
-export function describeFacts({ migration, source, target, endpoints, programs }: Facts): string[] {
+export function describeFacts({
+  migration,
+  source,
+  target,
+  endpoints,
+  programs,
+}: AllFacts): string[] {
   const lines = (['source', 'target'] as const).flatMap((side) =>
     describeSide(side, migration[side], { source, target }[side], endpoints[side]?.link),
   );

@@ -2,9 +2,8 @@
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationInput } from '../../contract/input.ts';
 import { slotName } from '../../contract/migration.ts';
-import type { Facts } from '../../postgres/preflight/facts.ts';
 import { gatherFacts } from '../../postgres/preflight/gather.ts';
-import { check } from '../../postgres/preflight/inspect.ts';
+import { check, type AllFacts } from '../../postgres/preflight/checks.ts';
 import { OperatorError } from '../operator-error.ts';
 import { readInput } from './input-file.ts';
 import { describeFacts, describeFindings } from './lines.ts';
@@ -27,7 +26,7 @@ export async function preflight(
 async function look(
   input: MigrationInput,
   workflowId: string,
-): Promise<{ facts: Facts; findings: Finding[] }> {
+): Promise<{ facts: AllFacts; findings: Finding[] }> {
   const { source, target } = input;
   const migration = { id: '', workflowId, source, target, slot: slotName(workflowId, '') };
   const stop = new AbortController();

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { catalogue } from '../../contract/finding-catalogue.ts';
+import { catalogue } from '../../postgres/preflight/checks.ts';
 import { ROOT } from './page.ts';
 
 const PAGES = [

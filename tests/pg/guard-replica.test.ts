@@ -5,7 +5,7 @@ import type { GuardInput, GuardReport } from '../../contract/guard.ts';
 import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { measure } from '../../postgres/guard/measure.ts';
-import { readGuard } from '../../postgres/preflight/read/guard.ts';
+import { readGuard } from '../../postgres/preflight/facts/measured-guard.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { holding, recordedWork, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';

@@ -6,7 +6,8 @@ import { compareColumns } from '../../postgres/catalog/column-difference.ts';
 import { readRelations, readRelationsNamed } from '../../postgres/catalog/read-relations.ts';
 import { findingsOf, only } from '../support/preflight.ts';
 import { serverOf } from '../support/versions.ts';
-import { readCreated, readGone } from '../../postgres/preflight/read/object.ts';
+import { readCreated } from '../../postgres/preflight/facts/taken-name.ts';
+import { readGone } from '../../postgres/preflight/facts/unmoved.ts';
 import { buildConstraints } from '../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../postgres/schema/copy-schema.ts';
 import { buildIndexes } from '../../postgres/schema/build-indexes.ts';
@@ -327,7 +328,7 @@ test('tables that are partitioned differently on the target are refused by name 
     /* sql */ `create table part (id int primary key); create table whole (id int primary key)`,
   );
   const leaves = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaFailed');
-  expect(leaves.message).toContain('public.part_1 not');
+  expect(leaves.message).toContain('public.part_1 are missing');
   await db.targetClient.query(/* sql */ `create table part_1 (id int primary key)`);
   const root = await failure(copySchema(migration, inputOf(db), testWork()), 'SchemaDrift');
   expect(root.message).toContain(
@@ -357,7 +358,7 @@ test('tables with rows, only some of the tables, other columns, and other object
   await db.targetClient.query(/* sql */ `create view a as select 1`);
   await attempt('SchemaFailed', 'public.a');
   await db.targetClient.query(/* sql */ `drop view a; create table a (id int primary key, t text)`);
-  await attempt('SchemaFailed', 'public.b not');
+  await attempt('SchemaFailed', 'public.b are missing');
   await db.targetClient.query(/* sql */ `create table b (id int, n int)`);
   await attempt('SchemaDrift', 'public.b.n');
   await db.targetClient.query(/* sql */ `insert into b values (4711, 1)`);

@@ -6,14 +6,13 @@ import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
 import { slotName } from '../../contract/migration.ts';
 import type { Relation } from '../../postgres/catalog/relation.ts';
-import type {
-  Facts,
-  ServerFacts,
-  SourceFacts,
-  TargetFacts,
-} from '../../postgres/preflight/facts.ts';
-import { check } from '../../postgres/preflight/inspect.ts';
-import type { EndpointFacts } from '../../postgres/preflight/read/endpoint.ts';
+import {
+  check,
+  type AllFacts,
+  type SourceFacts,
+  type TargetFacts,
+} from '../../postgres/preflight/checks.ts';
+import type { EndpointFacts } from '../../postgres/preflight/facts/endpoint.ts';
 
 export const MIGRATION = {
   id: 'run',
@@ -23,7 +22,7 @@ export const MIGRATION = {
   slot: slotName('orders', 'run'),
 };
 
-export const SERVER: ServerFacts = {
+export const SERVER = {
   major: 15,
   version: '15.18',
   database: 'app',
@@ -34,7 +33,7 @@ export const SERVER: ServerFacts = {
   notDurable: [],
   fingerprint: 'a',
   recognizable: true,
-  role: { name: 'mover', superuser: false, replication: true, bypassesRowSecurity: false },
+  role: { name: 'mover', superuser: false, replication: true },
   sessions: { most: 100, used: 10 },
   age: { xids: 1000, multixacts: 1 },
 };
@@ -99,18 +98,16 @@ export const SOURCE: SourceFacts = {
     bufferBytes: 128 * 1024 ** 2,
   },
   slots: [],
-  sendersMax: 10,
-  sendersUsed: 0,
+  senders: { max: 10, used: 0 },
   synchronousStandbys: '',
   plugin: { state: 'usable', numericAsText: true, refusedOptions: [], blockers: [] },
   transactions: [],
   relations: [TABLE],
-  idlePatterns: { include: [], exclude: [], viaPartitionRoot: [], ignore: [] },
+  idlePatterns: { include: [], exclude: [] },
   remedies: [],
   unreadable: [],
   rowSecurity: [],
   unreadableSequences: [],
-  schemas: ['public'],
   roles: { owners: [], schemas: [], grantees: [], policies: [] },
   schemaRights: [],
   unenforced: [],
@@ -130,7 +127,8 @@ export const SOURCE: SourceFacts = {
   extensions: [],
   members: [],
   hiddenMappings: [],
-  left: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
+  guard: null,
+  ignored: { extensions: [], eventTriggers: [], absent: [], needed: [], along: [] },
   collations: [],
   objectNames: [],
   partitionKeys: [],
@@ -156,8 +154,7 @@ export const TARGET: TargetFacts = {
   unlogged: [],
   control: { state: 'absent', migrations: [] },
   objects: { otherTables: 0, eventTriggers: [], eventTriggerNames: [], defaultPrivileges: false },
-  extensions: [],
-  members: [],
+  offer: { extensions: [], members: [] },
   missingCollations: [],
   absentRelations: [],
   partitionKeys: [],
@@ -172,9 +169,9 @@ export interface Changes {
   readonly source?: Partial<SourceFacts> | null;
   readonly target?: Partial<TargetFacts> | null;
   readonly endpoints?: { source?: Partial<EndpointFacts>; target?: Partial<EndpointFacts> };
-  readonly failures?: Facts['failures'];
-  readonly programs?: Facts['programs'];
-  readonly rehearsal?: Facts['rehearsal'];
+  readonly failures?: AllFacts['failures'];
+  readonly programs?: AllFacts['programs'];
+  readonly rehearsal?: AllFacts['rehearsal'];
 }
 
 /** The findings of all checks for a ready pair with these changes. */

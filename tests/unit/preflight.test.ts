@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import { slotName } from '../../contract/migration.ts';
 import { cleanupCommand } from '../../contract/shell-command.ts';
-import { libraries } from '../../postgres/preflight/checks/plugin.ts';
-import type { SourceFacts } from '../../postgres/preflight/facts.ts';
+import { libraries } from '../../postgres/preflight/facts/allowed-plugins.ts';
+import type { SourceFacts } from '../../postgres/preflight/checks.ts';
 import { identifier, list, size, span } from '../../postgres/preflight/wording.ts';
 import {
   codes,

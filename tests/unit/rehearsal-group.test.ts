@@ -1,6 +1,6 @@
 /** Parts of a schema that is too large to be tried in one transaction: each must work alone. */
 import { expect, test } from 'vitest';
-import { groupsOf } from '../../postgres/preflight/rehearsal-group.ts';
+import { groupsOf } from '../../postgres/preflight/rehearsal/group.ts';
 import type { PlannedEntry } from '../../postgres/archive/entry-phase.ts';
 
 const entry = (id: number, kind: string, dependencies: number[] = []): PlannedEntry => ({

@@ -7,7 +7,7 @@ import { parseInput } from '../../contract/input.ts';
 import { parseChange } from '../../contract/limits.ts';
 import { Hysteresis } from '../../postgres/guard/hysteresis.ts';
 import type { Measurement } from '../../postgres/guard/measure.ts';
-import type { GuardFacts } from '../../postgres/preflight/read/guard.ts';
+import type { GuardFacts } from '../../postgres/preflight/facts/measured-guard.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { Bucket } from '../../postgres/throttle/bucket.ts';
 import { findings, SOURCE } from '../support/preflight-facts.ts';

@@ -1,40 +1,67 @@
 /**
  * Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row.
  */
-import type { Finding } from '../../../contract/finding.ts';
 import {
   compareColumns,
   partitionsInTheWay,
   renderDifferences,
 } from '../../catalog/column-difference.ts';
 import type { Relation } from '../../catalog/relation.ts';
-import { destinationsOf } from '../../catalog/root.ts';
+import { destinationsOf, isViaRoot } from '../../catalog/root.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
-import type { Check, RootFacts, SourceFacts, TargetFacts } from '../facts.ts';
-import { error, identifier, list, nameOf, sqlName, statements, warning } from '../wording.ts';
+import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
+import { compileSelection } from '../../catalog/selection.ts';
+import { relations } from '../facts/selected.ts';
+import { roots, type RootFacts } from '../facts/target-roots.ts';
+import { tables, type TargetTable } from '../facts/target-tables.ts';
 
-export const partitionRoot: Check = ({ source, target }) => {
-  if (source === null) return [];
-  return [
-    ...patterns(source),
-    ...identities(source.relations),
-    ...(target === null ? [] : onTarget(source.relations, target)),
-  ];
-};
+const { codes, error, warning } = raising({
+  'partition-root-unmatched': refuses(
+    'A pattern in "tables.viaPartitionRoot" matches no selected partitioned table.',
+  ),
+  'partition-root-identity': refuses(
+    "A partition's replica identity is unique within the partition only, but its rows go through the root.",
+  ),
+  'partition-root-missing': refuses(
+    'A root of "tables.viaPartitionRoot" is missing on the target, or has no partitions there.',
+  ),
+  'partition-root-columns': refuses(
+    'A root of "tables.viaPartitionRoot" cannot take the rows of the source.',
+  ),
+  'partition-root-index': warns(
+    'A root of "tables.viaPartitionRoot" has no index by which UPDATE and DELETE find their row.',
+  ),
+});
 
-function patterns({ idlePatterns }: SourceFacts): Finding[] {
-  const idle = idlePatterns.viaPartitionRoot;
+export const partitionRoot = defineCheck({
+  codes,
+  source: { relations },
+  target: { tables, roots },
+  find: ({ source, target, input }) => {
+    if (source === null) return [];
+    return [
+      patterns(source.relations, input.tables.viaPartitionRoot),
+      identities(source.relations),
+      target !== null && onTarget(source.relations, target),
+    ];
+  },
+});
+
+function patterns(relations: readonly Relation[], given: readonly string[]): Found {
+  const idle = given.filter((pattern) => {
+    const named = compileSelection({ include: [pattern], exclude: [] });
+    return !relations.some((one) => isViaRoot(one) && named.includes(one));
+  });
   if (idle.length === 0) return [];
-  return [
-    error(
-      'partition-root-unmatched',
-      `patterns in "tables.viaPartitionRoot" match no selected partitioned table: ${list(idle)}`,
-      'Correct or remove them. Name only the topmost partitioned table of a tree.',
-    ),
-  ];
+  return error(
+    'partition-root-unmatched',
+    `patterns in "tables.viaPartitionRoot" match no selected partitioned table: ${list(idle)}`,
+    'Correct or remove them. Name only the topmost partitioned table of a tree.',
+  );
 }
 
-function identities(relations: readonly Relation[]): Finding[] {
+function identities(relations: readonly Relation[]): Found {
   const vague = relations.filter(
     (one) =>
       one.kind === 'r' &&
@@ -43,22 +70,25 @@ function identities(relations: readonly Relation[]): Finding[] {
       one.key !== null,
   );
   if (vague.length === 0) return [];
-  return [
-    error(
-      'partition-root-identity',
-      `partitions whose rows go through their root have their own replica identity, which may also match another partition's row: ${list(vague.map(nameOf))}`,
-      `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
-    ),
-  ];
+  return error(
+    'partition-root-identity',
+    `partitions whose rows go through their root have their own replica identity, which may also match another partition's row: ${list(vague.map(nameOf))}`,
+    `On the source: ${statements(vague.map((one) => `alter table ${sqlName(one)} replica identity full`))} Or give the root a primary key.`,
+  );
 }
 
-function onTarget(relations: readonly Relation[], target: TargetFacts): Finding[] {
+interface Target {
+  readonly tables: readonly TargetTable[];
+  readonly roots: readonly RootFacts[];
+}
+
+function onTarget(relations: readonly Relation[], target: Target): Found {
   const rooted = relations.filter(({ viaRoot }) => viaRoot !== null);
   if (rooted.length === 0) return [];
   const there = new Map(target.roots.map((root) => [keyOfName(root.relation), root]));
   // Another object of that name is reported as target-clash.
   const named = new Set(target.tables.map(keyOfName));
-  const findings: Finding[] = [];
+  const findings: Found[] = [];
   const absent = destinationsOf(rooted).filter((one) => !named.has(keyOfName(one)));
   const bare = target.roots.filter(({ partitions }) => partitions === 0);
   if (absent.length + bare.length > 0) {

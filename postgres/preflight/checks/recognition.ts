@@ -1,20 +1,35 @@
-/** Every session verifies its server (identity/connect.ts). PUBLIC may execute the function unless that was revoked. */
-import type { Finding } from '../../../contract/finding.ts';
-import type { Check, ServerFacts, Side } from '../facts.ts';
-import { error, identifier } from '../wording.ts';
+/** Every session verifies its server (session/open.ts). PUBLIC may execute the function unless that was revoked. */
+import { identifier } from '../wording.ts';
+import { defineCheck, raising, refuses, type Side, type Found } from '../check.ts';
+import { value } from '../reading.ts';
+import type { ServerFacts } from '../server.ts';
 
-export const recognition: Check = ({ source, target }) => [
-  ...(source ? recognizable('source', source) : []),
-  ...(target ? recognizable('target', target) : []),
-];
+const { codes, error } = raising({
+  'source-recognition': refuses('The role may not read the system identifier of the server.'),
+  'target-recognition': refuses('The role may not read the system identifier of the server.'),
+});
 
-function recognizable(side: Side, { recognizable: may, role }: ServerFacts): Finding[] {
-  if (may) return [];
-  return [
-    error(
-      `${side}-recognition`,
-      `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
-      `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
+export const recognition = defineCheck({
+  codes,
+  both: {
+    recognizable: value<boolean>(
+      /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')`,
     ),
-  ];
+  },
+  find: ({ source, target }) => [
+    source && recognizable('source', source),
+    target && recognizable('target', target),
+  ],
+});
+
+function recognizable(
+  side: Side,
+  { recognizable: may, role }: ServerFacts & { readonly recognizable: boolean },
+): Found {
+  if (may) return [];
+  return error(
+    `${side}-recognition`,
+    `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
+    `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
+  );
 }

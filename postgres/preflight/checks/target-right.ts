@@ -1,66 +1,74 @@
 /** Rights of the role on the target. */
-import type { Finding } from '../../../contract/finding.ts';
-import { createsTables, type Check, type TargetFacts } from '../facts.ts';
-import { error, identifier, list, nameOf, sqlName, statements } from '../wording.ts';
+import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
+import { defineCheck, raising, refuses, type Values, type Found } from '../check.ts';
+import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
+import { mayCreateSchemas } from '../facts/create-right.ts';
+import { relations } from '../facts/selected.ts';
+import { createsTables, tables } from '../facts/target-tables.ts';
+import { ofSource, type TargetReading } from '../reading.ts';
+import type { ServerFacts } from '../server.ts';
 
-export const targetRight: Check = ({ target }) => {
-  if (target === null) return [];
-  return [...creating(target), ...writing(target), ...replicaRole(target)];
-};
+const { codes, error } = raising({
+  'target-create': refuses('The role may not create schemas on the target.'),
+  'target-schema': refuses('The role may not create objects in existing schemas of the target.'),
+  'target-write': refuses('The role may not read and write existing tables of the target.'),
+  'target-owner': refuses('The role does not own existing tables of the target.'),
+  'replica-role': refuses('The role may not set session_replication_role on the target.'),
+});
 
-function creating({ mayCreateSchemas, closedSchemas, database, role, tables }: TargetFacts) {
-  const findings: Finding[] = [];
+const target = { mayCreateSchemas, closedSchemas: readClosed, mayReplicate: tryReplica, tables };
+type Target = ServerFacts & Values<typeof target>;
+
+export const targetRight = defineCheck({
+  codes,
+  target,
+  find: ({ target: facts }) =>
+    facts === null ? [] : [creating(facts), writing(facts), replicaRole(facts)],
+});
+
+function creating(facts: Target) {
+  const { closedSchemas, database, role } = facts;
   const to = identifier(role.name);
-  if (!mayCreateSchemas) {
-    // Needed even if all tables exist: the control schema is created in this database.
-    findings.push(
+  return [
+    !facts.mayCreateSchemas && // Needed even if all tables exist: the control schema is created in this database.
       error(
         'target-create',
         `role ${role.name} may not create schemas in the target database`,
         `On the target: grant create on database ${identifier(database)} to ${to};`,
       ),
-    );
-  }
-  if (createsTables({ tables }) && closedSchemas.length > 0) {
-    findings.push(
+    createsTables(facts) &&
+      closedSchemas.length > 0 &&
       error(
         'target-schema',
         `role ${role.name} may not create tables in schemas of the target: ${list(closedSchemas)}`,
         `On the target: ${statements(closedSchemas.map((name) => `grant create on schema ${identifier(name)} to ${to}`))}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
-function writing({ tables, role }: TargetFacts): Finding[] {
+function writing({ tables: there, role }: Target): Found {
   const to = identifier(role.name);
-  const closed = tables.filter(({ writable }) => !writable);
+  const closed = there.filter(({ writable }) => !writable);
   // Only a table's owner can build its indexes and constraints.
-  const unowned = tables.filter(({ writable, owned }) => writable && !owned);
-  const findings: Finding[] = [];
-  if (closed.length > 0) {
-    findings.push(
+  const unowned = there.filter(({ writable, owned }) => writable && !owned);
+
+  return [
+    closed.length > 0 &&
       error(
         'target-write',
         `role ${role.name} may not read and write existing tables on the target: ${list(closed.map(nameOf))}`,
         `On the target: ${statements(closed.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
-    );
-  }
-  if (unowned.length > 0) {
-    findings.push(
+    unowned.length > 0 &&
       error(
         'target-owner',
         `tables on the target belong to roles that ${role.name} is not a member of, so it cannot build their indexes: ${list(unowned.map(nameOf))}`,
         `On the target: ${statements(unowned.map((one) => `alter table ${sqlName(one)} owner to ${to}`))}`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
-function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
+function replicaRole({ mayReplicate, major, role }: Target): Found {
   if (mayReplicate) return [];
   const to = identifier(role.name);
   return [
@@ -73,4 +81,29 @@ function replicaRole({ mayReplicate, major, role }: TargetFacts): Finding[] {
         : 'Use a superuser in the target service.',
     ),
   ];
+}
+
+/** Existing schemas of selected tables in which the role may not create. */
+async function readClosed(of: TargetReading): Promise<string[]> {
+  const selected = await ofSource(of, relations, []);
+  const { rows } = await of.client.query<{ name: string }>(
+    /* sql */ `select nspname as name from pg_catalog.pg_namespace
+                where nspname = any($1::text[]) and not has_schema_privilege(oid, 'create') order by 1`,
+    [[...new Set(selected.map(({ schema }) => schema))]],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
+async function tryReplica({ client }: TargetReading): Promise<boolean> {
+  await client.query(/* sql */ `begin`);
+  try {
+    await client.query(/* sql */ `set local session_replication_role = replica`);
+    return true;
+  } catch (error) {
+    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
+    throw error;
+  } finally {
+    await client.query(/* sql */ `rollback`);
+  }
 }

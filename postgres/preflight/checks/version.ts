@@ -1,55 +1,69 @@
 /** The servers' versions, and whether both are primaries. */
-import type { Finding } from '../../../contract/finding.ts';
-import type { Check } from '../facts.ts';
-import { error, warning } from '../wording.ts';
+import { defineCheck, raising, ofEachSide, refuses, warns, type Found } from '../check.ts';
+import { value } from '../reading.ts';
+
+const { codes, error, warning } = raising({
+  ...ofEachSide({
+    standby: refuses('The server is a standby.'),
+  }),
+  'source-version': refuses('The source is older than walferry supports.'),
+  'whole-tables': warns(
+    'The source is older than 14: each table is copied as one chunk, and an interrupted one starts over.',
+  ),
+  'target-older': warns('The target is an older major version than the source.'),
+});
 
 /** The first with `pg_current_xact_id` and xid8; wal2json has format 2 there, too. */
 const OLDEST_SOURCE = 13;
 /** The first with a TID range scan, which reads only a part of a table. */
 const RANGE_SCAN = 14;
 
-export const version: Check = ({ source, target }) => {
-  const findings: Finding[] = [];
-  if (source && source.major < OLDEST_SOURCE) {
-    findings.push(
-      error(
-        'source-version',
-        `the source is PostgreSQL ${source.version}, but walferry needs ${OLDEST_SOURCE} or newer`,
-        'Upgrade the source first, or move from a physical standby that was promoted and upgraded.',
-      ),
-    );
-  }
-  if (source && source.major >= OLDEST_SOURCE && source.major < RANGE_SCAN) {
-    findings.push(
-      warning(
-        'whole-tables',
-        `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
-        'No action is needed for small tables. An interrupted table starts over: keep workers, network and source stable while large tables are copied.',
-      ),
-    );
-  }
-  if (source && target && target.major < source.major) {
-    findings.push(
-      warning(
-        'target-older',
-        `the target (PostgreSQL ${target.version}) is older than the source (${source.version})`,
-        'Use a newer target if the application needs newer features: the target refuses objects that only the newer version supports.',
-      ),
-    );
-  }
-  for (const [side, facts] of [
-    ['source', source],
-    ['target', target],
-  ] as const) {
-    if (facts?.inRecovery) {
+export const version = defineCheck({
+  codes,
+  both: { inRecovery: value<boolean>(/* sql */ `select pg_is_in_recovery()`) },
+  find: ({ source, target }) => {
+    const findings: Found[] = [];
+    if (source && source.major < OLDEST_SOURCE) {
       findings.push(
         error(
-          `${side}-standby`,
-          `the ${side} is a standby (in recovery)`,
-          'Point the service to the primary server.',
+          'source-version',
+          `the source is PostgreSQL ${source.version}, but walferry needs ${OLDEST_SOURCE} or newer`,
+          'Upgrade the source first, or move from a physical standby that was promoted and upgraded.',
         ),
       );
     }
-  }
-  return findings;
-};
+    if (source && source.major >= OLDEST_SOURCE && source.major < RANGE_SCAN) {
+      findings.push(
+        warning(
+          'whole-tables',
+          `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
+          'No action is needed for small tables. An interrupted table starts over: keep workers, network and source stable while large tables are copied.',
+        ),
+      );
+    }
+    if (source && target && target.major < source.major) {
+      findings.push(
+        warning(
+          'target-older',
+          `the target (PostgreSQL ${target.version}) is older than the source (${source.version})`,
+          'Use a newer target if the application needs newer features: the target refuses objects that only the newer version supports.',
+        ),
+      );
+    }
+    for (const [side, facts] of [
+      ['source', source],
+      ['target', target],
+    ] as const) {
+      if (facts?.inRecovery) {
+        findings.push(
+          error(
+            `${side}-standby`,
+            `the ${side} is a standby (in recovery)`,
+            'Point the service to the primary server.',
+          ),
+        );
+      }
+    }
+    return findings;
+  },
+});
