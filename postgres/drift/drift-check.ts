@@ -43,17 +43,16 @@ import {
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { holdEpoch } from '../store/epoch.ts';
 import { byNumber, outdateSnapshots, readSnapshots } from '../store/exported-snapshot.ts';
-import { plannedDefinition } from '../store/planned-definition.ts';
+import { plannedDefinition, type PlannedDefinition } from '../store/planned-definition.ts';
+import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import {
-  forgetRelations,
+  dropRelations,
   joinSnapshot,
   markForResync,
   markTreesForResync,
   registerRelations,
   renameRelation,
-  type PlannedRelationRow,
-  type PlannedDefinition,
-} from '../store/planned-relation.ts';
+} from '../store/table-move.ts';
 import { checkTrees, movedIn } from './tree.ts';
 import { flushSeen } from '../replication/flush.ts';
 import { sentWhole, type Withheld } from '../store/withheld.ts';
@@ -162,7 +161,7 @@ export async function checkDrift(
       absent: [],
       forget: [],
     },
-    ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
+    ...{ rename: [], register: [], joining: [], trees: [], again: new Map(), reasons: [] },
   };
   await turn();
   await refuseUnlogged(target, migration, { ...plan, here }, found);
@@ -178,7 +177,7 @@ export async function checkDrift(
   for (const row of entering) checkEntering(row, sides, found);
   for (const { root, reason } of trees) {
     if (reason === null) continue;
-    found.trees.push(root);
+    found.trees.push({ ...root, reason });
     found.reasons.push(reason);
   }
   const types = new TypePairs(
@@ -198,7 +197,7 @@ export async function checkDrift(
   await flushSeen(source, migration);
   refuse(found, await defaultPartitionHint(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
-  const noted = [forget, rename, register, joining, again, found.trees];
+  const noted = [forget, rename, register, joining, [...again], found.trees];
   if (noted.some((some) => some.length > 0)) {
     await note(target, migration, plan.epoch, found, (relation) =>
       definitionOf(relation, sides, types),
@@ -311,8 +310,11 @@ async function refuseUnlogged(
   if (unlogged.length === 0) return;
   const names = new Set(unlogged.map(keyOfName));
   const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
-  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
-  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
+  for (const { id, kind, viaRoot } of emptied) {
+    if (viaRoot === null && kind === 'r') found.again.set(id, UNLOGGED_ON_TARGET);
+  }
+  const roots = destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null));
+  found.trees.push(...roots.map((root) => ({ ...root, reason: UNLOGGED_ON_TARGET })));
   // Before any partition joins the plan.
   await note(target, migration, epoch, found, () => null);
   throw drift(
@@ -335,7 +337,7 @@ async function note(
   await target.query(/* sql */ `begin`);
   try {
     await holdEpoch(target, migration, epoch);
-    await forgetRelations(target, migration, found.forget);
+    await dropRelations(target, migration, found.forget);
     for (const { id, to } of found.rename) await renameRelation(target, migration, id, to);
     const joining = found.joining.map(({ relation }) => relation);
     await registerRelations(target, migration, [...found.register, ...joining]);

@@ -18,7 +18,7 @@ import {
 import { readRelationsNamed, type Relation } from '../catalog/relation.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
-import { registerRelations } from '../store/planned-relation.ts';
+import { registerRelations } from '../store/table-move.ts';
 import { CREATE_CONTROL_SCHEMA } from '../store/control-schema.ts';
 import {
   CREATE_SCHEMA_CONTROL,

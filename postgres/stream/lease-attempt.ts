@@ -13,6 +13,8 @@ import type { TargetApplier } from '../apply/applier.ts';
 import { classify } from '../connection/failure.ts';
 import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
+import { confirmTables } from '../store/table-move.ts';
+import { readTableStates } from '../store/table-report.ts';
 import { within } from '../replication/deadline.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
@@ -43,6 +45,8 @@ const POSITION_BYTES = 16 * 1024 * 1024;
  */
 const ABORT_MS = 3_000;
 
+/** With 100,000 tables it takes some tenths of a second. */
+const STATES_MS = 5_000;
 /** Commits become visible within milliseconds, with synchronous replication within a round trip. */
 const HIDDEN_WARN_MS = 5_000;
 
@@ -122,9 +126,10 @@ export async function streamLease(
     attempt,
     plan.newest,
     verify,
-    ({ xids }) =>
+    ({ xids }, consistentAt) =>
       inTurn(async () => {
         await plan.explained(xids);
+        if (consistentAt !== null) await confirmTables(applier.client, migration, consistentAt);
         await enabled.refuse(applier.client);
       }),
     enabled,
@@ -165,7 +170,7 @@ export async function streamLease(
   parts.loop?.continueWith(loopParts);
   // After the loop was created: parts of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
-  const numbers = (): Omit<StreamReport, 'reached' | 'consistent'> => {
+  const numbers = (): Omit<StreamReport, 'reached' | 'consistent' | 'states'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;
     const { waiting } = loop;
@@ -220,7 +225,7 @@ export async function streamLease(
   const { checkpoint } = writer;
   const { confirmedLsn, consistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
-  const report = { ...numbers(), consistent, reached };
+  const report = { ...numbers(), consistent, reached, ...(await inTurn(() => tableStates(parts))) };
   // After the lease in which the target becomes consistent, the workflow creates constraints that this session has not seen.
   const next = options.until === null && attempt.consistent && !work.signal.aborted;
   if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
@@ -230,6 +235,24 @@ export async function streamLease(
   await releaseSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
+}
+
+/** Nothing depends on them: a pause, a drain and a target that hangs do without. */
+async function tableStates({
+  applier,
+  migration,
+  options,
+  work,
+}: LeaseParts): Promise<Pick<StreamReport, 'states'>> {
+  if (work.signal.aborted || options.until !== null) return {};
+  try {
+    return { states: await within(STATES_MS, readTableStates(applier.client, migration)) };
+  } catch (error) {
+    work.log.warn('the states of the tables are not known', {
+      code: classify(error, {}, 'Internal').code,
+    });
+    return {};
+  }
 }
 
 /** Runs the loop. After a failure, notes are written only when the current batch has ended and no transaction is open. */

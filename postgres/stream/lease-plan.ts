@@ -20,15 +20,17 @@ import { readNamed, readSchemaRows, sameRows, type SchemaRows } from '../catalog
 import { holdEpoch, type Attempt } from '../store/epoch.ts';
 import { outdateSnapshots, readSnapshots } from '../store/exported-snapshot.ts';
 import {
-  markForResync,
+  storeDefinitions,
+  storeKeepers,
+  type PlannedDefinition,
+} from '../store/planned-definition.ts';
+import {
   readPlannedRelations,
   readPlannedSizes,
   readUnfinished,
-  storeKeepers,
-  storeDefinitions,
   type PlannedRelationRow,
-  type PlannedDefinition,
 } from '../store/planned-relation.ts';
+import { markForResync } from '../store/table-move.ts';
 import { readRecordedSchemas, recordSchemas } from '../store/recorded-schema.ts';
 import {
   addLeft,
@@ -251,12 +253,13 @@ export async function readPlan(
     ? await viewOf({ rows, checked, mappings, snapshots, schemas, schemaRows, turn })
     : null;
   const { leftOut } = mappings;
-  const again: number[] = [];
+  /** Why, by table. */
+  const again = new Map<number, string>();
   const rowOf = (table: Unsettled) =>
     rows.find(({ schema, name }) => schema === table.schema && name === table.table);
-  const toResync = (table: Unsettled): void => {
+  const toResync = (table: Unsettled, reason: string): void => {
     const row = rowOf(table);
-    if (row) again.push(row.id);
+    if (row) again.set(row.id, reason);
   };
   const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
@@ -271,7 +274,7 @@ export async function readPlan(
       excludedPartitions.push(left);
   };
   const noteResync = async (): Promise<void> => {
-    if (again.length === 0) return;
+    if (again.size === 0) return;
     await fenced(async () => {
       await markForResync(target, migration, again);
       await outdateSnapshots(target, migration);
@@ -298,7 +301,7 @@ export async function readPlan(
         copiedBy(pass === null ? undefined : byNumber.get(pass))(xid, lsn),
       );
       if (found.length === 0) return;
-      again.push(...new Set(found.map(({ table }) => table.id)));
+      for (const { table, why } of found) again.set(table.id, why);
       throw resync([...new Set(found.map(({ why }) => why))]);
     },
     fingerprints: checked.fingerprints,
@@ -307,7 +310,7 @@ export async function readPlan(
     stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
     get steady() {
       const excluded = mappings.leftOut - leftOut;
-      const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
+      const settled = mark === null && awaited.size === 0 && again.size === 0 && !emptied.any;
       return settled && excluded <= MOST_EXCLUDED;
     },
     renew: (next) => {
@@ -345,14 +348,14 @@ export async function readPlan(
       const now = row && (await readDefinitions(source, [row.oid])).get(row.oid);
       if (!row?.definition || !now) return failure;
       if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, checked)) {
-        again.push(row.id);
+        again.set(row.id, `has a label or row ${OLDER_TYPE}`);
         const at = failure.details.lsn ?? 'a position before the last check';
         return resync([`${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}`]);
       }
       const { opaque, replaced } = compareDefinitions(row.definition.source, now);
       // Also if a TRUNCATE arrived since then: the change may be from before it.
       if (opaque === null && !replaced) return failure;
-      again.push(row.id);
+      again.set(row.id, opaque ?? OTHER_FILE);
       return resync([`${nameOf(row)} ${opaque ?? OTHER_FILE}`]);
     },
     settle: async (table) => {
@@ -371,13 +374,13 @@ export async function readPlan(
       const ahead = checked.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
       // The change fits the row shape neither before nor after the DDL: the table was altered more than once.
-      toResync(table);
+      toResync(table, `has a change that ${table.shapeMismatch}`);
       throw resync([
         `${fullName(table)} has a change at ${table.commitLsn} that ${table.shapeMismatch}`,
       ]);
     },
     missed: (table) => {
-      toResync(table);
+      toResync(table, 'has changes that were not sent');
       const row = rowOf(table);
       const failure =
         row && checked.insertOnly.has(row.id)
@@ -404,7 +407,7 @@ export async function readPlan(
         await fenced(() => storeDefinitions(target, migration, definitions));
       if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
       if (open.length === 0 || !(past || reached)) return;
-      again.push(...isOpen);
+      for (const id of isOpen) again.set(id, OTHER_FILE);
       await noteResync();
       throw resync(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },
@@ -440,16 +443,14 @@ async function refuseLostMarks(
   rows: readonly PlannedRelationRow[],
 ): Promise<void> {
   const unfinished = new Set(await readUnfinished(target, migration, null));
-  const again = rows.filter(({ id, rewritten, pass }) => {
-    return unfinished.has(id) && (rewritten || pass === null);
-  });
+  const again = rows.filter(({ id, state }) => unfinished.has(id) && state !== 'copying');
   if (unfinished.size > again.length) {
     throw new MigrationError(
       'CheckpointMissing',
       `${unfinished.size - again.length} copied tables are no longer complete on "${migration.target}": it lost committed transactions`,
     );
   }
-  const begun = again.filter(({ rewritten }) => !rewritten);
+  const begun = again.filter(({ state }) => state === 'pending');
   if (begun.length > 0) {
     throw resync(begun.map(({ schema, name }) => `${schema}.${name} is new in the selection`));
   }

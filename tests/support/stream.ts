@@ -23,11 +23,11 @@ import { recordTypes } from '../../postgres/catalog/type-record.ts';
 import { recordSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import {
   numbersOf,
-  readPlannedRelations,
-  registerRelations,
   storeDefinitions,
   type PlannedDefinition,
-} from '../../postgres/store/planned-relation.ts';
+} from '../../postgres/store/planned-definition.ts';
+import { readPlannedRelations } from '../../postgres/store/planned-relation.ts';
+import { registerRelations } from '../../postgres/store/table-move.ts';
 import { CREATE_CONTROL_SCHEMA } from '../../postgres/store/control-schema.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { recordSchemas } from '../../postgres/store/recorded-schema.ts';
@@ -100,7 +100,9 @@ export async function startMigration(
   }
   await registerRelations(db.targetClient, migration, relations);
   await addSnapshot(db, migration);
-  await db.targetClient.query(/* sql */ `update walferry.relation set pass = 1`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'catching-up', pass = 1 where kind = 'r'`,
+  );
   await recordDefinitions(db, migration, relations);
   await recordSchemas(db.targetClient, migration, await readSchemaRows(db.sourceClient));
   return migration;
