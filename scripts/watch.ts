@@ -5,6 +5,7 @@ import { ProgressModel } from './watch/model.ts';
 import { Observer, UnknownWorkflow } from './watch/observer.ts';
 import { isOpen } from './watch/sample.ts';
 import { screenFor } from './watch/screen.ts';
+import { NoTables, tableLines } from './watch/table-list.ts';
 import { NoTemporal, connectTemporal } from './watch/temporal.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -12,6 +13,8 @@ const LOOK_EVERY_MS = 1_000;
 const program = new Command('npm run watch --')
   .description('Shows phase, numbers, rate, ETA and lag of a migration until it ends.')
   .argument('<workflow-id>', 'id of the workflow; the newest run is shown, across continue-as-new')
+  .option('--tables', 'list all tables once: state, rows, bytes, lag or reason', false)
+  .option('--json', 'with --tables: print one JSON object', false)
   .showHelpAfterError()
   .addHelpText(
     'after',
@@ -19,14 +22,23 @@ const program = new Command('npm run watch --')
 Examples:
   npm run watch -- orders
   npm run watch -- orders | tee orders.log        plain lines instead of a block
+  npm run watch -- orders --tables                reads the control schema on the target
 
 The server is found as the Temporal CLI finds it (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …).
 Ctrl-C ends only the watching, never the migration.
-Exit codes: 0 migration done, 1 failed, aborted, cancelled or terminated, 2 unknown id or no server.`,
+Exit codes: 0 migration done or tables listed, 1 failed, aborted, cancelled or terminated, 2 unknown id, no server or no tables.`,
   )
-  .action(async (workflowId: string) => {
-    process.exitCode = await watch(workflowId);
+  .action(async (workflowId: string, { tables, json }: { tables: boolean; json: boolean }) => {
+    if (json && !tables) program.error('error: --json needs --tables');
+    process.exitCode = tables ? await list(workflowId, json) : await watch(workflowId);
   });
+
+async function list(workflowId: string, json: boolean): Promise<number> {
+  await using temporal = await connectTemporal();
+  const observer = new Observer(temporal, workflowId);
+  for (const line of await tableLines(temporal, observer, workflowId, json)) console.log(line);
+  return 0;
+}
 
 async function watch(workflowId: string): Promise<number> {
   await using temporal = await connectTemporal();
@@ -58,7 +70,8 @@ process.stdout.on('error', () => process.exit(0));
 try {
   await program.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2)).parseAsync();
 } catch (error) {
-  if (!(error instanceof UnknownWorkflow || error instanceof NoTemporal)) throw error;
+  const known = error instanceof UnknownWorkflow || error instanceof NoTemporal;
+  if (!known && !(error instanceof NoTables)) throw error;
   console.error(`watch: ${error.message}`);
   process.exitCode = 2;
 }

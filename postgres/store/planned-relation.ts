@@ -120,7 +120,8 @@ export async function readUnfinished(
     /* sql */ `
     select id from walferry.relation
      where migration = $1
-       and (state = 'pending' or state in ('copying', 'resync') and pass is distinct from $2::integer)
+       and (state = 'pending'
+            or state in ('copying', 'resync') and (pass is null or pass is distinct from $2::integer))
      order by id`,
     [migration.id, pass],
   );
