@@ -13,7 +13,7 @@ export const TABLE_STATES = [
   'catching-up',
   /** Has every change up to the confirmed LSN. */
   'ready',
-  /** To be copied again in the next pass; has a reason. */
+  /** Its rows cannot be used: the next pass copies it. Has a reason. */
   'resync',
   /** Not in the snapshot of its pass: the next drift check finds it again, or finds that it is gone. */
   'absent',
