@@ -44,7 +44,8 @@ const TABLE = `create table item (id bigint primary key, name text);
 test('watch follows a migration to its end, as lines through a pipe and as a block on a terminal', async () => {
   await using lab = await Lab.open(TABLE);
   await lab.worker();
-  await lab.start();
+  // The lease that ends reports that the table is ready.
+  await lab.start({ stream: { leaseSeconds: 5 } });
   const piped = script('watch', lab.id);
   const shown = onTerminal(`exec "$NODE" --import tsx scripts/watch.ts ${lab.id}`);
   await until('watch to show the stream', () => /^stream/m.test(piped.out), { seconds: 90 });
