@@ -150,7 +150,7 @@ async function happen(db: FreshPair, migration: Migration, pick: Pick): Promise<
       ]),
     async () => {
       // It was just added to the plan: no chunk has it.
-      await deleteChunks(target, migration, any ? [any.id] : []);
+      if (any?.state === 'pending') await deleteChunks(target, migration, [any.id]);
       const joining = { schema: 'public', name: any?.name ?? 'a', definition: DEFINITION };
       await joinSnapshot(target, migration, [joining], pass);
     },
