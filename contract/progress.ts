@@ -7,6 +7,7 @@ import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
+import { tableCounts, unreadyTables } from './table-state.ts';
 
 /** In their order; the last three are ends. */
 export const PHASES = [
@@ -152,6 +153,10 @@ const progress = v.pipe(
     /** Floor: everything committed before it is on the target. Live numbers are in the heartbeats. */
     confirmedLsn,
     snapshot: v.nullable(snapshotCounters),
+    /** Number of tables per state. Absent before the first plan of the copy, and in answers of earlier code. */
+    tables: v.exactOptional(tableCounts),
+    /** The first tables that are not ready. */
+    unready: v.exactOptional(unreadyTables),
     /** Absent until the schema was copied, and in answers of earlier code. */
     indexes: v.exactOptional(indexCounters),
     stream: v.nullable(streamCounters),

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import type { GuardReport } from './guard.ts';
 import type { Lsn } from './lsn.ts';
 import type { SnapshotCounters } from './progress.ts';
+import type { TableStates } from './table-state.ts';
 
 /** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
 export type Heartbeat = Readonly<Record<string, string | number | boolean | null>>;
@@ -118,6 +119,8 @@ export interface CopyPlan extends SnapshotCounters {
   readonly runs: readonly CopyRun[];
   /** How many `copyChunks` may run at once: from the plan, so that replay does not depend on a default. */
   readonly parallelism: number;
+  /** Unset in plans of earlier code. */
+  readonly states?: TableStates;
   /** The maximum, whatever the limits say: so many sessions can lock what one chunk needs. Absent in plans of earlier code. */
   readonly most?: number;
 }
@@ -133,6 +136,8 @@ export interface CopyResult {
   readonly rewritten?: number;
   readonly rows: number;
   readonly bytes: number;
+  /** Of all tables, when the run ended. Unset in results of earlier code. */
+  readonly states?: TableStates;
 }
 
 export interface IndexReport {
@@ -192,6 +197,8 @@ export interface StreamReport extends Checkpoint {
   readonly consistent: boolean;
   /** `until` was given and everything committed before it is applied. */
   readonly reached: boolean;
+  /** Of all tables, at the end of the lease. Unset when only the position could be read. */
+  readonly states?: TableStates;
 }
 
 export interface CutoverReport {

@@ -3,6 +3,7 @@
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
 import { FAILURES } from '../contract/failure-catalogue.ts';
+import { countUnready, TABLE_STATES } from '../contract/table-state.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
@@ -50,6 +51,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...cutoverStep(progress),
     ...throttling(progress),
     ...numbers(progress),
+    ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
     ...commands(workflowId, at),
   ].join('\n');
@@ -123,6 +125,25 @@ function numbers(progress: Progress): string[] {
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
+}
+
+/** How many tables are in which state, and which are not ready. At an end the control schema may be gone: no state is current. */
+function tables({ phase, tables: counts, unready = [] }: Progress): string[] {
+  if (counts === undefined || END.has(phase)) return [];
+  const states = TABLE_STATES.flatMap((state) => {
+    const number = counts[state] ?? 0;
+    return number === 0 ? [] : [`${count(number)} ${state}`];
+  });
+  const named = unready.map(
+    ({ table, state, reason }) =>
+      `- \`${table}\` ${state}${reason === undefined ? '' : `: ${reason}`}`,
+  );
+  const more = countUnready(counts) - unready.length;
+  return [
+    `- tables: ${states.join(', ')}`,
+    ...(named.length > 0 ? ['', '### Tables that are not ready', '', ...named] : []),
+    ...(more > 0 ? [`- and ${count(more)} more`] : []),
+  ];
 }
 
 /** The updates that are useful in a stage; one that would change nothing is not shown. */

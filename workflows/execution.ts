@@ -164,7 +164,7 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored } = this.#state;
+    const { placeWait, guard, unstored, tables } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
     return {
@@ -174,6 +174,7 @@ export class Execution {
       target: this.migration.target,
       slot: this.migration.slot,
       ...{ confirmedLsn, snapshot },
+      ...(tables ? { tables: tables.counts, unready: tables.unready } : {}),
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,

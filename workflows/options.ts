@@ -96,7 +96,10 @@ export const FURTHER_TRIES = { ...ENDLESS_RETRY, maximumAttempts: 26 };
 /** A visible wait is a timer with a label; it is set again when it fires, so its length only costs events (2 a month). */
 export const WAIT_TIMER = '30 days';
 
-/** Lease until the target is consistent: foreign keys are built at its end, so it is shorter than a usual lease. */
+/**
+ * Lease until the target is consistent and every table has caught up: foreign keys are built at its end and the tables' states
+ * reported, so it is shorter than a usual lease.
+ */
 export const CATCH_UP_LEASE_MS = 30_000;
 
 /** Lease between two tries of a failed build, and the lag below which fixed rows count as arrived. */

@@ -242,8 +242,10 @@ export async function streamChanges(
     retry = LONG.retry,
   }: { until?: Lsn | null; repairing?: boolean; retry?: RetryPolicy },
 ): Promise<StreamReport> {
-  const { confirmedLsn, consistent } = run.state;
-  const longest = repairing ? REPAIR_LEASE_MS : consistent ? Infinity : CATCH_UP_LEASE_MS;
+  const { confirmedLsn, consistent, tables } = run.state;
+  // Rows of one snapshot are consistent, but the stream has to catch up with it: the lease that does reports which tables are ready.
+  const caughtUp = consistent && tables?.counts['catching-up'] === undefined;
+  const longest = repairing ? REPAIR_LEASE_MS : caughtUp ? Infinity : CATCH_UP_LEASE_MS;
   const leaseMs = Math.min(run.input.stream.leaseSeconds * MS_PER_SECOND, longest);
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   run.tell({ type: 'attemptBegun' });

@@ -29,7 +29,8 @@ export type Purpose =
   | 'stream'
   | 'apply'
   | 'cutover'
-  | 'cleanup';
+  | 'cleanup'
+  | 'watch';
 
 export interface SessionOptions extends Timeouts {
   /**

@@ -23,7 +23,11 @@ import type { Work } from '../../contract/work.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { withRows } from '../schema/existing.ts';
 import { whileWatched } from '../session/liveness.ts';
-import { readPlannedRelations, type PlannedRelationRow } from '../store/planned-relation.ts';
+import {
+  readPlannedRelations,
+  type PlannedRelationRow,
+  hasPlan,
+} from '../store/planned-relation.ts';
 import { readRecordedSchemas } from '../store/recorded-schema.ts';
 import { followColumns } from '../drift/follow.ts';
 import { LOCK_TIMEOUT_MS, withoutWaiting } from './short-lock.ts';
@@ -181,11 +185,8 @@ export async function readFollowed(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<FollowedPlan> {
   return onTarget(migration, work, async (target) => {
-    const { rows } = await target.query<{ there: boolean }>(
-      /* sql */ `select pg_catalog.to_regclass('walferry.relation') is not null as there`,
-    );
     // Without the control schema there is nothing to compare; the next step takes the epoch and fails.
-    if (rows[0]?.there !== true) return { schemas: null, tables: [] };
+    if (!(await hasPlan(target))) return { schemas: null, tables: [] };
     return {
       schemas: await readRecordedSchemas(target, migration),
       tables: await readPlannedRelations(target, migration),

@@ -41,7 +41,8 @@ import {
   readMajors,
 } from '../catalog/version-form.ts';
 import { byNumber, readSnapshots } from '../store/exported-snapshot.ts';
-import type { PlannedRelationRow, PlannedDefinition } from '../store/planned-relation.ts';
+import type { PlannedRelationRow } from '../store/planned-relation.ts';
+import type { PlannedDefinition } from '../store/planned-definition.ts';
 import { checkTrees, movedIn } from './tree.ts';
 import { flushSeen } from '../replication/flush.ts';
 import { sentWhole, type Withheld } from '../store/withheld.ts';
@@ -152,7 +153,7 @@ export async function checkDrift(
       absent: [],
       forget: [],
     },
-    ...{ rename: [], register: [], joining: [], trees: [], again: [], reasons: [] },
+    ...{ rename: [], register: [], joining: [], trees: [], again: new Map(), reasons: [] },
   };
   await turn();
   await refuseUnlogged(target, migration, { ...plan, here }, found);
@@ -168,7 +169,7 @@ export async function checkDrift(
   for (const row of entering) checkEntering(row, sides, found);
   for (const { root, reason } of trees) {
     if (reason === null) continue;
-    found.trees.push(root);
+    found.trees.push({ ...root, reason });
     found.reasons.push(reason);
   }
   const types = new TypePairs(
@@ -188,7 +189,7 @@ export async function checkDrift(
   await flushSeen(source, migration);
   refuse(found, await defaultPartitionHint(target, found.absent, sides));
   const { forget, rename, register, joining, again } = found;
-  const noted = [forget, rename, register, joining, again, found.trees];
+  const noted = [forget, rename, register, joining, [...again], found.trees];
   if (noted.some((some) => some.length > 0)) {
     await recordDecisions(target, migration, plan.epoch, found, (relation) =>
       definitionOf(relation, sides, types),

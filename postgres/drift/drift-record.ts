@@ -6,16 +6,15 @@ import { destinationOf } from '../catalog/root.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TypePairs } from '../catalog/type-pair.ts';
 import { outdateSnapshots } from '../store/exported-snapshot.ts';
-import { plannedDefinition } from '../store/planned-definition.ts';
+import { plannedDefinition, type PlannedDefinition } from '../store/planned-definition.ts';
 import {
-  forgetRelations,
+  dropRelations,
   joinSnapshot,
   markForResync,
   markTreesForResync,
   registerRelations,
   renameRelation,
-  type PlannedDefinition,
-} from '../store/planned-relation.ts';
+} from '../store/table-move.ts';
 import { writeFenced } from './fenced-write.ts';
 import type { DriftReport, Sides } from './table-drift.ts';
 
@@ -28,7 +27,7 @@ export async function recordDecisions(
   shaped: (relation: Relation) => PlannedDefinition | null,
 ): Promise<void> {
   await writeFenced(target, migration, epoch, async () => {
-    await forgetRelations(target, migration, found.forget);
+    await dropRelations(target, migration, found.forget);
     for (const { id, to } of found.rename) await renameRelation(target, migration, id, to);
     const joining = found.joining.map(({ relation }) => relation);
     await registerRelations(target, migration, [...found.register, ...joining]);

@@ -12,11 +12,8 @@ import {
   type TableDefinition,
   type DefinitionChange,
 } from '../catalog/table-definition.ts';
-import {
-  numbersOf,
-  type PlannedRelationRow,
-  type PlannedDefinition,
-} from '../store/planned-relation.ts';
+import { numbersOf, type PlannedDefinition } from '../store/planned-definition.ts';
+import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import { earlierRowShape, plainRowShape, type RowShape } from './row-shape.ts';
 
 /** A table whose changes go to the target. */

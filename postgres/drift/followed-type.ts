@@ -20,7 +20,7 @@ export function checkFollowedTypes(types: TypePairs, found: DriftReport): void {
       // Values in the stream may already have another meaning: nothing more is applied once a type was altered.
       (again === null ? found.ahead : found.drift).push(...differences);
     } else if (again !== null) {
-      found.again.push(row.id);
+      found.again.set(row.id, again);
       found.reasons.push(`${nameOf(row)} ${again}`);
     }
     if (record === null) continue;

@@ -10,9 +10,10 @@ import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, isViaRoot } from '../catalog/root.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
-import type { TableName } from '../catalog/selection.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
-import type { PlannedRelationRow, PlannedDefinition } from '../store/planned-relation.ts';
+import type { PlannedDefinition } from '../store/planned-definition.ts';
+import type { PlannedRelationRow } from '../store/planned-relation.ts';
+import type { SpoiledTree } from '../store/table-move.ts';
 import type { Tree } from './tree.ts';
 import { withRows } from '../schema/existing.ts';
 import { followColumns, type Followed } from './follow.ts';
@@ -37,9 +38,9 @@ export interface DriftReport {
   /** Partitions to follow from the current position of their tree. */
   readonly joining: { readonly relation: Relation; readonly pass: number }[];
   /** Roots of trees to resync. */
-  readonly trees: TableName[];
-  /** Tables to resync, by plan number; `reasons` has the reasons of all. */
-  readonly again: number[];
+  readonly trees: SpoiledTree[];
+  /** Tables to resync, by plan number, and why; `reasons` has the reasons of all. */
+  readonly again: Map<number, string>;
   readonly reasons: string[];
 }
 
@@ -78,7 +79,8 @@ export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftRe
     // Records the new oid: the copied rows are from another table.
     found.register.push(relation);
     if (row.kind === 'r' || relation.kind === 'r') {
-      const what = row.oid === 0 ? 'was not in the latest snapshot' : 'was recreated on the source';
+      const what =
+        row.state === 'absent' ? 'was not in the latest snapshot' : 'was recreated on the source';
       found.reasons.push(`${nameOf(row)} ${what}`);
     }
     return;
@@ -99,7 +101,7 @@ export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftRe
     differs(unloggedText(relation));
     return;
   }
-  if (row.rewritten) {
+  if (row.state === 'resync') {
     if (isIdentified(relation, sides.ignored))
       found.reasons.push(`changes of ${nameOf(row)} are missing`);
     else differs('has no replica identity on the source: its updates and deletes are not sent');
@@ -124,7 +126,7 @@ export function checkTable(row: PlannedRelationRow, sides: Sides, found: DriftRe
   if (drift.alike) found.alike.set(row.id, drift.alike);
   if (drift.awaited !== null) found.awaited.set(row.id, drift.awaited);
   if (drift.again !== null) {
-    found.again.push(row.id);
+    found.again.set(row.id, drift.again);
     found.reasons.push(`${nameOf(row)} ${drift.again}`);
   }
 }
@@ -139,7 +141,7 @@ export function isInsertOnly(relation: Relation | undefined, { ignored }: Sides)
 function checkUnlogged(row: PlannedRelationRow, found: DriftReport): void {
   found.unlogged.add(row.id);
   if (row.definition?.source.persistence === 'u') return;
-  found.again.push(row.id);
+  found.again.set(row.id, 'is now unlogged on the source');
   found.reasons.push(`${nameOf(row)} is now unlogged on the source`);
 }
 

@@ -116,7 +116,9 @@ function checkTree(
     reasons.push(`the partitions of ${nameOf(root)} were copied under several snapshots`);
   }
   // Nothing was copied yet: the first copy takes the current tree.
-  const untouched = planned.every((row) => row.pass === null && !row.rewritten);
+  const untouched = planned.every(
+    ({ kind, state }) => state === (kind === 'r' ? 'pending' : 'ready'),
+  );
   return {
     root,
     reason: untouched ? null : (reasons[0] ?? null),

@@ -33,8 +33,11 @@ export async function refuseUnlogged(
   if (unlogged.length === 0) return;
   const names = new Set(unlogged.map(keyOfName));
   const emptied = rows.filter((row) => names.has(keyOfName(destinationOf(row))));
-  found.again.push(...emptied.flatMap((one) => (one.viaRoot ? [] : [one.id])));
-  found.trees.push(...destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null)));
+  for (const { id, kind, viaRoot } of emptied) {
+    if (viaRoot === null && kind === 'r') found.again.set(id, UNLOGGED_ON_TARGET);
+  }
+  const roots = destinationsOf(emptied.filter(({ viaRoot }) => viaRoot !== null));
+  found.trees.push(...roots.map((root) => ({ ...root, reason: UNLOGGED_ON_TARGET })));
   // Before any partition joins the plan.
   await recordDecisions(target, migration, epoch, found, () => null);
   throw drift(

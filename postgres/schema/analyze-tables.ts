@@ -6,6 +6,7 @@ import type { AnalyzeReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { setFor } from '../connection/apply-settings.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
+import { PLANNED_NAMES } from '../store/planned-relation.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { stepSessions } from '../session/open.ts';
@@ -67,7 +68,7 @@ async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<A
     with named as (
       select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'TABLE'
       union
-      select schema_name, table_name from walferry.relation where migration = $1
+      ${PLANNED_NAMES}
     ), since as (
       select coalesce(max(e.done_at), max(m.created_at)) as at
         from walferry.migration m

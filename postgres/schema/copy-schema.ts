@@ -19,7 +19,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { SchemaReport, Work } from '../../contract/work.ts';
 import { destinationsOf } from '../catalog/root.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
-import { registerRelations } from '../store/planned-relation.ts';
+import { registerRelations } from '../store/table-move.ts';
 import { nameCheck } from '../archive/deferred-check.ts';
 import { findPresent, findTables, requireRoots } from './existing.ts';
 import type { Session } from '../session/session.ts';

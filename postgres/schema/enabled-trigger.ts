@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { EnabledTrigger } from '../store/disabled-trigger.ts';
+import { PLANNED_DESTINATIONS } from '../store/planned-relation.ts';
 
 const FIRES_FOR_REPLICA = ['A', 'R'];
 const FIRES_FOR_ALL = ['O', 'A', 'R'];
@@ -45,12 +46,7 @@ const ON_TABLES = enabledOn(
   /* sql */ `select one.schema, one.name from pg_catalog.json_to_recordset($1::pg_catalog.json) as one (schema text, name text)`,
   '$2::pg_catalog.text[]',
 );
-const ON_PLANNED = enabledOn(
-  /* sql */ `select coalesce(root_schema, schema_name), coalesce(root_name, table_name) from walferry.relation
-     where migration = $1 and ($3 or root_name is not null or exists (
-       select from walferry.migration m where m.id = $1 and m.tables_created is false))`,
-  '$2',
-);
+const ON_PLANNED = enabledOn(PLANNED_DESTINATIONS, '$2');
 
 /** The query for enabled triggers and rules on these tables of the target and their partitions. */
 export function triggerQuery(

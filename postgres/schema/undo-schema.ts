@@ -7,6 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
+import { ANY_COPIED } from '../store/chunk.ts';
 import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import type { Session } from '../session/session.ts';
@@ -80,7 +81,7 @@ async function readFirstArchive(
   if (!(await hasStore(client))) return undefined;
   const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
     /* sql */ `
-    select archive, exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null) as copied
+    select archive, ${ANY_COPIED} as copied
       from walferry.migration m where id = $1`,
     [migration.id],
   );

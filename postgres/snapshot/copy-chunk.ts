@@ -10,13 +10,15 @@ import { quoted } from '../catalog/table-name.ts';
 import type { Defaults } from '../connection/defaults.ts';
 import { setFor, type Settings } from '../connection/apply-settings.ts';
 import type { Planning } from '../session/planning.ts';
-import { markChunk, type ChunkRow } from '../store/chunk.ts';
+import { lockChunk, markChunk, type ChunkRow } from '../store/chunk.ts';
 import type { OwnedSnapshot } from '../store/exported-snapshot.ts';
 import { sharesBinaryForm } from './binary.ts';
 import { beginClaiming } from './claim.ts';
 import { refuseExtremes } from './extreme.ts';
 import { readEnabledTriggers } from '../schema/enabled-trigger.ts';
 import type { EnabledTrigger } from '../store/disabled-trigger.ts';
+import { readCopying } from '../store/planned-relation.ts';
+import { markForResync } from '../store/table-move.ts';
 import { beginUnder, snapshotLost } from './imported.ts';
 import { pipeTable, type Copied } from './pipe.ts';
 import { lockTables, type ChunkTable } from './table-lock.ts';
@@ -58,7 +60,7 @@ export async function copyChunk(
 ): Promise<Copied | null> {
   const { migration, snapshot, source, target } = work;
   await beginClaiming(target, migration, chunk.id);
-  const wanted = await lockChunk(chunk, tables, work);
+  const wanted = await lock(chunk, tables, work);
   if (wanted === 'done' || wanted.length === 0) {
     await target.query(/* sql */ `rollback`);
     return null;
@@ -107,39 +109,25 @@ export async function copyChunk(
 }
 
 /** Locks the chunk. @returns its tables that can be copied: those not marked for a resync. */
-async function lockChunk(
+async function lock(
   chunk: ChunkRow,
   tables: readonly ChunkTable[],
   { migration, snapshot, target }: ChunkWork,
 ): Promise<readonly ChunkTable[] | 'done'> {
-  const { rows } = await target.query<{ done: boolean }>(
-    /* sql */ `
-    select done_at is not null as done from walferry.chunk
-     where migration = $1 and id = $2 and pass = $3 for update`,
-    [migration.id, chunk.id, snapshot.number],
-  );
-  const row = rows[0];
-  if (!row) throw snapshotLost(snapshot.number);
-  if (row.done) return 'done';
-  // A new statement after the lock, so that it sees flags set by the attempt that had the lock.
-  const usable = await target.query<{ id: number }>(
-    /* sql */ `
-    select id from walferry.relation
-     where migration = $1 and id = any($2) and pass = $3 and not rewritten`,
-    [migration.id, tables.map(({ id }) => id), snapshot.number],
-  );
-  const ids = new Set(usable.rows.map(({ id }) => id));
-  return tables.filter(({ id }) => ids.has(id));
+  const locked = await lockChunk(target, migration, chunk.id, snapshot.number);
+  if (locked === null) throw snapshotLost(snapshot.number);
+  if (locked === 'done') return 'done';
+  // A new statement after the lock, so that it sees marks of the attempt that had the lock.
+  const ids = tables.map(({ id }) => id);
+  const copying = await readCopying(target, migration, ids, snapshot.number);
+  return tables.filter(({ id }) => copying.has(id));
 }
+
+const REWRITTEN = 'was truncated or rewritten on the source during its copy';
 
 async function flagRewritten(table: ChunkTable, work: ChunkWork): Promise<void> {
   work.rewritten(table);
-  await work.target.query(
-    /* sql */ `
-    update walferry.relation set rewritten = true
-     where migration = $1 and id = $2 and pass = $3`,
-    [work.migration.id, table.id, work.snapshot.number],
-  );
+  await markForResync(work.target, work.migration, new Map([[table.id, REWRITTEN]]));
 }
 
 /** The transaction is rolled back; the next attempt disables the trigger first. */

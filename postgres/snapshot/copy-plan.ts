@@ -36,7 +36,8 @@ import {
 } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
 import { readPlannedSizes, readUnfinished } from '../store/planned-relation.ts';
-import type { PlannedRelationRow } from '../store/planned-relation.ts';
+import type { PlannedSize } from '../store/planned-relation.ts';
+import { readTableStates } from '../store/table-report.ts';
 import { takeTurn, type Turn } from '../store/turn.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
@@ -112,7 +113,7 @@ async function planUnder(
     lockTimeoutMs: LOCK_TIMEOUT_MS,
   });
   // A table that was rewritten during a pass needs another snapshot, even if the old one is still alive.
-  const spoiled = new Set(relations.flatMap((r) => (r.rewritten ? [r.pass] : [])));
+  const spoiled = new Set(relations.flatMap((r) => (r.state === 'resync' ? [r.pass] : [])));
   const outdated = await readOutdated(target, migration);
   const live = await waitForLive(
     migration,
@@ -178,7 +179,7 @@ async function mostStreams(
 async function isFinished(
   target: pg.ClientBase,
   migration: Migration,
-  relations: readonly Pick<PlannedRelationRow, 'pass'>[],
+  relations: readonly Pick<PlannedSize, 'pass'>[],
 ): Promise<boolean> {
   // Before the first pass the tables have not been read under a snapshot yet.
   if (relations.every(({ pass }) => pass === null)) return false;
@@ -279,5 +280,6 @@ async function planOf(
     ...(await readTotals(target, migration)),
     estimatedRows: relations.reduce((sum, r) => sum + r.estimatedRows, 0),
     estimatedBytes: relations.reduce((sum, r) => sum + r.estimatedBytes, 0),
+    states: await readTableStates(target, migration),
   };
 }

@@ -15,7 +15,8 @@ import { Planning } from '../session/planning.ts';
 import { readChunks, type ChunkRow } from '../store/chunk.ts';
 import { readSnapshots } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
-import { readDestinations } from '../store/planned-relation.ts';
+import { countSpoiled, readDestinations } from '../store/planned-relation.ts';
+import { readTableStates } from '../store/table-report.ts';
 import { cut } from '../connection/connect.ts';
 import { firingStates } from '../schema/enabled-trigger.ts';
 import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
@@ -112,7 +113,13 @@ async function copyRun(
           pass,
         }),
     });
-    return { ...result, rewritten: await rewrittenIn(planned, pass, migration, target) };
+    const ids = planned.flatMap(({ tables }) => tables.map(({ id }) => id));
+    return {
+      ...result,
+      // Read from the tables' states: an earlier attempt may have marked them.
+      rewritten: await countSpoiled(target, migration, ids, pass),
+      states: await readTableStates(target, migration),
+    };
   } finally {
     // A failed COPY leaves both sessions in the middle of it: they can only be cut.
     cut(source);
@@ -149,25 +156,6 @@ async function chunksOf(
     chunk,
     tables: chunk.relations.flatMap((id) => tables.get(id) ?? []),
   }));
-}
-
-/**
- * Number of the run's tables that were rewritten during its pass. Read from their flags, which an earlier attempt may have set.
- */
-async function rewrittenIn(
-  planned: readonly PlannedChunk[],
-  pass: number,
-  migration: Migration,
-  target: ChunkWork['target'],
-): Promise<number> {
-  const ids = planned.flatMap(({ tables }) => tables.map(({ id }) => id));
-  const { rows } = await target.query<{ count: number }>(
-    /* sql */ `
-    select count(*)::integer as count from walferry.relation
-     where migration = $1 and id = any($2) and pass = $3 and rewritten`,
-    [migration.id, ids, pass],
-  );
-  return rows[0]?.count ?? 0;
 }
 
 async function copyAll(

@@ -9,6 +9,7 @@ import type { TableName } from '../catalog/selection.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { endBackends } from '../connection/backends.ts';
 import { copiersOf } from './claim.ts';
+import { deleteChunks, readUndone } from '../store/chunk.ts';
 import { holdAt } from './holdpoint.ts';
 import { hasReplicaRole } from '../session/replica-role.ts';
 import { underAnyPath } from '../session/planning.ts';
@@ -19,40 +20,11 @@ export async function forgetChunks(
   migration: Migration,
   ids: readonly number[],
 ): Promise<Set<number>> {
-  const undone = await target.query<{ id: number }>(
-    /* sql */ `
-    select id from walferry.chunk
-     where migration = $1 and relations && $2::integer[] and done_at is null`,
-    [migration.id, ids],
-  );
+  const undone = await readUndone(target, migration, ids);
   await holdAt('before-ending-copiers', target);
   // Copying sessions lock the chunk before the table; the same order here avoids a deadlock.
-  const chunks = undone.rows.map(({ id }) => id);
-  await endBackends(target, copiersOf(migration, chunks));
-  // Only now, after their locks: a session that was already committing has marked its chunk, and its rows exist.
-  const marked = await target.query<{ filled: number[] | null }>(
-    /* sql */ `
-    with held as (
-      select relations, done_at from walferry.chunk
-       where migration = $1 and relations && $2::integer[] order by id for update)
-    select array_agg(distinct r) filter (where r = any($2::integer[])) as filled
-      from held, unnest(relations) r where done_at is not null`,
-    [migration.id, ids],
-  );
-  await target.query(
-    /* sql */ `
-    delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
-    [migration.id, ids],
-  );
-  // The other tables of a bundle keep their mark.
-  await target.query(
-    /* sql */ `
-    update walferry.chunk c
-       set relations = array(select r from unnest(c.relations) r where r <> all($2::integer[]))
-     where migration = $1 and relations && $2::integer[]`,
-    [migration.id, ids],
-  );
-  return new Set(marked.rows[0]?.filled);
+  await endBackends(target, copiersOf(migration, undone));
+  return deleteChunks(target, migration, ids);
 }
 
 /**

@@ -15,15 +15,14 @@ import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { byNumber, readSnapshots } from '../store/exported-snapshot.ts';
 import { plannedDefinition } from '../store/planned-definition.ts';
+import { readPlannedRelations, type PlannedRelationRow } from '../store/planned-relation.ts';
 import {
-  forgetRelations,
+  dropRelations,
   joinSnapshot,
   markTreesForResync,
-  readPlannedRelations,
   registerRelations,
   renameRelation,
-  type PlannedRelationRow,
-} from '../store/planned-relation.ts';
+} from '../store/table-move.ts';
 import { checkTrees, movedIn } from '../drift/tree.ts';
 import { readWithheld, sentWhole } from '../store/withheld.ts';
 import { forgetChunks } from './emptying.ts';
@@ -104,15 +103,11 @@ export async function followTrees(
     }
     const ids = gone.map(({ id }) => id);
     await forgetChunks(target, migration, ids);
-    await forgetRelations(target, migration, ids);
+    await dropRelations(target, migration, ids);
   }
   await registerRelations(target, migration, found);
-  const again = trees.filter(({ reason }) => reason !== null);
-  await markTreesForResync(
-    target,
-    migration,
-    again.map(({ root }) => root),
-  );
+  const again = trees.flatMap(({ root, reason }) => (reason === null ? [] : [{ ...root, reason }]));
+  await markTreesForResync(target, migration, again);
   const joined = trees.flatMap(({ reason, pass, joining }) =>
     reason === null && pass !== null ? [{ pass, joining }] : [],
   );

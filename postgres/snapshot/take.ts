@@ -3,37 +3,37 @@
  * it on the target, deletes its marks and writes the new chunks. From that commit on no session can write under the old ones.
  * Many tables take several transactions; the stream does not start before all of them are copied.
  */
-import { listed } from '../../contract/listed.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf, isViaRoot } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
-import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
-import { readKeepers, unloggedText, type Keeper } from '../catalog/table-file.ts';
+import { keyOfName } from '../catalog/table-name.ts';
+import { readKeepers, type Keeper } from '../catalog/table-file.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
 import { readTypeGraph, type TypeGraph } from '../catalog/type-graph.ts';
 import { TypePairs } from '../catalog/type-pair.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { insertChunks } from '../store/chunk.ts';
+import { insertChunks, type Chunk } from '../store/chunk.ts';
 import { requireMigration } from '../store/migration.ts';
 import {
-  forgetOids,
+  plannedDefinition,
+  storeDefinitions,
+  type PlannedDefinition,
+} from '../store/planned-definition.ts';
+import {
   readPlannedRelations,
   readUnfinished,
-  storeDefinitions,
+  type PlannedRelationRow,
 } from '../store/planned-relation.ts';
-import type { PlannedRelationRow, PlannedDefinition } from '../store/planned-relation.ts';
-import { plannedDefinition } from '../store/planned-definition.ts';
 import { recordSchemas } from '../store/recorded-schema.ts';
+import { markAbsent, markEmptied, takeRelations } from '../store/table-move.ts';
 import type { Turn } from '../store/turn.ts';
-import { withRows } from '../schema/existing.ts';
 import { cutTables } from './chunking.ts';
 import { emptyTables, forgetChunks } from './emptying.ts';
 import { snapshotLost } from './imported.ts';
@@ -41,11 +41,12 @@ import { followNames, followTrees } from './membership.ts';
 import { readNewestSnapshot, readOutdated, lockSnapshots } from '../store/exported-snapshot.ts';
 import { holdEpoch, raiseEpoch } from '../store/epoch.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
+import { refuseFilled, refuseUnlogged } from './take-refusal.ts';
+import { batches, unitsOf, type Unit } from './take-unit.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_ATTEMPTS = 10;
 const PAUSE_MS = 50;
-const NAMES_SHOWN = 10;
 
 export interface TakePlan {
   /** Of the planning attempt. */
@@ -71,11 +72,6 @@ export interface TakePlan {
 
 /** Locks per emptied table: the table, its TOAST table with index, its indexes. */
 const LOCKS_PER_EMPTIED = 8;
-/** For tables without an earlier copy, which need only control rows. Bounds the transaction and the blocked time (0.1 s). */
-const FRESH_PER_TAKE = 1_000;
-/** A table with more columns counts as several: its control data grows with them. */
-const COLUMNS_PER_FRESH = 10;
-
 /**
  * Takes all unfinished tables into the pass, as many per transaction as the target's lock table allows. Idempotent: tables that
  * the pass already has are unchanged, and after a crash the next attempt takes the rest.
@@ -140,13 +136,6 @@ export function reaches(lsn: Lsn, confirmed: Lsn | null): boolean {
   return confirmed === null || compareLsn(lsn, confirmed) >= 0;
 }
 
-/** Taken together or not at all: a table, or a tree that goes through its root. */
-interface Unit {
-  readonly tables: readonly PlannedRelationRow[];
-  /** The root's row, if the root must be emptied. */
-  readonly marked: readonly PlannedRelationRow[];
-}
-
 async function requireNewest(
   target: pg.ClientBase,
   migration: Migration,
@@ -182,67 +171,6 @@ async function begin(
   return { epoch, units: unitsOf(relations, left) };
 }
 
-/** A tree that goes through its root is taken as a whole: under two snapshots, a row that moved in between would arrive twice. */
-function unitsOf(relations: readonly PlannedRelationRow[], left: ReadonlySet<number>): Unit[] {
-  const roots = new Set(
-    relations.flatMap(({ id, viaRoot }) => (viaRoot && left.has(id) ? [keyOfName(viaRoot)] : [])),
-  );
-  const units: Unit[] = [];
-  const trees = new Map<string, { tables: PlannedRelationRow[]; marked: PlannedRelationRow[] }>();
-  for (const row of relations) {
-    const { id, kind, viaRoot, rewritten } = row;
-    if (viaRoot === null) {
-      if (kind === 'r' && left.has(id)) units.push({ tables: [row], marked: [] });
-      continue;
-    }
-    const root = keyOfName(viaRoot);
-    const marked = isViaRoot(row) && rewritten;
-    if (!roots.has(root) && !marked) continue;
-    const tree = trees.get(root) ?? { tables: [], marked: [] };
-    trees.set(root, tree);
-    if (kind === 'r' && roots.has(root)) tree.tables.push(row);
-    if (marked) tree.marked.push(row);
-  }
-  return [...units, ...trees.values()];
-}
-
-/**
- * Splits the units into batches: first those that may have to be emptied, in as few batches as possible, because foreign keys
- * between them require a common TRUNCATE; then the others. Each group is ordered by size, largest first.
- */
-function* batches(
-  units: readonly Unit[],
-  emptied: number,
-  here: ReadonlyMap<string, Relation>,
-): Generator<Unit[]> {
-  const wasTaken = ({ tables, marked }: Unit) =>
-    marked.length > 0 || tables.some(({ pass, rewritten }) => pass !== null || rewritten);
-  const bytes = ({ tables }: Unit) => tables.reduce((sum, one) => sum + one.estimatedBytes, 0);
-  const ordered = [...units].sort((a, b) => bytes(b) - bytes(a));
-  const count = ({ tables }: Unit) => tables.length;
-  const weight = ({ tables }: Unit) =>
-    tables.reduce((sum, one) => {
-      const columns = here.get(keyOfName(one))?.columns.length ?? 0;
-      return sum + Math.max(1, columns / COLUMNS_PER_FRESH);
-    }, 0);
-  for (const [list, most, sizeOf] of [
-    [ordered.filter(wasTaken), emptied, count],
-    [ordered.filter((unit) => !wasTaken(unit)), FRESH_PER_TAKE, weight],
-  ] as const) {
-    let batch: Unit[] = [];
-    let size = 0;
-    for (const unit of list) {
-      if (size > 0 && size + sizeOf(unit) > most) {
-        yield batch;
-        [batch, size] = [[], 0];
-      }
-      batch.push(unit);
-      size += Math.max(1, sizeOf(unit));
-    }
-    if (batch.length > 0) yield batch;
-  }
-}
-
 async function takeBatch(
   target: pg.ClientBase,
   migration: Migration,
@@ -257,7 +185,7 @@ async function takeBatch(
   const tables = batch.flatMap((unit) => unit.tables);
   const marked = batch.flatMap((unit) => unit.marked);
   // Not in the snapshot, but possibly back soon: detached, in a renamed schema, added to an extension.
-  const absent = tables.filter((table) => table.viaRoot === null && !here.has(keyOfName(table)));
+  const absent = tables.filter((table) => !here.has(keyOfName(table)));
   const filled = await forgetChunks(
     target,
     migration,
@@ -268,7 +196,7 @@ async function takeBatch(
     // Rows that the stream wrote into a table before its resync have no mark.
     destinationsOf([
       ...tables.filter(
-        (table) => (filled.has(table.id) || table.rewritten) && !absent.includes(table),
+        (table) => (filled.has(table.id) || table.state === 'resync') && !absent.includes(table),
       ),
       ...marked,
     ]),
@@ -282,20 +210,18 @@ async function takeBatch(
   });
   const chunks = cutTables(sized, plan.chunkBytes, plan.tablesPerBundle);
   await insertChunks(target, migration, pass, chunks);
-  await target.query(
-    /* sql */ `
-    update walferry.relation set pass = $3, rewritten = false
-     where migration = $1 and id = any($2)`,
-    [migration.id, tables.map(({ id }) => id), pass],
-  );
-  await forgetOids(
+  const present = tables.filter((table) => !absent.includes(table));
+  await takeRelations(target, migration, pass, chunksPerTable(present, chunks));
+  await markAbsent(
     target,
     migration,
+    pass,
     absent.map(({ id }) => id),
   );
-  await target.query(
-    /* sql */ `update walferry.relation set rewritten = false where migration = $1 and id = any($2)`,
-    [migration.id, marked.map(({ id }) => id)],
+  await markEmptied(
+    target,
+    migration,
+    marked.map(({ id }) => id),
   );
   // Read before rows are written: the stream's drift check finds types that change on the target during the copy.
   const names = new Set(destinationsOf(tables).map(keyOfName));
@@ -309,51 +235,16 @@ async function takeBatch(
   await storeDefinitions(target, migration, definitionsOf(tables, plan, { types, keepers }));
 }
 
-function refuseUnlogged(
+/** A table without a chunk would count as copied without a row: it is refused by the control schema. */
+function chunksPerTable(
   tables: readonly PlannedRelationRow[],
-  { found, definitions, ignored }: TakePlan,
-): void {
-  const names = new Set(tables.map(keyOfName));
-  const unlogged = found.filter(
-    (one) =>
-      names.has(keyOfName(one)) &&
-      definitions.get(one.oid)?.persistence === 'u' &&
-      !ignored.unlogged(one),
-  );
-  const [first] = unlogged;
-  if (!first) return;
-  const texts = unlogged.map((one) => `${nameOf(one)} ${unloggedText(one)}`);
-  throw new MigrationError('SchemaDrift', listed(texts, NAMES_SHOWN, '; '), {
-    table: nameOf(first),
-  });
-}
-
-/** A table that was never copied must be empty on the target: existing rows would be duplicated. */
-async function refuseFilled(
-  target: pg.ClientBase,
-  tables: readonly PlannedRelationRow[],
-  counterparts: readonly Relation[],
-): Promise<void> {
-  const there = new Set(counterparts.map(keyOfName));
-  const takenBefore = new Set(
-    tables
-      .filter(({ pass, rewritten }) => pass !== null || rewritten)
-      .map((table) => keyOfName(destinationOf(table))),
-  );
-  const fresh = destinationsOf(tables).filter(
-    (table) => !takenBefore.has(keyOfName(table)) && there.has(keyOfName(table)),
-  );
-  const filled = await withRows(
-    target,
-    fresh.map(({ schema, name }) => ({ schema, name, sql: quoted({ schema, name }) })),
-  );
-  const [first] = filled;
-  if (!first) return;
-  throw new MigrationError(
-    'SchemaDrift',
-    `tables that were never copied already have rows on the target: ${listed(filled.map(nameOf), NAMES_SHOWN)}; empty them there, then resume`,
-    { table: `${first.schema}.${first.name}` },
-  );
+  chunks: readonly Chunk[],
+): Map<number, number> {
+  const count = new Map(tables.map(({ id }) => [id, 0]));
+  for (const { relations } of chunks) {
+    for (const id of relations) count.set(id, (count.get(id) ?? 0) + 1);
+  }
+  return count;
 }
 
 /** From the snapshot on, the stream's changes have these definitions. */

@@ -1,6 +1,7 @@
 /** The chunks of a migration in the control schema: the plan of the copy; `done_at` marks finished chunks. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import { after, may, requireMoved } from './table-state.ts';
 
 export interface Chunk {
   readonly relations: readonly number[];
@@ -133,7 +134,29 @@ export async function readTotals(target: pg.ClientBase, migration: Migration): P
 }
 
 /**
- * Marks a chunk as finished, in the transaction that wrote its rows.
+ * Locks a chunk of the pass until the end of the transaction: reading its state and keeping every other attempt out is one step.
+ * @returns null if the pass no longer has it.
+ */
+export async function lockChunk(
+  target: pg.ClientBase,
+  migration: Migration,
+  chunk: number,
+  pass: number,
+): Promise<'done' | 'unfinished' | null> {
+  const { rows } = await target.query<{ done: boolean }>(
+    /* sql */ `
+    select done_at is not null as done from walferry.chunk
+     where migration = $1 and id = $2 and pass = $3 for update`,
+    [migration.id, chunk, pass],
+  );
+  const [row] = rows;
+  if (!row) return null;
+  return row.done ? 'done' : 'unfinished';
+}
+
+/**
+ * Marks a chunk as finished, in the transaction that wrote its rows, and counts it for its tables: a table's last chunk completes
+ * its copy. Chunks of one table may be marked at the same time; the lock of the table's row makes the second see the first.
  * @returns false if it no longer belongs to this pass or is already marked: the transaction must not commit.
  */
 export async function markChunk(
@@ -142,11 +165,76 @@ export async function markChunk(
   chunk: Pick<ChunkRow, 'id' | 'pass'>,
   done: { readonly rows: number; readonly bytes: number; readonly worker: string },
 ): Promise<boolean> {
-  const { rowCount } = await target.query(
+  const { rows } = await target.query<{ tables: number; counted: number }>(
     /* sql */ `
-    update walferry.chunk set done_at = clock_timestamp(), rows = $4, bytes = $5, worker = $6
-     where migration = $1 and id = $2 and pass = $3 and done_at is null`,
+    with marked as (
+      update walferry.chunk set done_at = clock_timestamp(), rows = $4, bytes = $5, worker = $6
+       where migration = $1 and id = $2 and pass = $3 and done_at is null
+      returning relations),
+    counted as (
+      update walferry.relation r
+         set chunks_left = greatest(r.chunks_left - 1, 0),
+             state = case when r.chunks_left = 1 and ${may('copied')} then ${after('copied')} else r.state end
+        from marked
+       where r.migration = $1 and r.id = any(marked.relations) and r.pass = $3
+         and (${may('copied')} or r.state = 'resync')
+      returning r.id)
+    select cardinality(relations) as tables, (select count(*)::integer from counted) as counted from marked`,
     [migration.id, chunk.id, chunk.pass, done.rows, done.bytes, done.worker],
   );
-  return rowCount === 1;
+  const [row] = rows;
+  // A table that is not counted would stay unfinished although its rows are there.
+  if (row) requireMoved('copied', row.counted, row.tables);
+  return row !== undefined;
 }
+
+/** Unfinished chunks of some tables. */
+export async function readUndone(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly number[],
+): Promise<number[]> {
+  const { rows } = await target.query<{ id: number }>(
+    /* sql */ `
+    select id from walferry.chunk
+     where migration = $1 and relations && $2::integer[] and done_at is null`,
+    [migration.id, tables],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Removes the tables' chunks and marks. @returns the tables with a marked chunk: only they have copied rows. */
+export async function deleteChunks(
+  target: pg.ClientBase,
+  migration: Migration,
+  tables: readonly number[],
+): Promise<Set<number>> {
+  // With their locks: a session that was already committing has marked its chunk, and its rows exist.
+  const marked = await target.query<{ filled: number[] | null }>(
+    /* sql */ `
+    with held as (
+      select relations, done_at from walferry.chunk
+       where migration = $1 and relations && $2::integer[] order by id for update)
+    select array_agg(distinct r) filter (where r = any($2::integer[])) as filled
+      from held, unnest(relations) r where done_at is not null`,
+    [migration.id, tables],
+  );
+  await target.query(
+    /* sql */ `
+    delete from walferry.chunk where migration = $1 and relations <@ $2::integer[]`,
+    [migration.id, tables],
+  );
+  // The other tables of a bundle keep their mark.
+  await target.query(
+    /* sql */ `
+    update walferry.chunk c
+       set relations = array(select r from unnest(c.relations) r where r <> all($2::integer[]))
+     where migration = $1 and relations && $2::integer[]`,
+    [migration.id, tables],
+  );
+  return new Set(marked.rows[0]?.filled);
+}
+
+/** Condition on `walferry.migration m`: whether any chunk is marked, so that the target has copied rows. */
+export const ANY_COPIED = /* sql */ `
+  exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null)`;

@@ -6,7 +6,8 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { fileOf, isReplaced } from '../catalog/table-file.ts';
 import { readDefinitions } from '../catalog/table-definition.ts';
-import { readPlannedRelations, type PlannedDefinition } from '../store/planned-relation.ts';
+import type { PlannedDefinition } from '../store/planned-definition.ts';
+import { readPlannedRelations } from '../store/planned-relation.ts';
 
 export class Emptied {
   readonly #seen = new Map<string, Set<string>>();

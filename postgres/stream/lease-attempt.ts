@@ -2,6 +2,8 @@
  * One lease after everything is open: runs the loop, sends its heartbeats, and ends it so that the next lease finds the slot
  * free and the source has the confirmed LSN.
  */
+import { within } from '../replication/deadline.ts';
+import { classify } from '../connection/failure.ts';
 import { leaveSlot } from './lease-release.ts';
 import { constants } from 'node:buffer';
 import type pg from 'pg';
@@ -13,6 +15,8 @@ import { nameOf } from '../catalog/table-name.ts';
 import type { TargetApplier } from '../apply/applier.ts';
 import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
+import { confirmTables } from '../store/table-move.ts';
+import { readTableStates } from '../store/table-report.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { ApplyThrottle } from '../throttle/apply-throttle.ts';
@@ -37,6 +41,8 @@ import { TargetWriter } from './target-writer.ts';
 const BATCH_BYTES = 4 * 1024 * 1024;
 const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
+/** With 100,000 tables it takes some tenths of a second. */
+const STATES_MS = 5_000;
 /** Commits become visible within milliseconds, with synchronous replication within a round trip. */
 const HIDDEN_WARN_MS = 5_000;
 
@@ -116,9 +122,10 @@ export async function streamLease(
     attempt,
     plan.newest,
     verify,
-    ({ xids }) =>
+    ({ xids }, consistentAt) =>
       inTurn(async () => {
         await plan.explained(xids);
+        if (consistentAt !== null) await confirmTables(applier.client, migration, consistentAt);
         await enabled.refuse(applier.client);
       }),
     enabled,
@@ -159,7 +166,7 @@ export async function streamLease(
   parts.loop?.continueWith(loopParts);
   // After the loop was created: parts of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
-  const numbers = (): Omit<StreamReport, 'reached' | 'consistent'> => {
+  const numbers = (): Omit<StreamReport, 'reached' | 'consistent' | 'states'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;
     const { waiting } = loop;
@@ -220,7 +227,7 @@ export async function streamLease(
   const { checkpoint } = writer;
   const { confirmedLsn, consistent } = checkpoint;
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
-  const report = { ...numbers(), consistent, reached };
+  const report = { ...numbers(), consistent, reached, ...(await inTurn(() => tableStates(parts))) };
   // After the lease in which the target becomes consistent, the workflow creates constraints that this session has not seen.
   const next = options.until === null && attempt.consistent && !work.signal.aborted;
   if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
@@ -230,6 +237,24 @@ export async function streamLease(
   await leaveSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
   return { report, open: null };
+}
+
+/** Nothing depends on them: a pause, a drain and a target that hangs do without. */
+async function tableStates({
+  applier,
+  migration,
+  options,
+  work,
+}: LeaseParts): Promise<Pick<StreamReport, 'states'>> {
+  if (work.signal.aborted || options.until !== null) return {};
+  try {
+    return { states: await within(STATES_MS, readTableStates(applier.client, migration)) };
+  } catch (error) {
+    work.log.warn('the states of the tables are not known', {
+      code: classify(error, {}, 'Internal').code,
+    });
+    return {};
+  }
 }
 
 /** Runs the loop. After a failure, notes are written only when the current batch has ended and no transaction is open. */

@@ -25,12 +25,12 @@ import { insertOnlyFailure, warningFailure } from '../replication/stream-failure
 import type { Attempt } from '../store/epoch.ts';
 import { outdateSnapshots, readSnapshots } from '../store/exported-snapshot.ts';
 import {
-  markForResync,
   readPlannedRelations,
   readPlannedSizes,
-  storeDefinitions,
   type PlannedRelationRow,
 } from '../store/planned-relation.ts';
+import { storeDefinitions } from '../store/planned-definition.ts';
+import { markForResync } from '../store/table-move.ts';
 import { readRecordedSchemas, recordSchemas } from '../store/recorded-schema.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../store/withheld.ts';
 import { copiedBy } from './already-copied.ts';
@@ -144,19 +144,20 @@ export async function readPlan(
     ? await viewOf({ rows, checked, mappings, snapshots, schemas, schemaRows, turn })
     : null;
   const { leftOut } = mappings;
-  const again: number[] = [];
+  /** Why, by table. */
+  const again = new Map<number, string>();
   const rowOf = (table: Unsettled) =>
     rows.find(({ schema, name }) => schema === table.schema && name === table.table);
-  const toResync = (table: Unsettled): void => {
+  const toResync = (table: Unsettled, reason: string): void => {
     const row = rowOf(table);
-    if (row) again.push(row.id);
+    if (row) again.set(row.id, reason);
   };
   const ofPlan = new Set(rows.map(({ schema }) => schema));
   const emptied = new Emptied();
   const truncated = new TruncatedTargets();
   const excluded = new ExcludedPartitions(source, next);
   const noteResync = async (): Promise<void> => {
-    if (again.length === 0) return;
+    if (again.size === 0) return;
     await fenced(async () => {
       await markForResync(target, migration, again);
       await outdateSnapshots(target, migration);
@@ -183,7 +184,7 @@ export async function readPlan(
         copiedBy(pass === null ? undefined : byNumber.get(pass))(xid, lsn),
       );
       if (found.length === 0) return;
-      again.push(...new Set(found.map(({ table }) => table.id)));
+      for (const { table, why } of found) again.set(table.id, why);
       throw resync([...new Set(found.map(({ why }) => why))]);
     },
     fingerprints: checked.fingerprints,
@@ -192,7 +193,7 @@ export async function readPlan(
     stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
     get steady() {
       const added = mappings.leftOut - leftOut;
-      const settled = mark === null && awaited.size === 0 && again.length === 0 && !emptied.any;
+      const settled = mark === null && awaited.size === 0 && again.size === 0 && !emptied.any;
       return settled && added <= MOST_EXCLUDED;
     },
     renew: (next) => {
@@ -211,8 +212,8 @@ export async function readPlan(
     explain: async (failure) => {
       const found = await unmatchedChange(source, { rows, checked }, failure);
       if (found === null) return failure;
-      again.push(found.id);
-      return resync([found.reason]);
+      again.set(found.row.id, found.why);
+      return resync([`${nameOf(found.row)} ${found.why}`]);
     },
     settle: async (table) => {
       const fingerprint = await requireUnmoved(source, { rows, selection, checked }, table);
@@ -230,13 +231,13 @@ export async function readPlan(
       const ahead = checked.ahead.filter((one) => one.schema === schema && one.table === name);
       if (ahead.length > 0) throw at(drift(ahead), table);
       // The change fits the row shape neither before nor after the DDL: the table was altered more than once.
-      toResync(table);
+      toResync(table, `has a change that ${table.shapeMismatch}`);
       throw resync([
         `${fullName(table)} has a change at ${table.commitLsn} that ${table.shapeMismatch}`,
       ]);
     },
     missed: (table) => {
-      toResync(table);
+      toResync(table, 'has changes that were not sent');
       const row = rowOf(table);
       const failure =
         row && checked.insertOnly.has(row.id)
@@ -263,7 +264,7 @@ export async function readPlan(
         await fenced(() => storeDefinitions(target, migration, definitions));
       if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
       if (open.length === 0 || !(past || reached)) return;
-      again.push(...isOpen);
+      for (const id of isOpen) again.set(id, OTHER_FILE);
       await noteResync();
       throw resync(open.map((row) => `${nameOf(row)} ${OTHER_FILE}`));
     },

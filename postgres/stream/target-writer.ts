@@ -24,7 +24,7 @@ export class TargetWriter {
   /** The target becomes consistent when the stored LSN reaches it; null when nothing was copied. */
   readonly #newest: Lsn | null;
   readonly #verify: (batch: Batch) => Promise<void>;
-  readonly #also: (batch: Batch) => Promise<void>;
+  readonly #also: (batch: Batch, consistentAt: Lsn | null) => Promise<void>;
   readonly #enabled: Pick<TriggerCheck, 'question' | 'settled'> | null;
   #checkpoint: Checkpoint & { readonly consistent: boolean };
   #open = false;
@@ -36,7 +36,8 @@ export class TargetWriter {
 
   /**
    * @param verify runs in parallel to every batch and is awaited before its commit; rejects when the batch must not be committed.
-   * @param also writes what has to become durable with the batch, in its transaction, just before the commit.
+   * @param also writes what has to become durable with the batch, in its transaction, just before the commit. Gets the
+   *   position with which the target becomes consistent, null before and after that.
    * @param enabled supplies the query for enabled triggers that is sent together with rows, and gets the tables that have none.
    */
   constructor(
@@ -44,7 +45,7 @@ export class TargetWriter {
     attempt: Attempt,
     newest: Lsn | null,
     verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
-    also: (batch: Batch) => Promise<void> = () => Promise.resolve(),
+    also: (batch: Batch, consistentAt: Lsn | null) => Promise<void> = () => Promise.resolve(),
     enabled: Pick<TriggerCheck, 'question' | 'settled'> | null = null,
   ) {
     this.#enabled = enabled;
@@ -93,13 +94,14 @@ export class TargetWriter {
       this.#transactions += batch.transactions;
       this.#changes += batch.size;
       if (batch.end === null) return { committed: false, exact };
-      await this.#also(batch);
       const next = {
         confirmedLsn: batch.end,
         transactions: this.#checkpoint.transactions + this.#transactions,
         changes: this.#checkpoint.changes + this.#changes,
         consistent: this.#consistentAt(batch.end),
       };
+      const becomes = next.consistent && !this.#checkpoint.consistent;
+      await this.#also(batch, becomes ? next.confirmedLsn : null);
       failPoint('before-target-commit');
       await this.#applier.commit({ ...next, commit: batch.commit ?? null });
       failPoint('after-target-commit-before-confirm');

@@ -6,11 +6,8 @@ import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationOf, destinationsOf } from '../catalog/root.ts';
 import { readKeepers, type Keeper } from '../catalog/table-file.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import {
-  storeKeepers,
-  type PlannedDefinition,
-  type PlannedRelationRow,
-} from '../store/planned-relation.ts';
+import { storeKeepers, type PlannedDefinition } from '../store/planned-definition.ts';
+import { type PlannedRelationRow } from '../store/planned-relation.ts';
 
 export class TruncatedTargets {
   /** Truncated in the open transaction. */

@@ -13,16 +13,14 @@ export async function refuseUnfinished(
   rows: readonly PlannedRelationRow[],
 ): Promise<void> {
   const unfinished = new Set(await readUnfinished(target, migration, null));
-  const again = rows.filter(({ id, rewritten, pass }) => {
-    return unfinished.has(id) && (rewritten || pass === null);
-  });
+  const again = rows.filter(({ id, state }) => unfinished.has(id) && state !== 'copying');
   if (unfinished.size > again.length) {
     throw new MigrationError(
       'CheckpointMissing',
       `${unfinished.size - again.length} copied tables are no longer complete on "${migration.target}": it lost committed transactions`,
     );
   }
-  const begun = again.filter(({ rewritten }) => !rewritten);
+  const begun = again.filter(({ state }) => state === 'pending');
   if (begun.length > 0) {
     throw resync(begun.map((row) => `${nameOf(row)} is new in the selection`));
   }

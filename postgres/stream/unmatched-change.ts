@@ -15,25 +15,24 @@ const OLDER_TYPE = 'that its type no longer has on either side';
 /** Failures of a change that finds other rows than expected. */
 const UNLIKE: ReadonlySet<FailureCode> = new Set(['RowMissing', 'ChangeFailed']);
 
-/** @returns the table that a resync fixes, and why; null when the failure has another cause. */
+/** @returns the table that a resync fixes, and why, without its name; null when the failure has another cause. */
 export async function unmatchedChange(
   source: pg.ClientBase,
   { rows, checked }: { readonly rows: readonly PlannedRelationRow[]; readonly checked: DriftCheck },
   failure: unknown,
-): Promise<{ readonly id: number; readonly reason: string } | null> {
+): Promise<{ readonly row: PlannedRelationRow; readonly why: string } | null> {
   if (!(failure instanceof MigrationError) || !UNLIKE.has(failure.code)) return null;
   const row = rows.find((one) => nameOf(one) === failure.details.table);
   const now = row && (await readDefinitions(source, [row.oid])).get(row.oid);
   if (!row?.definition || !now) return null;
-  const { id } = row;
   if (failure.details.sqlstate === INVALID_TEXT && outgrown(row, checked)) {
     const at = failure.details.lsn ?? 'a position before the last check';
-    return { id, reason: `${nameOf(row)} has a change at ${at} with a label or row ${OLDER_TYPE}` };
+    return { row, why: `has a change at ${at} with a label or row ${OLDER_TYPE}` };
   }
   const { opaque, replaced } = compareDefinitions(row.definition.source, now);
   // Also if a TRUNCATE arrived since then: the change may be from before it.
   if (opaque === null && !replaced) return null;
-  return { id, reason: `${nameOf(row)} ${opaque ?? OTHER_FILE}` };
+  return { row, why: opaque ?? OTHER_FILE };
 }
 
 /**

@@ -10,19 +10,23 @@ export function declareWatch(program: Command): void {
       '<workflow-id>',
       'id of the workflow; the newest run is shown, across continue-as-new',
     )
+    .option('--tables', 'list all tables once: state, rows, bytes, lag or reason', false)
+    .option('--json', 'with --tables: print one JSON object', false)
     .addHelpText(
       'after',
       `
 Examples:
   walferry watch orders
   walferry watch orders | tee orders.log        plain lines instead of a block
+  walferry watch orders --tables                reads the control schema on the target
 
 The server is found as the Temporal CLI finds it (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …).
 Ctrl-C ends only the watching, never the migration.
-Exit codes: 0 migration done, 1 failed, aborted, cancelled or terminated, 2 unknown id or no server.`,
+Exit codes: 0 migration done or tables listed, 1 failed, aborted, cancelled or terminated, 2 unknown id, no server or no tables.`,
     )
-    .action(async (workflowId: string) => {
-      const { watch } = await import('../watch/viewer.ts');
-      process.exitCode = await watch(workflowId);
+    .action(async (workflowId: string, { tables, json }: { tables: boolean; json: boolean }) => {
+      if (json && !tables) program.error('error: --json needs --tables');
+      const { list, watch } = await import('../watch/viewer.ts');
+      process.exitCode = tables ? await list(workflowId, json) : await watch(workflowId);
     });
 }

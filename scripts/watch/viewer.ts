@@ -4,6 +4,7 @@ import { ProgressModel } from './model.ts';
 import { Observer } from './observer.ts';
 import { isOpen } from './sample.ts';
 import { screenFor } from './screen.ts';
+import { tableLines } from './table-list.ts';
 import { connectTemporal } from './temporal-client.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -33,4 +34,13 @@ export async function watch(workflowId: string): Promise<number> {
   screen.say(`${workflowId}: ${sample.status.toLowerCase().replace('_', ' ')}: ${text}`);
   screen.end();
   return ok ? 0 : 1;
+}
+
+/** Prints the tables and their states once. @returns the exit code 0. @throws NoTables, UnknownWorkflow. */
+export async function list(workflowId: string, json: boolean): Promise<number> {
+  process.stdout.on('error', () => process.exit(0));
+  await using temporal = await connectTemporal();
+  const observer = new Observer(temporal, workflowId);
+  for (const line of await tableLines(temporal, observer, workflowId, json)) console.log(line);
+  return 0;
 }

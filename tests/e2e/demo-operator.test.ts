@@ -44,11 +44,33 @@ const TABLE = `create table item (id bigint primary key, name text);
 test('watch follows a migration to its end, as lines through a pipe and as a block on a terminal', async () => {
   await using lab = await Lab.open(TABLE);
   await lab.worker();
-  await lab.start();
+  // The lease that ends reports that the table is ready.
+  await lab.start({ stream: { leaseSeconds: 5 } });
   const piped = script('watch', lab.id);
   const shown = onTerminal(`exec "$NODE" --import tsx scripts/program.ts watch ${lab.id}`);
   await until('watch to show the stream', () => /^stream/m.test(piped.out), { seconds: 90 });
   await until('the block to show it', () => shown.out.includes(': stream'), { seconds: 90 });
+  await until('the tables to be ready', async () => (await lab.progress()).tables?.ready === 1, {
+    seconds: 90,
+  });
+  const listed = await script('watch', lab.id, '--tables').ended;
+  expect(listed, listed.err).toMatchObject({ code: 0 });
+  expect(listed.out).toMatch(
+    /: 1 table: 1 ready\nTABLE +STATE .*\npublic\.item +ready +50,000 .*\n$/,
+  );
+  const json = await script('watch', lab.id, '--tables', '--json').ended;
+  expect(JSON.parse(json.out)).toMatchObject({
+    target: lab.pair.target,
+    tables: [{ table: 'public.item', state: 'ready', rows: 50_000, reason: null }],
+  });
+  const elsewhere = begin(
+    process.execPath,
+    ['--import', 'tsx', 'scripts/watch.ts', lab.id, '--tables'],
+    { env: { ...process.env, PGSERVICEFILE: '/dev/null' } },
+  );
+  const unread = await elsewhere.ended;
+  expect(unread.code).toBe(2);
+  expect(unread.err).toContain(`the tables cannot be read from "${lab.pair.target}" here`);
   await lab.finish();
   const [lines, block] = await Promise.all([piped.ended, shown.ended]);
   expect(lines, lines.err).toMatchObject({ code: 0 });

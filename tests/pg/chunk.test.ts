@@ -105,6 +105,10 @@ test('an attempt knows from the marks what is done: nothing is copied twice', as
     rows: 0,
     bytes: 0,
     rewritten: 0,
+    states: {
+      counts: { copying: 1 },
+      unready: [{ table: 'public.big', state: 'copying' }],
+    },
   });
   const rest = await plan(db, migration);
   expect(rest.runs.length).toBe(whole.runs.length - 1);
@@ -261,7 +265,9 @@ test('a worker that hangs inside a chunk is ended by the next attempt, and under
   await expect(one.query('commit')).rejects.toThrow();
   await expectEqual(db.sourceClient, db.targetClient);
 
-  await db.targetClient.query('update walferry.chunk set done_at = null');
+  await db.targetClient.query(
+    `update walferry.chunk set done_at = null; update walferry.relation set state = 'copying', chunks_left = 1`,
+  );
   const two = await stopped();
   await held.stop();
   await using _second = await holding(db, migration);

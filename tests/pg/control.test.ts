@@ -8,12 +8,9 @@ import {
   registerMigration,
   requireMigration,
 } from '../../postgres/store/migration.ts';
-import {
-  readPlannedRelations,
-  readUnfinished,
-  registerRelations,
-  storeDefinitions,
-} from '../../postgres/store/planned-relation.ts';
+import { readPlannedRelations, readUnfinished } from '../../postgres/store/planned-relation.ts';
+import { registerRelations } from '../../postgres/store/table-move.ts';
+import { storeDefinitions } from '../../postgres/store/planned-definition.ts';
 import { migrationOf, registered } from '../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../support/database.ts';
 import { createStore } from '../../postgres/store/upgrade.ts';
@@ -113,7 +110,9 @@ test('tables are added to the plan and refreshed, and what was recorded about th
     migration,
     await readRelations(db.sourceClient, selection),
   );
-  await db.targetClient.query('update walferry.relation set pass = 3 where id = 1');
+  await db.targetClient.query(
+    "update walferry.relation set state = 'ready', pass = 3 where id = 1",
+  );
   await db.sourceClient.query('insert into a values (1); create table b (id int)');
   await registerRelations(
     db.targetClient,
@@ -168,7 +167,7 @@ test('a table that was dropped and recreated after its copy is due for a new cop
     registerRelations(db.targetClient, migration, await readRelations(db.sourceClient, selection));
   await db.sourceClient.query('create table a (id int); create table b (id int)');
   await register();
-  await db.targetClient.query('update walferry.relation set pass = 1');
+  await db.targetClient.query("update walferry.relation set state = 'ready', pass = 1");
   await register();
   expect(await readUnfinished(db.targetClient, migration, 2)).toEqual([]);
   await db.sourceClient.query('drop table a; create table a (id int)');

@@ -171,7 +171,9 @@ test('a copy plan that wakes up while the stream runs takes no table, and the st
   const until = await endMark(db);
   await streamChanges(migration, { ...OPTIONS, until }, streamed);
   // The stream has found missing changes and waits for the operator; the copy starts when he resumes.
-  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed'`,
+  );
   await using _ = await holding(db, migration);
   const woken = planCopy(migration, inputOf(db), { ...testWork(), scheduledAt: 1_000 });
   await expect(woken).rejects.toMatchObject({ code: 'Fenced' });

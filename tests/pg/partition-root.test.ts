@@ -493,14 +493,14 @@ test('one partition that was rewritten during the copy puts all others into the 
   await using db = await freshPair();
   const migration = await start(db);
   await db.targetClient.query(
-    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_2_1'`,
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed' where table_name = 'm_2_1'`,
   );
   await resync(db, migration, VIA, async () => {
     await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 3 = 0`);
     await db.sourceClient.query(/* sql */ `vacuum full m_1`);
   });
   const { rows } = await db.targetClient.query(
-    /* sql */ `select table_name as name from walferry.relation where rewritten`,
+    /* sql */ `select table_name as name from walferry.relation where state = 'resync'`,
   );
   expect(rows).toEqual([{ name: 'm_1' }]);
   await db.sourceClient.query(/* sql */ `update m set k = (k + 100) % 200 where id % 4 = 0`);
@@ -517,7 +517,7 @@ test('a TRUNCATE of the root in the middle of a copy is applied exactly, whateve
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   await db.targetClient.query(
-    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_rest'`,
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed' where table_name = 'm_rest'`,
   );
   await using open = await connectTo(db.source);
   await open.query(/* sql */ `begin; insert into m values (11000, 5, 'open around the snapshot')`);
@@ -590,7 +590,7 @@ test('a root that the source dropped must be dropped on the target, in the strea
   const expected = { code: 'SchemaDrift', details: { table: 'public.m' } };
   expect(await failureOf(db, migration, VIA)).toMatchObject(expected);
   await db.targetClient.query(
-    /* sql */ `update walferry.relation set rewritten = true where table_name = 'm_1'`,
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed' where table_name = 'm_1'`,
   );
   await resync(db, migration, VIA);
   const failure = await failureOf(db, migration, VIA);

@@ -32,7 +32,7 @@ async function prepared(db: FreshPair, tables: string, rows = ''): Promise<Migra
 /** What the stream notes of tables that the next pass has to copy. */
 async function again(db: FreshPair, ...names: string[]): Promise<void> {
   await db.targetClient.query(
-    'update walferry.relation set rewritten = true where table_name = any($1)',
+    `update walferry.relation set state = 'resync', reason = 'changed' where table_name = any($1)`,
     [names],
   );
 }

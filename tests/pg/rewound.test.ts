@@ -180,10 +180,14 @@ test('a restored disk image is refused by stream, copy and cutover, whether its 
   for (const { message } of await refusals(db, migration)) expect(message).toContain(confirmedLsn);
   await failure(writeEndMark(migration), 'SourceRewound');
   // No step waits for a snapshot that never becomes recent enough.
-  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed'`,
+  );
   await failure(holdSnapshot(migration, recordedWork()), 'SourceRewound');
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
-  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = false`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'ready', reason = null`,
+  );
   // The application first repeats what was lost: records of the same length at the same positions.
   await sql(db, lost, /* sql */ `update t set v = 1 where id = 1`);
   await writePast(db, migration);
@@ -205,13 +209,15 @@ test('a disk image restored after rows were copied is detected by the mark of th
   await held.stop();
   await restoreImage(before);
   // A plan with nothing left to copy needs no source.
-  await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = null`);
+  await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = null;
+    update walferry.relation set state = 'copying', chunks_left = 1`);
   await failure(planCopy(migration, inputOf(db), recordedWork()), 'SourceRewound');
   await failure(
     copyChunks(migration, { pass: 1, run: plan.runs[0] ?? NO_RUN }, recordedWork()),
     'SourceRewound',
   );
-  await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = now()`);
+  await db.targetClient.query(/* sql */ `update walferry.chunk set done_at = now();
+    update walferry.relation set state = 'catching-up', chunks_left = 0`);
   await writePast(db, migration);
   const end = await writeEndMark(migration);
   await failure(

@@ -311,7 +311,7 @@ test('a change that was not sent is recorded under the epoch of the continuing l
     alter table typed drop constraint typed_pkey; insert into typed (id) values (5); update typed set t = 'x'`);
   expect(await lease).toBe('StreamWarning');
   const { rows } = await db.targetClient.query(
-    /* sql */ `select table_name from walferry.relation where rewritten`,
+    /* sql */ `select table_name from walferry.relation where state = 'resync'`,
   );
   expect(rows).toEqual([{ table_name: 'typed' }]);
 });

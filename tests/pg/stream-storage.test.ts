@@ -384,7 +384,7 @@ test('a table that is unlogged before its copy is refused; one that becomes unlo
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   await db.sourceClient.query(`alter table bare set unlogged`);
-  await db.targetClient.query(`update walferry.relation set rewritten = true`);
+  await db.targetClient.query(`update walferry.relation set state = 'resync', reason = 'changed'`);
   await expect(resync(db, migration)).rejects.toMatchObject({
     code: 'SchemaDrift',
     details: { table: 'public.bare' },

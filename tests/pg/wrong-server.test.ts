@@ -72,7 +72,9 @@ test('a step whose source is another server, or another database of the same ser
   await using db = await freshPair();
   await using other = await freshPair();
   const migration = await startMigration(db, TABLE);
-  await db.targetClient.query(/* sql */ `update walferry.relation set rewritten = true`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'changed'`,
+  );
   for (const stale of [other.source, db.target]) {
     for (const step of READS_SOURCE) {
       const { message } = await failure(

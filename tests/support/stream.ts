@@ -2,6 +2,8 @@
  * A migration at the point where streaming begins, created without the copy's code: tables on both sides, the slot,
  * the control schema, and one exported snapshot at the slot's consistent point. No one writes during its creation.
  */
+import { readPlannedRelations } from '../../postgres/store/planned-relation.ts';
+import { registerRelations } from '../../postgres/store/table-move.ts';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
@@ -20,11 +22,9 @@ import { recordTypes } from '../../postgres/catalog/type-record.ts';
 import { recordSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import {
   numbersOf,
-  readPlannedRelations,
-  registerRelations,
   storeDefinitions,
   type PlannedDefinition,
-} from '../../postgres/store/planned-relation.ts';
+} from '../../postgres/store/planned-definition.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { recordSchemas } from '../../postgres/store/recorded-schema.ts';
 import { registerSide } from '../../postgres/store/side.ts';
@@ -97,7 +97,9 @@ export async function startMigration(
   }
   await registerRelations(db.targetClient, migration, relations);
   await addSnapshot(db, migration);
-  await db.targetClient.query(/* sql */ `update walferry.relation set pass = 1`);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'catching-up', pass = 1 where kind = 'r'`,
+  );
   await recordDefinitions(db, migration, relations);
   await recordSchemas(db.targetClient, migration, await readSchemaRows(db.sourceClient));
   return migration;

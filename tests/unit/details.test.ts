@@ -71,6 +71,25 @@ describe('current details', () => {
     ]);
   });
 
+  it('count the tables per state, and name those that are not ready with the reason, ten at most', () => {
+    const unready = [
+      { table: 'public.orders', state: 'resync', reason: 'was recreated on the source' } as const,
+      { table: 'public.items', state: 'copying' } as const,
+    ];
+    const tables = { pending: 11, copying: 1, ready: 1200, resync: 1, dropped: 2 };
+    const details = renderDetails('orders', { ...streaming, tables, unready }, 'streaming');
+    expect(details).toContain(
+      '- tables: 11 pending, 1 copying, 1,200 ready, 1 resync, 2 dropped\n\n### Tables that are not ready\n\n- `public.orders` resync: was recreated on the source\n- `public.items` copying\n- and 11 more\n',
+    );
+    const ready = renderDetails(
+      'orders',
+      { ...streaming, tables: { ready: 12 }, unready: [] },
+      'streaming',
+    );
+    expect(ready).toContain('- tables: 12 ready\n');
+    expect(ready).not.toContain('not ready');
+  });
+
   it('show since when the migration waits for a free worker place, and what to do', () => {
     const placeWait = {
       since: '2026-11-21T09:41:08.000Z',

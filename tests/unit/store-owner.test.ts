@@ -8,19 +8,6 @@ const CHECKOUT = path.resolve(import.meta.dirname, '../..');
 
 const OWNER = 'postgres/store/';
 
-/** Temporary: statements that also read walferry.relation or walferry.chunk, which are still to be moved. */
-const MOVING = new Set([
-  'postgres/cutover/late-storage.ts',
-  'postgres/schema/analyze-tables.ts',
-  'postgres/schema/enabled-trigger.ts',
-  'postgres/schema/undo-schema.ts',
-  'postgres/snapshot/copy-chunk.ts',
-  'postgres/snapshot/copy-run.ts',
-  'postgres/snapshot/emptying.ts',
-  'postgres/snapshot/take.ts',
-  'scripts/start/evidence.ts',
-]);
-
 const TABLES = VERSIONS.flatMap(({ sql }) =>
   [...sql.matchAll(/create table walferry\.(\w+)/g)].map(([, name]) => name),
 );
@@ -37,7 +24,7 @@ const files = execFileSync(
   { cwd: CHECKOUT, encoding: 'utf8' },
 )
   .split('\0')
-  .filter((file) => file.endsWith('.ts') && !MOVING.has(file));
+  .filter((file) => file.endsWith('.ts'));
 
 function statementIn(file: string): string | undefined {
   const code = readFileSync(path.join(CHECKOUT, file), 'utf8').replaceAll(COMMENT, '');

@@ -61,7 +61,13 @@ function events(pick: Pick): Event[] {
       type: 'guardReported',
       report: { measure: 'query', value: 1, ceiling: 2, holding: pick.chance(0.5) },
     },
-    { type: 'runCopied', result: { chunks: 1, skipped: 0, rows: 5, bytes: 50 } },
+    {
+      type: 'runCopied',
+      result: {
+        ...{ chunks: 1, skipped: 0, rows: 5, bytes: 50 },
+        ...(pick.chance(0.5) ? { states: { counts: { copying: 1 }, unready: [] } } : {}),
+      },
+    },
     { type: 'runFailed', run, reason },
     { type: 'copyStopped' },
     { type: 'rowsCopied' },
@@ -158,6 +164,35 @@ describe('facts', () => {
     expect(transition(aborting, { type: 'limitsUnstored', reason }, NOW).unstored).toBeNull();
     const wait = { since: NOW, reason: 'full' };
     expect(transition(aborting, { type: 'placeWaited', wait }, NOW).placeWait).toBeNull();
+  });
+
+  it('show the tables as the last plan, run or lease reported them', () => {
+    const states = (of: 'copying' | 'ready') => ({ counts: { [of]: 1 }, unready: [] });
+    const plan = {
+      ...{ pass: 1, tables: 1, chunksDone: 0, chunksTotal: 2, rows: 0, bytes: 0 },
+      ...{ estimatedRows: 1, estimatedBytes: 1, parallelism: 1, runs: [] },
+    };
+    const copying = at({ at: 'copying' });
+    const planned = transition(
+      copying,
+      { type: 'planned', plan: { ...plan, states: states('copying') } },
+      NOW,
+    );
+    expect(planned.tables).toEqual(states('copying'));
+    const result = { chunks: 1, skipped: 0, rows: 5, bytes: 50 };
+    expect(transition(planned, { type: 'runCopied', result }, NOW).tables).toEqual(planned.tables);
+    const done = { ...result, states: states('ready') };
+    expect(transition(planned, { type: 'runCopied', result: done }, NOW).tables).toEqual(
+      states('ready'),
+    );
+    const lsn = parseLsn('0/20');
+    const report = {
+      ...{ confirmedLsn: lsn, receivedLsn: lsn, transactions: 1, changes: 1, lagBytes: 0 },
+      ...{ lagSeconds: 0, rate: 0, consistent: true, reached: false, states: states('ready') },
+    };
+    expect(transition(planned, { type: 'attemptReported', report }, NOW).tables).toEqual(
+      states('ready'),
+    );
   });
 
   it('never lower the confirmed LSN', () => {

@@ -1,5 +1,6 @@
 /** What is known of a migration after each fact. Facts change no stage: transition.ts does. Pure. */
 import { maxLsn, type Lsn } from '../../contract/lsn.ts';
+import type { TableStates } from '../../contract/table-state.ts';
 import type { Fact } from './event.ts';
 import { addCopyNote, differenceNotes } from './notes.ts';
 import type { Reason } from './reason.ts';
@@ -82,7 +83,7 @@ export function noted(state: State, event: Fact, now: string): State {
       const { transactions, changes, lagBytes, lagSeconds, rate, consistent } = event.report;
       const leases = (state.stream?.leases ?? 0) + 1;
       return {
-        ...confirmed(state, event.report.confirmedLsn, now),
+        ...confirmed(withTables(state, event.report), event.report.confirmedLsn, now),
         ...{ unreported: false, consistent: state.consistent || consistent },
         stream: { transactions, changes, lagBytes, lagSeconds, rate, leases },
       };
@@ -149,7 +150,7 @@ function planned(
   const { pass, tables, chunksDone, chunksTotal, rows, bytes, runs } = plan;
   const { estimatedRows, estimatedBytes } = plan;
   const counters = { tables, chunksDone, chunksTotal, rows, bytes, estimatedRows, estimatedBytes };
-  const next = { ...state, snapshot: { pass, ...counters }, asOf: now };
+  const next = { ...withTables(state, plan), snapshot: { pass, ...counters }, asOf: now };
   if (runs.length === 0) return next;
   const firstPass = state.firstPass ?? pass;
   // Rows of one snapshot are consistent; of several, only when the stream has applied everything up to the newest.
@@ -158,16 +159,22 @@ function planned(
 
 function copied(
   state: State,
-  { chunks, rows, bytes }: Extract<Fact, { type: 'runCopied' }>['result'],
+  result: Extract<Fact, { type: 'runCopied' }>['result'],
   now: string,
 ): State {
   const { snapshot } = state;
   if (!snapshot) return state;
+  const { chunks, rows, bytes } = result;
   const counters = {
     chunksDone: snapshot.chunksDone + chunks,
     ...{ rows: snapshot.rows + rows, bytes: snapshot.bytes + bytes },
   };
-  return { ...state, snapshot: { ...snapshot, ...counters }, asOf: now };
+  return { ...withTables(state, result), snapshot: { ...snapshot, ...counters }, asOf: now };
+}
+
+/** The tables' states, if the step reported them. Runs end in any order; the plan after the last one corrects an older report. */
+function withTables(state: State, { states }: { readonly states?: TableStates }): State {
+  return states === undefined ? state : { ...state, tables: states };
 }
 
 /** The floor never falls: a target that is below it was restored, and the next lease has to notice. */

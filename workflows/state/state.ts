@@ -14,6 +14,7 @@ import {
   streamCounters,
 } from '../../contract/progress.ts';
 import { limits } from '../../contract/limits.ts';
+import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
@@ -33,6 +34,8 @@ const schema = v.pipe(
     snapshot: v.nullable(snapshotCounters),
     indexes: v.nullable(indexCounters),
     stream: v.nullable(streamCounters),
+    /** As of the last step that reported them. */
+    tables: v.exactOptional(tableStates),
     /** Pass of the first copied run; null before it. With a later one, consistency is reached by the stream. */
     firstPass: v.nullable(v.number()),
     consistent: v.boolean(),

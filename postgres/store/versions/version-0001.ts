@@ -77,12 +77,20 @@ create table walferry.relation (
   estimated_rows bigint not null default 0,
   estimated_bytes bigint not null default 0,
   pass integer,                            -- the pass that all its chunks belong to
-  rewritten boolean not null default false,-- needs a resync: the next pass copies it
+  state text not null,                     -- table-state.ts: its values, and the moves between them
+  reason text,                             -- why it needs a resync
+  chunks_left integer not null default 0,  -- unfinished chunks of its pass; the row lock counts concurrent marks
   root_schema text,                        -- the table on the target for the rows of this partition ...
   root_name text,                          -- ... null: the one with its own name
   definition jsonb,                        -- table definition as the stream has followed it; null: as the source has it
   primary key (migration, id),
-  unique (migration, schema_name, table_name)
+  unique (migration, schema_name, table_name),
+  check (case kind when 'p' then state in ('ready', 'resync', 'dropped') and pass is null
+                   else state in ('pending', 'copying', 'catching-up', 'ready', 'resync', 'absent', 'dropped') end),
+  check (case when state in ('pending', 'dropped') then pass is null
+              when kind = 'r' and state <> 'resync' then pass is not null else true end),
+  check ((state = 'resync') = (reason is not null)),
+  check (chunks_left > 0 or state <> 'copying')
 );
 
 create table walferry.chunk (
