@@ -123,7 +123,7 @@ export default tseslint.config(
   ...ROOMS.map((room) => above(room, [noTemporal, recognized])),
   // Preflight runs before there is a migration, and the walsender is identified before it starts.
   ...['connection', 'identity', 'preflight'].map((room) => above(room, [noTemporal])),
-  { ...above('replication', [noTemporal]), files: ['postgres/replication/reader.ts'] },
+  { ...above('replication', [noTemporal]), files: ['postgres/replication/wal-connection.ts'] },
   { ...above('session', [noTemporal]), files: ['postgres/session/open.ts'] },
   oneWay('activities', ['workflows', 'workers', 'scripts', 'tests'], [recognized]),
   oneWay('workers', ['scripts', 'tests']),

@@ -16,7 +16,7 @@ import { stepSessions } from '../session/open.ts';
 import { claimRefresh, excludeViews, markRefreshFailed, hasViews } from '../store/view-entry.ts';
 import { nameEntry, type StoredEntry, readEntries } from '../store/schema-entry.ts';
 import { listed } from '../../contract/listed.ts';
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { MigrationInput } from '../../contract/input.ts';
