@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { measureCopy } from './measure/copy.ts';
 import { measureCost } from './measure/cost.ts';
 import { measureDrain } from './measure/drain.ts';
-import { measureFleet } from './measure/fleet.ts';
+import { measureFleet } from './measure/many-migrations.ts';
 import { measureLag } from './measure/lag.ts';
 import { measureRecovery } from './measure/recovery.ts';
 import type { Report } from './report/result.ts';

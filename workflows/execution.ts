@@ -4,7 +4,7 @@
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
 import type { BareStep, Step } from '../activities/steps.ts';
-import type { MigrationInput } from '../contract/input.ts';
+import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';

@@ -13,7 +13,8 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { countFindings, noteFindings, renderFindings } from '../contract/finding.ts';
-import { parseInput, type MigrationInput } from '../contract/input.ts';
+import { parseInput } from '../contract/input.ts';
+import { type MigrationInput } from '../contract/input-schema.ts';
 import { slotName, type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { long } from './activities.ts';

@@ -1,6 +1,6 @@
 /** For the final summary: owners and grants that schemas keep because the target had them before. */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import {
   compareSchemaRights,
   readSchemaRights,

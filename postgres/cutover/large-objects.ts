@@ -1,7 +1,7 @@
 /** Large objects that were created after preflight, which refuses a source that has any: they are neither copied nor streamed. */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 
 /**
  * @param source the session also sees commits that are not flushed yet.

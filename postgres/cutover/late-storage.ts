@@ -3,7 +3,7 @@
  * changed by DDL, or left the selection under another name. The recorded definitions are those that the stream has followed.
  */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';

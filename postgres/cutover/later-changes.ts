@@ -4,7 +4,7 @@
 import type pg from 'pg';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';

@@ -4,7 +4,7 @@
  * after it, so the cutover reports them.
  */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { compareCollations } from '../catalog/collation-difference.ts';

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';

@@ -2,7 +2,7 @@
  * Checks before the slot is dropped that no table on the target is unlogged. The stream checks it at the start of every lease.
  */
 import { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { renderDifferences } from '../catalog/column-difference.ts';

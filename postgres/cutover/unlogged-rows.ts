@@ -2,7 +2,7 @@
  * Ignored unlogged tables, which are only copied once. They are unlogged on the target, too: a crash there empties them silently.
  */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/root.ts';

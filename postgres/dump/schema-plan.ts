@@ -1,5 +1,5 @@
 /** What copySchema will run, as of one snapshot: the sorted archive without the deferred parts. */
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Work } from '../../contract/work.ts';
 import { isViaRoot } from '../catalog/root.ts';
 import { compileSelection } from '../catalog/selection.ts';

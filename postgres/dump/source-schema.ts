@@ -1,6 +1,6 @@
 /** The source's schema as of one snapshot: the selected tables, and pg_dump's archive of the whole database. */
 import { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { entriesOf, perTransactionFor, readLockTable, within } from '../catalog/capacity.ts';

@@ -3,7 +3,7 @@
  * tables that it does not select, and what belongs to an ignored extension. Names only, from the source's catalog.
  */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import { readExtensionMembers } from '../catalog/extension-member.ts';
 import { readSchemaRights, type SchemaRights } from '../catalog/schema-right.ts';
 import { readExtensions } from '../catalog/extension.ts';

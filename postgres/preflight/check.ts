@@ -4,7 +4,7 @@
  */
 import type { MigrationError } from '../../contract/failure.ts';
 import type { Finding, Level } from '../../contract/finding.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { EndpointFacts } from './facts/endpoint.ts';
 import type { ProgramFacts } from './facts/programs.ts';

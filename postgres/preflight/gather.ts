@@ -1,6 +1,6 @@
 /** Reads the facts of both sides and of this worker. Fails only when aborted: an unreadable side becomes a fact itself. */
 import type { MigrationError } from '../../contract/failure.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';

@@ -3,7 +3,7 @@
  * It first gathers facts (gather.ts), then runs every check over them (checks.ts).
  */
 import type { Finding } from '../../contract/finding.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { check } from './checks.ts';

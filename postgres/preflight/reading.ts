@@ -1,6 +1,6 @@
 /** What a reader of facts gets: an open session of its side, and what is known by then. */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { ServerFacts } from './server.ts';
 
 export interface Reading {

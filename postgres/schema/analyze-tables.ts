@@ -1,12 +1,12 @@
 /** Planner statistics for the copied tables: without them the first queries after a cutover may take minutes. */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { AnalyzeReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { setFor } from '../connection/apply-settings.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
-import { PLANNED_NAMES } from '../store/planned-relation.ts';
+import { readDueForAnalyze } from '../store/analyzed-table.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { stepSessions } from '../session/open.ts';
@@ -31,7 +31,7 @@ export async function analyzeTables(
   try {
     const first = await sessions.open(prepareSession);
     const defaults = await Defaults.read(migration.target, 'index', first);
-    const tasks = await analyzeTasks(first, migration.id);
+    const tasks = await analyzeTasks(first, migration);
     while (sessions.all.length < Math.min(input.copy.parallelism, tasks.length)) {
       await sessions.open(prepareSession);
     }
@@ -62,29 +62,9 @@ export async function analyzeTables(
 }
 
 /** One task per table that is due; a partitioned table's task includes its partitions. */
-async function analyzeTasks(target: pg.ClientBase, migration: string): Promise<AnalyzeTask[]> {
-  const { rows } = await target.query<{ table: string; label: string; pages: number; oid: string }>(
-    /* sql */ `
-    with named as (
-      select schema_name, name from walferry.schema_entry where migration = $1 and kind = 'TABLE'
-      union
-      ${PLANNED_NAMES}
-    ), since as (
-      select coalesce(max(e.done_at), max(m.created_at)) as at
-        from walferry.migration m
-        left join walferry.schema_entry e on e.migration = m.id and e.phase = 'indexes'
-       where m.id = $1
-    )
-    select format('%I.%I', n.nspname, c.relname) as table,
-           n.nspname || '.' || c.relname as label, c.relpages as pages, c.oid::text as oid
-      from named
-      join pg_catalog.pg_namespace n on n.nspname = named.schema_name
-      join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = named.name
-     where c.relkind in ('r', 'p') and not c.relispartition
-       and (pg_catalog.pg_stat_get_last_analyze_time(c.oid) > (select at from since)) is not true`,
-    [migration],
-  );
-  return rows.map((row) => ({
+async function analyzeTasks(target: pg.ClientBase, migration: Migration): Promise<AnalyzeTask[]> {
+  const due = await readDueForAnalyze(target, migration);
+  return due.map((row) => ({
     id: Number(row.oid),
     depends: [],
     tables: [row.label],

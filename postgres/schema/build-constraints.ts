@@ -10,7 +10,7 @@ import { noteSecured } from '../store/row-security-entry.ts';
 import { nameEntry, readWaiting, readEntries, type StoredEntry } from '../store/schema-entry.ts';
 import { reportPhase } from '../store/entry-count.ts';
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';

@@ -3,7 +3,7 @@
  * interrupted build leaves nothing (no CONCURRENTLY, so no invalid index), and a finished one is not repeated.
  */
 import pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';

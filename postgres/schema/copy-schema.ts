@@ -14,7 +14,7 @@ import { readTablesState } from '../store/tables-created.ts';
 import type pg from 'pg';
 import type { MigrationError } from '../../contract/failure.ts';
 import { FAILURES } from '../../contract/failure-catalogue.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SchemaReport, Work } from '../../contract/work.ts';
 import { destinationsOf } from '../catalog/root.ts';

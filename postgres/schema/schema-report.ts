@@ -1,6 +1,6 @@
 /** What the step that creates the schema reports. */
 import type pg from 'pg';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { LeftOut, SchemaReport, Work } from '../../contract/work.ts';
 import { countEntries } from '../store/entry-count.ts';

@@ -7,7 +7,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
-import { ANY_COPIED } from '../store/chunk.ts';
 import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import type { Session } from '../session/session.ts';
@@ -19,7 +18,7 @@ import { type StoredEntry, readEntries } from '../store/schema-entry.ts';
 import { hasStore } from '../store/upgrade.ts';
 import { markEntriesUndone } from '../store/entry-mark.ts';
 import { markTablesIncomplete } from '../store/tables-created.ts';
-import { readArchive, readArchiveOffsets } from '../store/archive-bytes.ts';
+import { readArchive, readArchiveOffsets, readBeforeCopy } from '../store/archive-bytes.ts';
 import { connectTarget } from '../session/open.ts';
 
 /** Most objects that one transaction drops, and most locks of each: the table, its TOAST table, the TOAST index, a sequence. */
@@ -79,13 +78,7 @@ async function readFirstArchive(
   migration: Migration,
 ): Promise<Buffer | null | undefined> {
   if (!(await hasStore(client))) return undefined;
-  const { rows } = await client.query<{ archive: Buffer | null; copied: boolean }>(
-    /* sql */ `
-    select archive, ${ANY_COPIED} as copied
-      from walferry.migration m where id = $1`,
-    [migration.id],
-  );
-  const row = rows[0];
+  const row = await readBeforeCopy(client, migration);
   if (row?.copied === true) {
     throw new MigrationError('SchemaFailed', 'rows were copied: the created schema is not dropped');
   }

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { CopyFormat } from '../../contract/input.ts';
+import type { CopyFormat } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import type { Defaults } from '../connection/defaults.ts';

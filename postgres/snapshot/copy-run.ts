@@ -3,7 +3,7 @@
  * finished are recognised by their marks; the others are restarted.
  */
 import { hostname } from 'node:os';
-import type { CopyFormat } from '../../contract/input.ts';
+import type { CopyFormat } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyResult, CopyRun, Work } from '../../contract/work.ts';
 import { destinationOf } from '../catalog/root.ts';

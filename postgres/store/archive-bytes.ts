@@ -1,5 +1,7 @@
 /** The schema-only archives of pg_dump in the control schema: with them, any worker can undo the schema. */
 import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import { ANY_COPIED } from './chunk.ts';
 
 /** A further archive of a schema that was dumped in parts; the first is in the migration's row. */
 export interface StoredArchive {
@@ -42,4 +44,16 @@ export async function readArchive(
     [migration, offset],
   );
   return rows[0]?.content ?? Buffer.alloc(0);
+}
+
+/** The first archive, and whether rows were copied already; undefined: the migration is not registered. */
+export async function readBeforeCopy(
+  target: pg.ClientBase,
+  { id }: Migration,
+): Promise<{ readonly archive: Buffer | null; readonly copied: boolean } | undefined> {
+  const { rows } = await target.query<{ archive: Buffer | null; copied: boolean }>(
+    /* sql */ `select archive, ${ANY_COPIED} as copied from walferry.migration m where id = $1`,
+    [id],
+  );
+  return rows[0];
 }

@@ -106,9 +106,7 @@ export class Gathering {
 
   /** Milliseconds until the age limit; 0 when it is reached, null while there is no change. */
   dueIn(now: number): number | null {
-    return this.#pending.firstAt === null
-      ? null
-      : Math.max(0, this.#pending.firstAt + this.#parts.limits.age - now);
+    return this.#pending.dueIn(now, this.#parts.limits.age);
   }
 
   begin(xid: number, lsn: Lsn): void {
@@ -246,24 +244,11 @@ export class Gathering {
   #close(open: Arriving, changes: readonly Change[], message: Commit, now: number): void {
     this.#open = null;
     if (open.known) return;
+    this.#pending.end(open, changes, message, now);
+    if (open.first) return;
     const { nextlsn, timestamp, xid } = message;
-    if (!open.first) {
-      this.#pending.transactions = 1;
-      this.#pending.add(open, changes);
-      this.#pending.xids.add(xid);
-      this.#pending.committedAt = timestamp;
-      const commit = { nextLsn: nextlsn, xid, committedAt: timestamp };
-      this.#push({ end: nextlsn, commit });
-      this.#begin([], false);
-      return;
-    }
-    // Also without a change: the source may have omitted its changes.
-    this.#pending.xids.add(xid);
-    if (open.rows + changes.length === 0) return;
-    this.#pending.add(open, changes);
-    this.#pending.transactions += 1;
-    this.#pending.committedAt = timestamp ?? this.#pending.committedAt;
-    this.#pending.firstAt ??= now;
+    this.#push({ end: nextlsn, commit: { nextLsn: nextlsn, xid, committedAt: timestamp } });
+    this.#begin([], false);
   }
 
   #rowsOf(path: TablePath): TableRows {

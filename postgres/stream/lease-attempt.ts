@@ -2,6 +2,7 @@
  * One lease after everything is open: runs the loop, sends its heartbeats, and ends it so that the next lease finds the slot
  * free and the source has the confirmed LSN.
  */
+import { turns } from './session-queue.ts';
 import { within } from '../replication/deadline.ts';
 import { classify } from '../connection/failure.ts';
 import { leaveSlot } from './lease-release.ts';
@@ -292,14 +293,4 @@ function stuckFailure(
 function earlier(a: Lsn | null, b: Lsn | null): Lsn | null {
   if (a === null || b === null) return a ?? b;
   return compareLsn(a, b) < 0 ? a : b;
-}
-
-/** Runs tasks one after another on one session: the driver wants its callers to queue queries. */
-function turns(): <T>(task: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (task) => {
-    const mine = last.then(task);
-    last = mine.catch(() => undefined);
-    return mine;
-  };
 }

@@ -4,6 +4,7 @@ import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { FoldedTable } from '../apply/folded-flight.ts';
 import type { Batch } from '../apply/gathered-batch.ts';
 import type { Line } from '../replication/line-store.ts';
+import type { Commit } from '../wal2json/message.ts';
 import type { Arriving } from './arriving.ts';
 import type { TablePath } from './path.ts';
 
@@ -49,6 +50,22 @@ export class PendingBatch {
     this.size += open.rows + changes.length;
     this.bytes += open.bytes;
     open.noted();
+  }
+
+  /** Adds a complete transaction, or the last part of a huge one. */
+  end(open: Arriving, changes: readonly Change[], { xid, timestamp }: Commit, now: number): void {
+    // Also without a change: the source may have omitted its changes.
+    this.xids.add(xid);
+    if (open.first && open.rows + changes.length === 0) return;
+    this.add(open, changes);
+    this.transactions += 1;
+    this.committedAt = timestamp ?? this.committedAt;
+    this.firstAt ??= now;
+  }
+
+  /** Milliseconds until a complete transaction has waited this long; 0 when it has, null while there is no change. */
+  dueIn(now: number, age: number): number | null {
+    return this.firstAt === null ? null : Math.max(0, this.firstAt + age - now);
   }
 
   /**

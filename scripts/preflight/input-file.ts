@@ -1,7 +1,8 @@
 /** The input of a migration, from a file. Messages say where the file is wrong, and never quote it: it may hold a password. */
 import { readFile } from 'node:fs/promises';
 import { parse, type ParseError } from 'jsonc-parser';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import { OperatorError } from '../operator-error.ts';
 
 /** @throws OperatorError naming the file, and the line and column of what is not JSON. */

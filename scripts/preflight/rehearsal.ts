@@ -1,6 +1,6 @@
 /** `walferry preflight`: gathers, checks and prints, as the first step of the workflow does. */
 import type { Finding } from '../../contract/finding.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import { slotName } from '../../contract/migration.ts';
 import { gatherFacts } from '../../postgres/preflight/gather.ts';
 import { check, type AllFacts } from '../../postgres/preflight/checks.ts';

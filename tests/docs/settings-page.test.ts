@@ -1,7 +1,8 @@
 /** docs/reference/settings.md lists every field of the input, from the schema that parses it, and what a worker reads. */
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
-import { MOST_NAME_BYTES, inputSchema } from '../../contract/input.ts';
+import { MOST_NAME_BYTES } from '../../contract/input.ts';
+import { inputSchema } from '../../contract/input-schema.ts';
 import { MAX_COPIES, MAX_MIGRATIONS, TASK_QUEUE } from '../../workers/options.ts';
 import { expectPage, generatedBy, table } from './page.ts';
 

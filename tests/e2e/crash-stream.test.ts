@@ -125,7 +125,9 @@ test('a terminated run leaves its slot; starting again is refused with a command
     );
     return free.length === 1;
   });
-  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', command], { cwd: ROOT });
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', `npx ${command}`], {
+    cwd: ROOT,
+  });
   expect(stdout).toContain('dropped slot walferry_');
   await lab.expectNothingLeft();
   // Copied tables stay; once they are dropped the same id starts again and completes.

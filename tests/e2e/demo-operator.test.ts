@@ -65,7 +65,7 @@ test('watch follows a migration to its end, as lines through a pipe and as a blo
   });
   const elsewhere = begin(
     process.execPath,
-    ['--import', 'tsx', 'scripts/watch.ts', lab.id, '--tables'],
+    ['--import', 'tsx', 'scripts/program.ts', 'watch', lab.id, '--tables'],
     { env: { ...process.env, PGSERVICEFILE: '/dev/null' } },
   );
   const unread = await elsewhere.ended;

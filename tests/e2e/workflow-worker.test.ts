@@ -46,7 +46,7 @@ test('--help explains every option, and a wrong one ends with 2', async () => {
   await until('the end', () => !wrong.isAlive());
   const { code } = await wrong.shutDown();
   expect(code).toBe(2);
-  expect(wrong.log()).toContain('must be a whole number above 0');
+  expect(wrong.log()).toContain('must be a whole number from 1 to');
 });
 
 describe('a worker with more migrations than slots', () => {

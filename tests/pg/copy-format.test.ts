@@ -1,6 +1,6 @@
 /** Text or binary: the rows are the same, and binary is used only where both servers read the bytes alike. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { CopyFormat } from '../../contract/input.ts';
+import type { CopyFormat } from '../../contract/input-schema.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';

@@ -3,7 +3,8 @@
  * unlogged tables, which are copied once.
  */
 import { expect, test } from 'vitest';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';

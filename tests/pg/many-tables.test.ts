@@ -4,7 +4,8 @@
  */
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { compare } from '../../scripts/compare/databases.ts';
 import type { Side } from '../../scripts/local/cluster/settings.ts';

@@ -5,7 +5,8 @@ import type pg from 'pg';
 import { expect } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureCode } from '../../contract/failure-catalogue.ts';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 

@@ -1,6 +1,7 @@
 /** Tables that the operator made unlogged on the target: a crash there empties them, and the stored LSN stays. */
 import { expect, test } from 'vitest';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import { refuseUnlogged } from '../../postgres/cutover/unlogged-refusal.ts';
 import { resync, drainWithCopies, failureOf } from '../support/resync.ts';
 import { freshPair, type FreshPair } from '../support/database.ts';

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { slotName, type Migration } from '../../contract/migration.ts';
-import type { MigrationInput } from '../../contract/input.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { CopyPlan, Heartbeat, Work } from '../../contract/work.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { dropControl } from '../../postgres/store/migration.ts';

@@ -1,6 +1,7 @@
 /** What the workflow does when tables need a resync while streaming, without a workflow. */
 import { MigrationError } from '../../contract/failure.ts';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignored.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';

@@ -2,7 +2,7 @@
  * What the tests know about the servers of their run; plain data, so that a global set-up can pass it to test
  * processes.
  */
-import type { PostgresSpec } from '../../scripts/local/cluster/postgres-server.ts';
+import type { PostgresSpec } from '../../scripts/local/cluster/postgres-spec.ts';
 import type { TemporalSpec } from '../../scripts/local/cluster/temporal-server.ts';
 
 export interface TestRun {

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { mayEnter, serverAccount } from '../../scripts/local/cluster/account.ts';
 import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
-import type { PostgresSpec } from '../../scripts/local/cluster/postgres-server.ts';
+import type { PostgresSpec } from '../../scripts/local/cluster/postgres-spec.ts';
 import { processOf, writeRecord } from '../../scripts/local/cluster/process.ts';
 import { ROLE, SETTINGS } from '../../scripts/local/cluster/settings.ts';
 import type { ServerSettings, Side } from '../../scripts/local/cluster/settings.ts';

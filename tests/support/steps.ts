@@ -1,7 +1,8 @@
 /** A whole migration between the databases of a pair, step by step in the workflow's order, without Temporal. */
 import { expect } from 'vitest';
 import { randomBytes } from 'node:crypto';
-import { parseInput, type MigrationInput } from '../../contract/input.ts';
+import { parseInput } from '../../contract/input.ts';
+import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import { slotName, type Migration } from '../../contract/migration.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';

@@ -1,11 +1,8 @@
 /** When `walferry demo` may end with 0. */
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_ROWS, failings, type Shown } from '../../scripts/local/demo/comparison.ts';
-import {
-  killInStreamShown,
-  provenByMarks,
-  type ChunkMark,
-} from '../../scripts/local/demo/evidence.ts';
+import { killInStreamShown, provenByMarks } from '../../scripts/local/demo/evidence.ts';
+import { type ChunkMark } from '../../postgres/store/chunk-mark.ts';
 
 const GOOD: Shown = {
   ...{ rows: DEFAULT_ROWS, kills: { copy: 'proven', stream: 'proven' } },

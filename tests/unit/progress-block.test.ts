@@ -105,7 +105,7 @@ test('one line says the same for a log', () => {
 
 /** Shows two views one after the other, then ends. */
 const PROGRAM = `
-  import { screenFor } from '../../scripts/watch/screen.ts';
+  import { screenFor } from './scripts/watch/screen.ts';
   const view = ${JSON.stringify(VIEW)};
   const screen = screenFor('orders', process.stdout);
   screen.show(view);

@@ -6,7 +6,7 @@
  * Tables are empty here, so it does not find errors caused by rows.
  */
 import type pg from 'pg';
-import type { MigrationInput } from '../../../contract/input.ts';
+import type { MigrationInput } from '../../../contract/input-schema.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { Work } from '../../../contract/work.ts';
 import { Defaults } from '../../connection/defaults.ts';

@@ -7,7 +7,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { give, serverAccount } from './account.ts';
 import { LOOPBACK } from './port.ts';
-import type { PostgresSpec } from './postgres-server.ts';
+import type { PostgresSpec } from './postgres-spec.ts';
 import { OUTPUT_PLUGIN_LIBRARIES } from './settings.ts';
 
 /** Name of the file in the data folder; `alter system` still overrides it. */

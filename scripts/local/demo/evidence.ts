@@ -5,16 +5,9 @@
 import pg from 'pg';
 import { compareLsn, isLsn } from '../../../contract/lsn.ts';
 import { clientConfig, pinNewer } from '../../../postgres/connection/connect.ts';
+import { readChunkMarks, type ChunkMark } from '../../../postgres/store/chunk-mark.ts';
 import type { Proof } from './comparison.ts';
 import { type StreamMark, readStreamMark } from '../../../postgres/store/registered.ts';
-
-export interface ChunkMark {
-  readonly id: number;
-  readonly pass: number;
-  /** Null while it is not done. */
-  readonly doneAt: string | null;
-  readonly worker: string | null;
-}
 
 export class Evidence implements AsyncDisposable {
   readonly #client: pg.Client;
@@ -36,10 +29,7 @@ export class Evidence implements AsyncDisposable {
 
   /** All chunks of the plan; empty before there is one. */
   async chunks(): Promise<ChunkMark[]> {
-    if (!(await this.#has('walferry.chunk'))) return [];
-    const { rows } = await this.#client.query<ChunkMark>(/* sql */ `
-      select id, pass, done_at::text as "doneAt", worker from walferry.chunk order by id`);
-    return rows;
+    return readChunkMarks(this.#client);
   }
 
   async stream(): Promise<StreamMark | undefined> {
@@ -48,14 +38,6 @@ export class Evidence implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.end().catch(() => undefined);
-  }
-
-  async #has(table: string): Promise<boolean> {
-    const { rows } = await this.#client.query<{ there: boolean }>(
-      /* sql */ `select to_regclass($1) is not null as there`,
-      [table],
-    );
-    return rows[0]?.there === true;
   }
 }
 

@@ -8,7 +8,8 @@ import type { LiveActivity, Sample } from '../../watch/sample.ts';
 import { killHard } from './cast.ts';
 import type { Workers } from './cast.ts';
 import { killInStreamShown, provenByMarks, unchanged } from './evidence.ts';
-import type { ChunkMark, Evidence } from './evidence.ts';
+import type { ChunkMark } from '../../../postgres/store/chunk-mark.ts';
+import type { Evidence } from './evidence.ts';
 import type { Follower } from './follow.ts';
 import type { Proof } from './comparison.ts';
 
