@@ -82,7 +82,7 @@ export const PINNED: Readonly<Record<string, string>> = { ...TEXT, ...RESULT, ..
 /**
  * The pinned settings that an expression may depend on (a generated column, a check, the function of an index). The target
  * evaluates under its own defaults for them: any value of these parses every text printed under the source's pinned settings
- * alike (tests/pg/defaults.test.ts). That is not true of `lc_monetary`, `array_nulls` and `xmloption`, which stay pinned wherever
+ * alike (tests/pg/connection/defaults.test.ts). That is not true of `lc_monetary`, `array_nulls` and `xmloption`, which stay pinned wherever
  * texts are read.
  */
 export const EVALUATED = [

@@ -16,21 +16,22 @@ const PAGES = [
 /** What these names mean on each page, as it explains. */
 const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'fidelity-objects': {
-    objects: 'tests/pg/objects.test.ts',
+    objects: 'tests/pg/schema/objects.test.ts',
     migration: 'tests/e2e/objects.test.ts',
   },
   'fidelity-ddl': {
-    ddl: 'tests/pg/stream-ddl.test.ts',
-    tables: 'tests/pg/stream-tables.test.ts',
-    types: 'tests/pg/stream-type.test.ts',
-    labels: 'tests/pg/stream-label.test.ts',
+    ddl: 'tests/pg/drift/stream-ddl.test.ts',
+    tables: 'tests/pg/stream/stream-tables.test.ts',
+    types: 'tests/pg/drift/stream-type.test.ts',
+    labels: 'tests/pg/drift/stream-label.test.ts',
     migration: 'tests/e2e/ddl.test.ts',
   },
 };
 /** Files that contain further titles of a test file. */
 const TITLES: Readonly<Record<string, string>> = {
-  'tests/pg/objects.test.ts': 'tests/pg/object-catalog.ts',
+  'tests/pg/schema/objects.test.ts': 'tests/pg/schema/object-catalog.ts',
 };
+const ROOMS = readdirSync(path.join(ROOT, 'tests/pg'));
 /** A case without a file: tests/support/fidelity/random.ts generates it. */
 const MADE = 'random_value';
 
@@ -69,13 +70,13 @@ function fileOf(page: string, name: string): string | undefined {
     name === MADE ? 'tests/support/fidelity/random.ts' : undefined,
     name.includes('/') ? name : undefined,
     `tests/fidelity/${name}.sql`,
-    `tests/pg/${name}.test.ts`,
+    ...ROOMS.map((room) => `tests/pg/${room}/${name}.test.ts`),
   ];
   return candidates.find((file) => file !== undefined && isThere(file));
 }
 
 const preflightFile = (name: string): string =>
-  name.includes('/') ? name : `tests/pg/preflight-${name}.test.ts`;
+  name.includes('/') ? name : `tests/pg/preflight/preflight-${name}.test.ts`;
 
 function isThere(file: string): boolean {
   if (!file.includes('*')) return existsSync(path.join(ROOT, file));

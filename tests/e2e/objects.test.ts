@@ -6,9 +6,9 @@ import { expect, test } from 'vitest';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
 import { until } from '../support/until.ts';
-import { CATALOG, catalogLines } from '../pg/object-catalog.ts';
-import { OBJECT_ROLES, OBJECT_ROWS, OBJECTS } from '../pg/object-fidelity.ts';
-import { dumpLines } from '../pg/schema-fidelity.ts';
+import { CATALOG, catalogLines } from '../pg/schema/object-catalog.ts';
+import { OBJECT_ROLES, OBJECT_ROWS, OBJECTS } from '../pg/schema/object-fidelity.ts';
+import { dumpLines } from '../pg/schema/schema-fidelity.ts';
 
 const SECRET = 'secret-value-4711';
 

@@ -1,7 +1,7 @@
 /**
  * Unselected tables and what is not moved with them. The archive filter (archive/left-out.ts) derives the same from a dump, but
  * the findings that need this are also due when there can be no dump: without pg_dump, or without the right to read a table.
- * tests/pg/schema-selection.test.ts compares both.
+ * tests/pg/schema/schema-selection.test.ts compares both.
  */
 import type pg from 'pg';
 import { shared, type SourceReading } from '../reading.ts';
