@@ -8,7 +8,7 @@
  */
 import pg from 'pg';
 import { parseLsn } from '../contract/lsn.ts';
-import { Batch } from '../postgres/apply/batch.ts';
+import { ChangeWriter } from '../postgres/apply/change-writer.ts';
 import { Defaults } from '../postgres/connection/defaults.ts';
 import type { Change, PlannedRelation } from '../postgres/apply/change.ts';
 import { replay } from '../postgres/apply/replay.ts';
@@ -72,7 +72,7 @@ await client.query(/* sql */ `
   insert into ${pg.escapeIdentifier(SCHEMA)}.item select k, 'body', k from generate_series(1, ${rows}) k;
   analyze ${pg.escapeIdentifier(SCHEMA)}.item;`);
 try {
-  const batch = new Batch(client, await Defaults.read(service, 'apply', client));
+  const batch = new ChangeWriter(client, await Defaults.read(service, 'apply', client));
   const table = await readTable(client, relation, 1_000);
   const timed = async (apply: () => Promise<void>): Promise<number> => {
     const started = performance.now();

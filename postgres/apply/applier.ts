@@ -18,7 +18,7 @@ import { fenced, holdEpoch } from '../store/epoch.ts';
 import { FlightFailed } from '../session/flight-query.ts';
 import { applyFailure, notAdvanced } from './apply-failure.ts';
 import { setForApplying } from './apply-setting.ts';
-import { Batch } from './batch.ts';
+import { ChangeWriter } from './change-writer.ts';
 import type { Change } from './change.ts';
 import { FoldedFlights, type FoldedTable, type Question } from './folded-flight.ts';
 import { FoldedGroups } from './folded-group.ts';
@@ -31,7 +31,7 @@ import {
   RELEASE,
   SAVEPOINT,
 } from './flight-opening.ts';
-import { isPassing } from './passing.ts';
+import { isTransient } from './transient-failure.ts';
 import { NonFiniteNumbers } from './non-finite.ts';
 import { ADVANCE, type Advance, NOT_ADVANCED, advanceValues } from '../store/confirmed-position.ts';
 
@@ -51,7 +51,7 @@ export class TargetApplier implements AsyncDisposable {
   /** The session. Run `takeEpoch` on it, so that the recorded backend is the one that applies. */
   readonly client: pg.Client;
   readonly #migration: Migration;
-  readonly #batch: Batch;
+  readonly #batch: ChangeWriter;
   readonly #nonFinite: NonFiniteNumbers | undefined;
   readonly #folded: FoldedFlights;
   readonly #groups: FoldedGroups;
@@ -69,7 +69,7 @@ export class TargetApplier implements AsyncDisposable {
     this.#migration = migration;
     this.client = client;
     this.replicaRole = replicaRole;
-    this.#batch = new Batch(client, defaults);
+    this.#batch = new ChangeWriter(client, defaults);
     this.#folded = new FoldedFlights(client);
     this.#groups = new FoldedGroups(this.#batch, this.#folded);
     this.#nonFinite = numericAsText ? undefined : new NonFiniteNumbers(migration);
@@ -159,7 +159,7 @@ export class TargetApplier implements AsyncDisposable {
         throw over ? fenced(epoch) : (asError(flown.error) ?? misuse('a flight did not begin'));
       }
       const error = asError(flown.error);
-      if (error !== null && isPassing(error)) throw error;
+      if (error !== null && isTransient(error)) throw error;
       flown.table.refuse(false);
       this.#batch.refusals += 1;
       if (wasOpen) await this.#undo();

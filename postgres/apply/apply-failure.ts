@@ -5,11 +5,11 @@ import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
 import { holdEpoch } from '../store/epoch.ts';
 import { type Advance } from '../store/confirmed-position.ts';
-import { TruncateFailed } from './batch.ts';
+import { TruncateFailed } from './change-writer.ts';
 import type { Change } from './change.ts';
-import { isPassing } from './passing.ts';
+import { isTransient } from './transient-failure.ts';
 import { StepFailed } from './replay.ts';
-import { changeFailure, recordStopped } from './stopped.ts';
+import { changeFailure, recordStopped } from './refused-change.ts';
 
 /**
  * Names the change behind an error, and records its key on the target.
@@ -24,7 +24,7 @@ export async function applyFailure(
   const context = { step: 'applying', side: 'target' } as const;
   const [change, cause] = blamed(error);
   if (!change) return classify(error, context, 'Internal');
-  if (isPassing(cause)) {
+  if (isTransient(cause)) {
     return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
   }
   const failure = changeFailure(change, cause, migration.target);

@@ -1,14 +1,14 @@
 /** Sorts a batch's folded tables by the settings under which the target evaluates their expressions. */
 import { isCustomized, type Settings } from '../connection/apply-settings.ts';
-import type { Batch } from './batch.ts';
+import type { ChangeWriter } from './change-writer.ts';
 import type { FoldedFlights, FoldedGroup, FoldedTable } from './folded-flight.ts';
 import type { TargetTable } from './target-table.ts';
 
 export class FoldedGroups {
-  readonly #batch: Batch;
+  readonly #batch: ChangeWriter;
   readonly #flights: FoldedFlights;
 
-  constructor(batch: Batch, flights: FoldedFlights) {
+  constructor(batch: ChangeWriter, flights: FoldedFlights) {
     this.#batch = batch;
     this.#flights = flights;
   }

@@ -26,7 +26,7 @@ import type {
   RowChange,
   Update,
 } from './change.ts';
-import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
+import { nonFiniteColumns, NON_FINITE_NUMBERS } from './non-finite-column.ts';
 import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts';
 import type { FoldedTable } from './folded-flight.ts';
 import { readSourceKey, type SourceKeyColumn } from './table-catalog.ts';
@@ -161,7 +161,7 @@ function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambi
   for (const [index, change] of changes.entries()) {
     if (change.kind === 'truncate') continue;
     const { relation } = change;
-    const exposed = exposedColumns(relation);
+    const exposed = nonFiniteColumns(relation);
     if (exposed.size === 0) continue;
     if (!relation.key) {
       refuseAmbiguous(change, exposed);

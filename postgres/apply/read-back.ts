@@ -5,7 +5,7 @@ import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import type { PlannedRelation } from './change.ts';
-import { exposedColumns, NON_FINITE_NUMBERS } from './exposed-column.ts';
+import { nonFiniteColumns, NON_FINITE_NUMBERS } from './non-finite-column.ts';
 import { printed } from './row-match.ts';
 import type { SourceKeyColumn } from './table-catalog.ts';
 
@@ -24,7 +24,7 @@ export async function readBack(
   wanted: readonly (readonly string[])[],
 ): Promise<Rows> {
   const keys = [...new Map(wanted.map((key) => [JSON.stringify(key), key])).values()];
-  const exposed = [...exposedColumns(relation).values()];
+  const exposed = [...nonFiniteColumns(relation).values()];
   const columns = exposed.map((column) => {
     const value = `t.${pg.escapeIdentifier(column.name)}`;
     return `case when ${value} is distinct from null then ${printed(value)} end`;
@@ -51,7 +51,7 @@ export async function readNonFinite(
   keys: readonly (readonly string[])[],
 ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>> {
   const nonFinite = [...NON_FINITE_NUMBERS].map((value) => pg.escapeLiteral(value)).join(', ');
-  const names = [...exposedColumns(relation).keys()];
+  const names = [...nonFiniteColumns(relation).keys()];
   const printedColumns = names.map((name) => printed(`t.${pg.escapeIdentifier(name)}`));
   const { rows } = await client.query<(string | null)[]>({
     text: /* sql */ `

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { holdEpoch } from '../store/epoch.ts';
-import { CatalogMoved, DRIFT_CHECKED } from './moved.ts';
+import { CatalogMoved, DRIFT_CHECKED } from './catalog-moved.ts';
 
 /**
  * Runs the writes in a transaction that holds the attempt's epoch.

@@ -12,9 +12,9 @@ import type { SchemaRows } from '../catalog/schema-row.ts';
 import { lookAt } from '../catalog/table-definition.ts';
 import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import type { Left } from './table-mapping.ts';
-import { CatalogMoved } from './moved.ts';
+import { CatalogMoved } from './catalog-moved.ts';
 import { movedType, type WatchedTypes } from './followed-type.ts';
 
 /** A transaction is decoded shortly before its commit is visible to others; with synchronous replication, long before. */

@@ -1,14 +1,14 @@
 /** One batch at a time is written while the next is collected; what is stored with it may be confirmed to the source. */
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import type { Horizon } from '../replication/confirm.ts';
 import type { LoopParts } from './loop-parts.ts';
-import { Ways } from './ways.ts';
+import { LeaseSummary } from './lease-summary.ts';
 
 export class BatchWriting {
   #parts: LoopParts;
   readonly #horizon: Horizon;
   #failure: { readonly error: unknown } | null = null;
-  #ways = new Ways();
+  #ways = new LeaseSummary();
   /** The batch that is being written. */
   batch: Batch | null = null;
   /** Resolves when the writer is idle; never rejects. */
@@ -26,11 +26,11 @@ export class BatchWriting {
   /** Continues in the next lease. */
   continueWith(parts: LoopParts): void {
     this.#parts = parts;
-    this.#ways = new Ways();
+    this.#ways = new LeaseSummary();
   }
 
   /** Since the start of the lease. */
-  get ways(): Ways {
+  get ways(): LeaseSummary {
     return this.#ways;
   }
 

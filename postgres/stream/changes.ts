@@ -23,9 +23,9 @@ import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './lease-attempt.ts';
 import { proveContinuity } from './continuity.ts';
 import { fenced, outlasted } from './lease-abort.ts';
-import { Held } from './held.ts';
+import { ResourceStack } from './resource-stack.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
-import { CatalogMoved, Moves } from '../drift/moved.ts';
+import { CatalogMoved, Moves } from '../drift/catalog-moved.ts';
 import type { ParkedStreams } from './parked.ts';
 import { readPlan } from './lease-plan.ts';
 import type { StreamOptions } from './stream-options.ts';
@@ -123,7 +123,7 @@ async function oneLease(
   { abandoned, met, moves, leaveAll, parked }: Renewal,
 ): Promise<StreamReport> {
   try {
-    await using held = new Held();
+    await using held = new ResourceStack();
     // Each step of the start has a time limit; a heartbeat between them shows progress.
     let stored: Heartbeat = {};
     const step = (): void => work.beat({ phase: 'stream', step: 'starting', ...stored });

@@ -1,12 +1,12 @@
 /** What becomes of the changes of a transaction on the exact path. */
 import type { Change } from '../apply/change.ts';
 import { changesOf } from '../drift/mapped-change.ts';
-import type { Arriving } from './arriving.ts';
+import type { ArrivingTransaction } from './arriving-transaction.ts';
 import type { GatheringParts } from './gathering-parts.ts';
 
 /** Decides the changes on the exact path, which are no longer pending afterwards. */
 export async function decideExact(
-  open: Arriving,
+  open: ArrivingTransaction,
   { mappings, newest, settle, emptied }: GatheringParts,
 ): Promise<Change[]> {
   if (open.messages.length === 0) return [];

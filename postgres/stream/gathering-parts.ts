@@ -1,11 +1,11 @@
 /** What collecting batches needs from the lease. */
 import type { Lsn } from '../../contract/lsn.ts';
-import type { BatchLimits } from '../apply/gathered-batch.ts';
+import type { BatchLimits } from '../apply/batch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Doubt } from '../drift/doubt.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
-import type { Why } from './ways.ts';
+import type { ExactReason } from './lease-summary.ts';
 
 export interface GatheringParts {
   readonly mappings: TableMappings;
@@ -25,5 +25,5 @@ export interface GatheringParts {
   /** Called for every TRUNCATE, with its transaction. */
   readonly emptied: (table: TableName, xid: number) => void;
   /** Called with the reason when a table's change leaves the fast path. */
-  readonly left?: (table: TableName, why: Why) => void;
+  readonly left?: (table: TableName, why: ExactReason) => void;
 }

@@ -9,21 +9,21 @@
  */
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change } from '../apply/change.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import type { TableRows } from '../apply/table-rows.ts';
 import { mayHoldExtreme } from '../catalog/version-form.ts';
 import { LineStore, type Line } from '../replication/line-store.ts';
 import { malformed, outsideTransaction } from '../replication/stream-failure.ts';
 import { HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
-import { arrive, type Arriving, type Open } from './arriving.ts';
+import { arrive, type ArrivingTransaction, type Open } from './arriving-transaction.ts';
 import { decideExact } from './decided-change.ts';
 import type { GatheringParts } from './gathering-parts.ts';
 import { decodeLines, insertInto, readDifferently, whyNot } from './kept-line.ts';
 import type { TablePath } from './path.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { TablePaths } from './table-paths.ts';
-import type { Why } from './ways.ts';
+import type { ExactReason } from './lease-summary.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
 
 /** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
@@ -44,7 +44,7 @@ export class Gathering {
   #part = 0;
   /** Grows with every batch that does not begin with changes of an open transaction. */
   #batch = 1;
-  #open: Arriving | null = null;
+  #open: ArrivingTransaction | null = null;
   #pending = new PendingBatch();
   /** Set after a TRUNCATE: it may concern several tables, and nothing may overtake it. */
   #allExact = false;
@@ -169,7 +169,7 @@ export class Gathering {
   }
 
   /** Reports the reason; false is for {@link row}. */
-  #left({ schema, table: name }: TablePath, why: Why): false {
+  #left({ schema, table: name }: TablePath, why: ExactReason): false {
     this.#parts.left?.({ schema, name }, why);
     return false;
   }
@@ -241,7 +241,12 @@ export class Gathering {
     this.#part += 1;
   }
 
-  #close(open: Arriving, changes: readonly Change[], message: Commit, now: number): void {
+  #close(
+    open: ArrivingTransaction,
+    changes: readonly Change[],
+    message: Commit,
+    now: number,
+  ): void {
     this.#open = null;
     if (open.known) return;
     this.#pending.end(open, changes, message, now);

@@ -11,7 +11,7 @@ import { decodeMessage } from '../wal2json/decode.ts';
 import type { LineKind } from '../wal2json/head.ts';
 import type { RowMessage } from '../wal2json/message.ts';
 import type { TransactionEnd } from './pending-batch.ts';
-import type { Why } from './ways.ts';
+import type { ExactReason } from './lease-summary.ts';
 
 /** Decodes the lines, change by change. */
 export function decodeLines(
@@ -31,7 +31,7 @@ export function decodeLines(
 }
 
 /** Why the rows did not accept the line. */
-export function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): Why {
+export function whyNot({ layout, keyMoved }: TableRows, kind: LineKind): ExactReason {
   if (kind === 'insert') return kind;
   if (layout.key.length === 0) return 'table';
   if (kind === 'delete') return kind;

@@ -22,13 +22,13 @@ import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { ApplyThrottle } from '../throttle/apply-throttle.ts';
 import type { StreamOptions } from './stream-options.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import { stopWriting } from './lease-abort.ts';
 import type { Left } from '../drift/table-mapping.ts';
-import { Lease } from './lease.ts';
+import { LeaseEnd } from './lease-end.ts';
 import { StreamLoop } from './loop.ts';
 import type { LoopParts } from './loop-parts.ts';
-import { Marks } from './marks.ts';
+import { SnapshotMarks } from './snapshot-mark.ts';
 import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
 import { Onlooker } from '../session/onlooker.ts';
@@ -143,8 +143,8 @@ export async function streamLease(
     doubt: plan.doubt,
     newest: plan.newest,
     numericAsText: parts.numericAsText,
-    marks: new Marks(plan.marks, attempt.confirmedLsn),
-    lease: new Lease(options.leaseMs, performance.now()),
+    marks: new SnapshotMarks(plan.marks, attempt.confirmedLsn),
+    lease: new LeaseEnd(options.leaseMs, performance.now()),
     meter,
     limits: {
       bytes: BATCH_BYTES,

@@ -18,7 +18,7 @@ import { checkDrift } from '../drift/drift-check.ts';
 import { drift, resync } from '../drift/drift-failure.ts';
 import { writeFenced } from '../drift/fenced-write.ts';
 import { OTHER_FILE } from '../drift/follow.ts';
-import { CatalogMoved, DRIFT_CHECKED } from '../drift/moved.ts';
+import { CatalogMoved, DRIFT_CHECKED } from '../drift/catalog-moved.ts';
 import { readOutside } from '../drift/outside.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
 import { insertOnlyFailure, warningFailure } from '../replication/stream-failure.ts';
@@ -34,7 +34,7 @@ import { markForResync } from '../store/table-move.ts';
 import { readRecordedSchemas, recordSchemas } from '../store/recorded-schema.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../store/withheld.ts';
 import { copiedBy } from './already-copied.ts';
-import { Emptied } from './emptied.ts';
+import { SeenTruncates } from './seen-truncate.ts';
 import { markPosition } from './end-mark.ts';
 import { ExcludedPartitions } from './excluded-partition.ts';
 import { mappingsOf } from './lease-mapping.ts';
@@ -153,7 +153,7 @@ export async function readPlan(
     if (row) again.set(row.id, reason);
   };
   const ofPlan = new Set(rows.map(({ schema }) => schema));
-  const emptied = new Emptied();
+  const emptied = new SeenTruncates();
   const truncated = new TruncatedTargets();
   const excluded = new ExcludedPartitions(source, next);
   const noteResync = async (): Promise<void> => {

@@ -1,12 +1,12 @@
 /** What the loop of a lease works with. */
 import type { Lsn } from '../../contract/lsn.ts';
-import type { BatchLimits } from '../apply/gathered-batch.ts';
+import type { BatchLimits } from '../apply/batch.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { Doubt } from '../drift/doubt.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
-import type { Lease } from './lease.ts';
-import type { Marks } from './marks.ts';
+import type { LeaseEnd } from './lease-end.ts';
+import type { SnapshotMarks } from './snapshot-mark.ts';
 import type { Meter } from './meter.ts';
 import type { TargetWriter } from './target-writer.ts';
 
@@ -36,8 +36,8 @@ export interface LoopParts {
   /** Whether the plugin sends numbers as text. */
   readonly numericAsText: boolean;
   /** Marks of the copy in the WAL ahead: the stream must receive them. */
-  readonly marks: Marks;
-  readonly lease: Lease;
+  readonly marks: SnapshotMarks;
+  readonly lease: LeaseEnd;
   readonly meter: Meter;
   readonly limits: LoopLimits;
   /**

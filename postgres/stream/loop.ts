@@ -7,11 +7,11 @@
  * read again.
  */
 import { compareLsn, lsnDistance } from '../../contract/lsn.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import { BatchWriting } from './batch-writing.ts';
 import { Intake } from './intake.ts';
 import type { LoopParts } from './loop-parts.ts';
-import type { Ways } from './ways.ts';
+import type { LeaseSummary } from './lease-summary.ts';
 
 /** Longest sleep, and so the check interval of lease and position timers. */
 const CHECK_MS = 250;
@@ -61,7 +61,7 @@ export class StreamLoop {
   }
 
   /** Since the start of the lease. */
-  get ways(): Ways {
+  get ways(): LeaseSummary {
     return this.#writing.ways;
   }
 

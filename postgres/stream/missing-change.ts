@@ -3,7 +3,7 @@ import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
 import { warningFailure } from '../replication/stream-failure.ts';
-import type { Open } from './arriving.ts';
+import type { Open } from './arriving-transaction.ts';
 import type { LoopParts } from './loop-parts.ts';
 
 export type ChangedTable = Pick<Unsettled, 'schema' | 'table'>;

@@ -13,7 +13,7 @@ import { cut } from '../connection/connect.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { StreamOptions } from './stream-options.ts';
-import type { Held } from './held.ts';
+import type { ResourceStack } from './resource-stack.ts';
 import type { StreamLoop } from './loop.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
@@ -35,7 +35,7 @@ export interface OpenStream {
   /** When it was opened, on the clock of `performance.now()`. */
   readonly openedAt: number;
   /** Closes all of it. */
-  readonly held: Held;
+  readonly held: ResourceStack;
 }
 
 interface Parked {

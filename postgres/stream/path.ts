@@ -4,7 +4,7 @@
  * reports what is wrong with a change, and where.
  */
 import type { PlannedRelation } from '../apply/change.ts';
-import { exposedColumns } from '../apply/exposed-column.ts';
+import { nonFiniteColumns } from '../apply/non-finite-column.ts';
 import type { RowLayout } from '../apply/row-layout.ts';
 import { TableRows } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
@@ -63,7 +63,7 @@ function layoutOf(
   if (relation.destination !== undefined || rowShape.columns.length === 0) return null;
   const key = placesOf(relation, rowShape.columns);
   if (key === null) return null;
-  const exposed = numericAsText ? null : exposedColumns(relation);
+  const exposed = numericAsText ? null : nonFiniteColumns(relation);
   const kindOf = (name: string, generated: string): ValueKind => {
     if (generated !== '') return SKIPPED;
     if (bytea.has(name)) return BYTEA;

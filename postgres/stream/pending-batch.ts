@@ -2,10 +2,10 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from '../apply/change.ts';
 import type { FoldedTable } from '../apply/folded-flight.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import type { Line } from '../replication/line-store.ts';
 import type { Commit } from '../wal2json/message.ts';
-import type { Arriving } from './arriving.ts';
+import type { ArrivingTransaction } from './arriving-transaction.ts';
 import type { TablePath } from './path.ts';
 
 /** Fast-path lines before `to` belong to this transaction or an earlier one. */
@@ -37,7 +37,7 @@ export class PendingBatch {
   }
 
   /** Adds the changes of the open transaction to the batch. */
-  add(open: Arriving, changes: readonly Change[]): void {
+  add(open: ArrivingTransaction, changes: readonly Change[]): void {
     for (const change of changes) {
       this.changes.push(change);
       if (change.kind !== 'truncate') this.relations.add(change.relation);
@@ -53,7 +53,12 @@ export class PendingBatch {
   }
 
   /** Adds a complete transaction, or the last part of a huge one. */
-  end(open: Arriving, changes: readonly Change[], { xid, timestamp }: Commit, now: number): void {
+  end(
+    open: ArrivingTransaction,
+    changes: readonly Change[],
+    { xid, timestamp }: Commit,
+    now: number,
+  ): void {
     // Also without a change: the source may have omitted its changes.
     this.xids.add(xid);
     if (open.first && open.rows + changes.length === 0) return;

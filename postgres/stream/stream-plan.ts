@@ -8,7 +8,7 @@ import type { WatchedTypes } from '../drift/followed-type.ts';
 import type { Left, TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { Mark } from '../replication/flush.ts';
 import type { Attempt } from '../store/epoch.ts';
-import type { Emptied } from './emptied.ts';
+import type { SeenTruncates } from './seen-truncate.ts';
 
 export interface StreamPlan {
   readonly mappings: TableMappings;
@@ -52,7 +52,7 @@ export interface StreamPlan {
   /** Digest of the whole plan, to compare it with a later one; null unless `compared` was set. */
   readonly view: string | null;
   /** TRUNCATEs that arrived. */
-  readonly emptied: Emptied;
+  readonly emptied: SeenTruncates;
   /** Notes which tables TRUNCATEs among these changes give a new file on the target. */
   truncating(changes: readonly Change[]): void;
   /**

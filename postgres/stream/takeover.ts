@@ -14,7 +14,7 @@ import { within } from '../replication/deadline.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './lease-attempt.ts';
 import type { StreamOptions } from './stream-options.ts';
-import { DRIFT_CHECKED, CatalogMoved } from '../drift/moved.ts';
+import { DRIFT_CHECKED, CatalogMoved } from '../drift/catalog-moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
 import { readPlan } from './lease-plan.ts';
 

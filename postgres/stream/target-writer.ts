@@ -9,7 +9,7 @@ import type { Change } from '../apply/change.ts';
 import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/applier.ts';
 import type { Attempt } from '../store/epoch.ts';
-import type { Batch } from '../apply/gathered-batch.ts';
+import type { Batch } from '../apply/batch.ts';
 import type { TriggerCheck } from './trigger-check.ts';
 
 /** What the writer needs from the applying session; tests replace it. */

@@ -10,7 +10,7 @@ import { destinationOf } from '../apply/target-table.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { triggerQuery, firingStates, readEnabledTriggers } from '../schema/enabled-trigger.ts';
-import { CatalogMoved } from '../drift/moved.ts';
+import { CatalogMoved } from '../drift/catalog-moved.ts';
 
 /** Collects the tables that the open transaction has written to. */
 export class TriggerCheck {

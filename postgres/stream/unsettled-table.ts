@@ -8,7 +8,7 @@ import { lookAt } from '../catalog/table-definition.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
 import type { DriftCheck } from '../drift/drift-check.ts';
-import { CatalogMoved } from '../drift/moved.ts';
+import { CatalogMoved } from '../drift/catalog-moved.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 

@@ -11,7 +11,7 @@ import { DELETE, INSERT, UPDATE } from '../../postgres/apply/row-records.ts';
 import { Line } from '../../postgres/replication/line-store.ts';
 import { decodeMessage } from '../../postgres/wal2json/decode.ts';
 import { HeadReader } from '../../postgres/wal2json/head.ts';
-import type { Batch } from '../../postgres/apply/gathered-batch.ts';
+import type { Batch } from '../../postgres/apply/batch.ts';
 import { TableMappings, type TableMapping } from '../../postgres/drift/table-mapping.ts';
 import { Gathering } from '../../postgres/stream/gathering.ts';
 import type { GatheringParts } from '../../postgres/stream/gathering-parts.ts';

@@ -4,7 +4,7 @@
  * arrived would never make progress. So a lease counts from the first position that the target stored, or from its start
  * when there is nothing to do.
  */
-export class Lease {
+export class LeaseEnd {
   readonly #length: number;
   readonly #startedAt: number;
   #countsFrom: number | null = null;

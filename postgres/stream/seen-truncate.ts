@@ -9,7 +9,7 @@ import { readDefinitions } from '../catalog/table-definition.ts';
 import type { PlannedDefinition } from '../store/planned-definition.ts';
 import { readPlannedRelations } from '../store/planned-relation.ts';
 
-export class Emptied {
+export class SeenTruncates {
   readonly #seen = new Map<string, Set<string>>();
 
   /** Whether any arrived. */

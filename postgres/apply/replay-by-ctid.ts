@@ -11,7 +11,7 @@ import { statementOf } from './change-statement.ts';
 import { columnsMatch, type RowMatch } from './row-match.ts';
 
 /** Applies the steps one at a time, in order. @throws StepFailed for the first that fails; the transaction is then aborted. */
-export async function replayByPlace(
+export async function replayByCtid(
   client: pg.Client,
   steps: readonly Step[],
   settings: Settings,

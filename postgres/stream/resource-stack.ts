@@ -1,5 +1,5 @@
 /** Resources that are closed together or passed on together, which `await using` alone cannot do. */
-export class Held implements AsyncDisposable {
+export class ResourceStack implements AsyncDisposable {
   #open: AsyncDisposable[] = [];
 
   /** From now on, this object closes the resource. */
@@ -9,8 +9,8 @@ export class Held implements AsyncDisposable {
   }
 
   /** @returns all resources, for a new owner; this object no longer closes them. */
-  move(): Held {
-    const moved = new Held();
+  move(): ResourceStack {
+    const moved = new ResourceStack();
     moved.#open = this.#open;
     this.#open = [];
     return moved;

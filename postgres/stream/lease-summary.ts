@@ -11,17 +11,17 @@ const MOST_NAMED = 1_000;
  * expects it (by action: `insert` …), it is too long (`length`), the other side may read its values differently (`values`), or
  * the target refused the rows (`refused`). A change that only follows such a change, or a TRUNCATE, has no separate reason.
  */
-export type Why =
+export type ExactReason =
   'table' | 'key' | 'insert' | 'update' | 'delete' | 'length' | 'values' | 'refused';
 
-export class Ways {
+export class LeaseSummary {
   #folded = 0;
   #exact = 0;
   readonly #tables = new Map<string, number>();
-  readonly #why = new Map<string, Set<Why>>();
+  readonly #why = new Map<string, Set<ExactReason>>();
 
   /** A change of the table leaves the fast path. */
-  left(table: TableName, why: Why): void {
+  left(table: TableName, why: ExactReason): void {
     const name = nameOf(table);
     const known = this.#why.get(name);
     if (known) known.add(why);

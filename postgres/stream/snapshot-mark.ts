@@ -7,7 +7,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { LogicalMessage } from '../wal2json/message.ts';
 import { nonceOf, type Mark } from '../replication/flush.ts';
 
-export class Marks {
+export class SnapshotMarks {
   #ahead: readonly Mark[];
 
   /** @param start position of the stream: an earlier lease has received everything before it. */

@@ -7,7 +7,7 @@ export const NON_FINITE_NUMBERS: ReadonlySet<string> = new Set(['NaN', 'Infinity
 const exposedByRelation = new WeakMap<PlannedRelation, ReadonlyMap<string, PlannedColumn>>();
 
 /** By name. */
-export function exposedColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
+export function nonFiniteColumns(relation: PlannedRelation): ReadonlyMap<string, PlannedColumn> {
   let exposed = exposedByRelation.get(relation);
   if (!exposed) {
     exposed = new Map(

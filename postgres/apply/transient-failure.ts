@@ -7,7 +7,7 @@ import { KeyMissing, WrongRowCount } from './replay.ts';
  * Whether the error is transient: serialization failures, deadlocks and lock timeouts, shutdowns and cancels, a lost connection.
  * Any other error is caused by what was sent, and the batch is applied change by change.
  */
-export function isPassing(error: unknown): boolean {
+export function isTransient(error: unknown): boolean {
   // A change that does not identify its row will not do so on a retry.
   if (error instanceof WrongRowCount || error instanceof KeyMissing) return false;
   if (error instanceof MigrationError) return true;

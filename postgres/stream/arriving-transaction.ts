@@ -24,7 +24,7 @@ export interface Beginning extends Open {
  * A class, because an object that is spread from several literals takes six microseconds. There is one for each transaction, and
  * for a small transaction of two lines that is more than all other work.
  */
-export class Arriving implements Open {
+export class ArrivingTransaction implements Open {
   readonly xid: number;
   readonly lsn: Lsn;
   readonly serial: number;
@@ -65,8 +65,8 @@ export function arrive(
   serial: number,
   { start, newest }: Pick<GatheringParts, 'start' | 'newest'>,
   from: number,
-): Arriving {
+): ArrivingTransaction {
   const known = compareLsn(lsn, start) < 0;
   const mayBeCopied = newest !== null && compareLsn(lsn, newest) < 0;
-  return new Arriving({ xid, lsn, serial, known, mayBeCopied }, from);
+  return new ArrivingTransaction({ xid, lsn, serial, known, mayBeCopied }, from);
 }
