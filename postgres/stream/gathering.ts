@@ -80,11 +80,6 @@ export class Gathering {
     return this.#pending.size === 0;
   }
 
-  /** Whether nothing must happen before a position is stored, not even a visibility check of a transaction. */
-  get untouched(): boolean {
-    return this.empty && this.#pending.xids.size === 0;
-  }
-
   get full(): boolean {
     const { changes, bytes, tables = Infinity } = this.#parts.limits;
     // Excluded transactions count, too: if there were no others, no position would be stored and their ids would pile up.
@@ -228,7 +223,7 @@ export class Gathering {
   /** Seals a batch while a transaction is open: of the transactions before it, or else of a part of it. */
   async cut(): Promise<void> {
     const open = this.#open;
-    if (open === null || !this.untouched) {
+    if (open === null || !this.#pending.untouched) {
       this.seal();
       return;
     }

@@ -52,6 +52,11 @@ export class PendingBatch {
     open.noted();
   }
 
+  /** Whether nothing must happen before a position is stored, not even a visibility check of a transaction. */
+  get untouched(): boolean {
+    return this.size === 0 && this.xids.size === 0;
+  }
+
   /** Adds a complete transaction, or the last part of a huge one. */
   end(
     open: ArrivingTransaction,
