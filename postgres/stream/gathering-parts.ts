@@ -1,4 +1,5 @@
 /** What collecting batches needs from the lease. */
+import type { TablePath } from './path.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { BatchLimits } from '../apply/batch.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -26,4 +27,14 @@ export interface GatheringParts {
   readonly emptied: (table: TableName, xid: number) => void;
   /** Called with the reason when a table's change leaves the fast path. */
   readonly left?: (table: TableName, why: ExactReason) => void;
+}
+
+/** Reports why a line takes the exact path; false is for `Gathering.row`. */
+export function left(
+  { left: report }: GatheringParts,
+  { schema, table: name }: TablePath,
+  why: ExactReason,
+): false {
+  report?.({ schema, name }, why);
+  return false;
 }

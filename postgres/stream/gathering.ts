@@ -18,18 +18,14 @@ import { HeadReader, type LineKind } from '../wal2json/head.ts';
 import type { Commit, RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { arrive, type ArrivingTransaction, type Open } from './arriving-transaction.ts';
 import { decideExact } from './decided-change.ts';
-import type { GatheringParts } from './gathering-parts.ts';
+import { left, type GatheringParts } from './gathering-parts.ts';
 import { decodeLines, insertInto, readDifferently, whyNot } from './kept-line.ts';
 import type { TablePath } from './path.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { TablePaths } from './table-paths.ts';
-import type { ExactReason } from './lease-summary.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
 
-/** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
-const AFTER_REFUSAL = 20;
-
-/** Changes in one part of a huge transaction: with small rows, larger parts need more memory but are not faster. */
+/** Changes in one part of a huge transaction: with small rows, larger parts only need more memory. */
 const PIECE_CHANGES = 8_000;
 
 export class Gathering {
@@ -78,6 +74,11 @@ export class Gathering {
   /** Whether it holds no complete transaction with a change. */
   get empty(): boolean {
     return this.#pending.size === 0;
+  }
+
+  /** See {@link PendingBatch.untouched}. */
+  get untouched(): boolean {
+    return this.#pending.untouched;
   }
 
   get full(): boolean {
@@ -138,19 +139,19 @@ export class Gathering {
     if (path.copied) return true;
     const { messageBytes, exactly } = this.#parts.limits;
     if (this.#allExact || exactly === true) return false;
-    if (line.length > messageBytes) return this.#left(path, 'length');
-    if (path.exactThrough === Infinity) return this.#left(path, 'table');
+    if (line.length > messageBytes) return left(this.#parts, path, 'length');
+    if (path.exactThrough === Infinity) return left(this.#parts, path, 'table');
     if (path.exactThrough >= this.#batch) return false;
     if (mapping.disguised.size > 0 || (mapping.intervals.size > 0 && mayHoldExtreme(line.own))) {
       // The exact path finds the column.
       path.exactThrough = this.#batch;
-      return this.#left(path, 'values');
+      return left(this.#parts, path, 'values');
     }
     const rows = this.#rowsOf(path);
     if (!insertInto(rows, kind, line, head.body)) {
       path.exactThrough = this.#batch;
       this.#refused ||= rows.broken;
-      return this.#left(path, whyNot(rows, kind));
+      return left(this.#parts, path, whyNot(rows, kind));
     }
     this.#store.keep(line);
     this.#pending.lines.push(line);
@@ -161,12 +162,6 @@ export class Gathering {
       open.paths.push(path);
     }
     return true;
-  }
-
-  /** Reports the reason; false is for {@link row}. */
-  #left({ schema, table: name }: TablePath, why: ExactReason): false {
-    this.#parts.left?.({ schema, name }, why);
-    return false;
   }
 
   /** Takes a change on the exact path. @param bytes size of its line. @throws MigrationError `StreamMalformed`. */
@@ -223,7 +218,7 @@ export class Gathering {
   /** Seals a batch while a transaction is open: of the transactions before it, or else of a part of it. */
   async cut(): Promise<void> {
     const open = this.#open;
-    if (open === null || !this.#pending.untouched) {
+    if (open === null || !this.untouched) {
       this.seal();
       return;
     }
@@ -259,8 +254,8 @@ export class Gathering {
   #push({ end, commit }: { readonly end: Lsn | null; readonly commit: LastCommit | null }): void {
     const pending = this.#pending;
     const folded = pending.fold((path, forGood) => {
-      this.#left(path, 'refused');
-      path.exactThrough = forGood ? Infinity : this.#batch + AFTER_REFUSAL;
+      left(this.#parts, path, 'refused');
+      path.refused(forGood, this.#batch);
     });
     const { lines, ends, changes } = pending;
     const exactly = (): readonly Change[] => {

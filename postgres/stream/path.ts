@@ -10,6 +10,9 @@ import { TableRows } from '../apply/table-rows.ts';
 import { BYTEA, EXPOSED, NEVER_NULL, PLAIN, SKIPPED, type ValueKind } from '../wal2json/value.ts';
 import type { TableMapping } from '../drift/table-mapping.ts';
 
+/** Batches for which a table stays on the exact path after the target refused its rows: each refusal means a second apply. */
+const AFTER_REFUSAL = 20;
+
 /** Row buffers kept for the next batches: one is written while the other is filled. */
 const SPARE = 1;
 
@@ -44,6 +47,11 @@ export class TablePath {
     if (this.#layout === null) throw new RangeError('a table without a layout has no rows');
     this.rows ??= this.#spare.pop() ?? new TableRows(this.#layout);
     return this.rows;
+  }
+
+  /** The target refused the rows of a batch. @param forGood whether it always will. */
+  refused(forGood: boolean, batch: number): void {
+    this.exactThrough = forGood ? Infinity : batch + AFTER_REFUSAL;
   }
 
   /** The rows are written or discarded: the buffer can be reused. */
