@@ -82,7 +82,9 @@ function meaningOf(bytes: Buffer): Meaning | null {
   if (typeof action !== 'string' || lists.join() !== (LISTS[action] ?? '')) return null;
   const [fresh, old] = [cellsOf(columns), cellsOf(identity)];
   if (fresh === null || old === null) return null;
-  return { action, schema, table, columns: fresh, identity: old };
+  // Fields that are not of this action are ignored: a later plugin may write more.
+  const of = 'IUDT'.includes(action) ? { schema, table } : { schema: undefined, table: undefined };
+  return { action, ...of, columns: fresh, identity: old };
 }
 
 function parse(text: string): unknown {
