@@ -2,6 +2,7 @@
  * Opens every connection to a database. A session states its purpose (application_name), uses the settings of pinned.ts, inherits
  * no timeout from a role or database, and notices within seconds when the other end is gone.
  */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as after } from 'node:timers';
 import pg from 'pg';
 import { connectFailure, isFinal } from './connect-failure.ts';
@@ -171,6 +172,8 @@ async function open(
   // Without a listener a broken idle connection would end the process; the next query reports it anyway.
   client.on('error', () => undefined);
   const stop = (): void => cut(client);
+  // Node warns of a leak from the 11th listener on, and a step may have more sessions than that.
+  if (signal) setMaxListeners(0, signal);
   signal?.addEventListener('abort', stop, { once: true });
   client.once('end', () => signal?.removeEventListener('abort', stop));
   try {
