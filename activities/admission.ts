@@ -9,7 +9,7 @@ import { MigrationError } from '../contract/failure.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Work, WorkPlace } from '../contract/work.ts';
 import type { Place, Places, Wanted } from './places.ts';
-import type { Room } from './room.ts';
+import type { Room } from './worker-capacity.ts';
 import { isNewestAttempt, saysWaiting, tell } from './place-signal.ts';
 
 /** As often as other steps that send heartbeats by the clock. */

@@ -4,7 +4,7 @@
  * activities/ imports contract/, postgres/ and Temporal's SDK; workflow code imports only types from here.
  */
 import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
-import type { Room } from './room.ts';
+import type { Room } from './worker-capacity.ts';
 import type { Steps } from './steps.ts';
 import { activity } from './work.ts';
 

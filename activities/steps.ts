@@ -28,7 +28,7 @@ import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
 import { copySchema } from '../postgres/schema/copy-schema.ts';
-import { endOnTarget } from '../postgres/schema/end.ts';
+import { endOnTarget } from '../postgres/schema/drop-control.ts';
 import { buildIndexes } from '../postgres/schema/build-indexes.ts';
 import { runLateGrants } from '../postgres/schema/late-grant.ts';
 import { enableTriggers, disableTriggers } from '../postgres/schema/disable-trigger.ts';
@@ -37,9 +37,9 @@ import { undoSchema } from '../postgres/schema/undo-schema.ts';
 import { createSlot } from '../postgres/slot/create-slot.ts';
 import { dropSlot } from '../postgres/slot/drop-slot.ts';
 import { copyChunks } from '../postgres/snapshot/copy-run.ts';
-import { holdSnapshot } from '../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
-import { fenceStream, streamChanges } from '../postgres/stream/changes.ts';
+import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 
 /** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */

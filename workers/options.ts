@@ -5,7 +5,7 @@ export const TASK_QUEUE = 'walferry';
 
 /**
  * Open migrations of one worker: each occupies one place permanently, with its stream or its snapshot. When idle, so many use
- * about half of the one thread that runs JavaScript (docs/explanation/performance.md). Further ones wait and report it: activities/room.ts.
+ * about half of the one thread that runs JavaScript (docs/explanation/performance.md). Further ones wait and report it: activities/worker-capacity.ts.
  */
 export const MAX_MIGRATIONS = 250;
 

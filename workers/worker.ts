@@ -5,7 +5,7 @@
 import './heap.ts';
 import { Runtime, Worker, type Logger, type NativeConnection } from '@temporalio/worker';
 import { createActivities } from '../activities/create.ts';
-import { Room } from '../activities/room.ts';
+import { Room } from '../activities/worker-capacity.ts';
 import { closeSteps, steps } from '../activities/steps.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectTemporal } from './connection.ts';

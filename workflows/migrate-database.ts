@@ -15,7 +15,8 @@ import {
 import { countFindings, noteFindings, renderFindings } from '../contract/finding.ts';
 import { parseInput } from '../contract/input.ts';
 import { type MigrationInput } from '../contract/input-schema.ts';
-import { slotName, type Migration } from '../contract/migration.ts';
+import { slotName } from '../contract/slot-name.ts';
+import { type Migration } from '../contract/migration.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { long } from './activities.ts';
 import { attempted, withOperator } from './with-operator.ts';

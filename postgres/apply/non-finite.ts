@@ -27,7 +27,7 @@ import type {
   Update,
 } from './change.ts';
 import { nonFiniteColumns, NON_FINITE_NUMBERS } from './non-finite-column.ts';
-import { readBack, readNonFinite, waitVisible, type Rows } from './read-back.ts';
+import { readBack, readNonFinite, waitVisible, type Rows } from './non-finite-row.ts';
 import type { FoldedTable } from './folded-flight.ts';
 import { readSourceKey, type SourceKeyColumn } from './table-catalog.ts';
 

@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FailureDetails } from '../../contract/failure.ts';
-import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
+import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/partition-bound-violation.ts';
 import { sqlstate } from '../connection/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Cell, Change, PlannedRelation } from './change.ts';

@@ -3,7 +3,7 @@
  * others affect only order. Pure.
  */
 import type { Relation } from './relation.ts';
-import { destinationOf } from './root.ts';
+import { destinationOf } from './row-destination.ts';
 import { keyOfName } from './table-name.ts';
 import type { Difference } from './column-difference.ts';
 import type { Collation, MaybeCollation } from './collation.ts';

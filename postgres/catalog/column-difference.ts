@@ -5,7 +5,7 @@
 import { listed } from '../../contract/listed.ts';
 import { compareDeterminism } from './collation.ts';
 import type { Column, Relation } from './relation.ts';
-import { destinationOf } from './root.ts';
+import { destinationOf } from './row-destination.ts';
 import { keyOfName } from './table-name.ts';
 import { compareForms, useOf } from './type-form.ts';
 

@@ -6,7 +6,7 @@
  */
 import type pg from 'pg';
 import { COLLATION, JOIN_COLLATION } from './collation.ts';
-import { assignRoots } from './root.ts';
+import { assignRoots } from './row-destination.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
 import { readTypeGraph } from './type-graph.ts';
 import type { Relation, Sizes } from './relation.ts';

@@ -1,7 +1,7 @@
 /**
  * The catalog rows of schemas. Renaming a schema changes the name under which its tables' changes are sent and leaves no other
  * trace: the tables' catalog rows stay the same. RENAME, GRANT, REVOKE and OWNER TO all write the schema's row, so a new row
- * version is only a reason to look closer (stream/doubt.ts).
+ * version is only a reason to look closer (drift/renamed-schema-change.ts).
  */
 import type pg from 'pg';
 import type { TableName } from './selection.ts';

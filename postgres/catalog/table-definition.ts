@@ -44,7 +44,7 @@ export interface TableDefinition extends FileState {
   readonly named?: string | undefined;
   /** Links to its ancestors: oids and the transaction that created each link; empty for a table that is not a partition. */
   readonly place: string;
-  /** Of a partitioned table (file.ts); absent in definitions that earlier versions stored. */
+  /** Of a partitioned table (table-file.ts); absent in definitions that earlier versions stored. */
   readonly files?: string;
   /** Hash of all the above that DDL changes and of the indexes that identify rows; equal as long as no DDL touched the table. */
   readonly fingerprint: string;
@@ -176,7 +176,7 @@ export interface DefinitionChange {
    * dropped or renamed, and no column took the name of another one.
    */
   readonly opaque: string | null;
-  /** Whether the table has a new file and changes may never have been sent: see file.ts. */
+  /** Whether the table has a new file and changes may never have been sent: see table-file.ts. */
   readonly replaced: boolean;
 }
 

@@ -1,7 +1,7 @@
 /** Compares a column's types on both sides at every depth, to find source values that mean something else on the target. Pure. */
 import type { Difference } from './column-difference.ts';
 import type { Relation } from './relation.ts';
-import { destinationOf } from './root.ts';
+import { destinationOf } from './row-destination.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';
 
 /** A type of the source and its counterpart on the target. */

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { ignoredAmong, type IgnorePatterns } from './ignored.ts';
 import type { Relation } from './relation.ts';
-import { destinationOf } from './root.ts';
+import { destinationOf } from './row-destination.ts';
 import { keyOfName } from './table-name.ts';
 import type { TableName } from './selection.ts';
 

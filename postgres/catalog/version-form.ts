@@ -6,7 +6,7 @@
 import type pg from 'pg';
 import type { Difference } from './column-difference.ts';
 import type { Relation } from './relation.ts';
-import { destinationOf } from './root.ts';
+import { destinationOf } from './row-destination.ts';
 import { INNER, reachable } from './type-graph.ts';
 
 /** Major versions of both servers: 15 for 15.18. */

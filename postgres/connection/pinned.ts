@@ -1,7 +1,7 @@
 /**
  * The settings of all our sessions: ordinary ones, walsenders, pg_dump. Defaults of a role, a database or a service could
  * otherwise terminate a session, change the result of a statement, or print values differently. Settings that require a privilege
- * are not pinned; preflight checks them (read/session.ts).
+ * are not pinned; preflight checks them (preflight/checks/session-default.ts).
  */
 
 /** How values are printed and parsed: the same on both sides, whatever their defaults. */

@@ -7,7 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import { readRelations } from '../catalog/read-relations.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { classify } from '../connection/failure.ts';

@@ -8,7 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import {
   compareDefinitions,

@@ -7,7 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { renderDifferences } from '../catalog/column-difference.ts';
 import { readRelations } from '../catalog/read-relations.ts';
-import { destinationsOf } from '../catalog/root.ts';
+import { destinationsOf } from '../catalog/row-destination.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import { classify } from '../connection/failure.ts';

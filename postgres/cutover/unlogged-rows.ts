@@ -5,7 +5,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import { ignoredAmong } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
 import { underAnyPath } from '../session/planning.ts';

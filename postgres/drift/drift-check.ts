@@ -13,12 +13,12 @@
  *   cannot repeat later            target differs: the operator is asked at once
  *   unlogged on the target         the operator is asked at once, and it is resynced: a crash may have emptied it
  *   unlogged on the source         the operator is asked, unless the table is accepted: then its changes are ignored
- *   new file without explanation   resynced (catalog/file.ts); if a TRUNCATE may explain the file: followed up to the mark, and
+ *   new file without explanation   resynced (catalog/table-file.ts); if a TRUNCATE may explain the file: followed up to the mark, and
  *                                  resynced if the stream does not deliver that TRUNCATE
  *   gone                           gone on the target, too: removed from the plan; otherwise the operator is asked
  *   recreated, renamed, new        target can take it: copied or resynced; otherwise the operator is asked
  *   new, gone or moved in a tree   joins without a copy if the stream has all of its changes; otherwise the whole tree is
- *   via root (control/tree.ts)     resynced
+ *   via root (drift/tree.ts)     resynced
  *
  * A resync is always correct: the stream skips changes that its snapshot includes.
  */
@@ -28,7 +28,7 @@ import type { Difference } from '../catalog/column-difference.ts';
 import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { readDefinitions } from '../catalog/table-definition.ts';

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { TypePairs } from '../catalog/type-pair.ts';
 import { outdateSnapshots } from '../store/exported-snapshot.ts';

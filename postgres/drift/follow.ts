@@ -5,7 +5,7 @@ import { compareColumns, type Difference } from '../catalog/column-difference.ts
 import { disguisedColumns, type Disguised } from '../catalog/binary-coercible-type.ts';
 import { mayBeCut, mayBeEmptied, type Keeper } from '../catalog/table-file.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { compareForms, useOf } from '../catalog/type-form.ts';
 import {
   compareDefinitions,

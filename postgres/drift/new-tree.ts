@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { differsByServer, readPartitionKeys } from '../catalog/partition-key.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { Sides, DriftReport } from './table-drift.ts';
 

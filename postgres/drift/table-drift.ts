@@ -8,7 +8,7 @@ import {
 import { unloggedText } from '../catalog/table-file.ts';
 import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, isViaRoot } from '../catalog/root.ts';
+import { destinationOf, isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
 import type { PlannedDefinition } from '../store/planned-definition.ts';

@@ -5,7 +5,7 @@
  * through changes, and the copy of a tree without it has none of them. No lease may have excluded its changes (withheld.ts).
  */
 import type { Relation } from '../catalog/relation.ts';
-import { isViaRoot } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';

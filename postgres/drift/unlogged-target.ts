@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { readUnlogged, requireLogged, UNLOGGED_ON_TARGET } from '../catalog/unlogged.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';

@@ -1,7 +1,7 @@
 /** What copySchema will run, as of one snapshot: the sorted archive without the deferred parts. */
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Work } from '../../contract/work.ts';
-import { isViaRoot } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/row-destination.ts';
 import { compileSelection } from '../catalog/selection.ts';
 import type { ArchiveEntry } from '../archive/archive.ts';
 import { deferChecks, type DeferredCheck } from '../archive/deferred-check.ts';

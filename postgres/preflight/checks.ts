@@ -22,7 +22,7 @@ import { ignoredExtension } from './checks/ignored-extension.ts';
 import { inheritedNull } from './checks/inherited-null.ts';
 import { leftover } from './checks/leftover.ts';
 import { login } from './checks/login.ts';
-import { number } from './checks/number.ts';
+import { number } from './checks/non-finite-number.ts';
 import { objectName } from './checks/object-name.ts';
 import { oldSnapshot } from './checks/old-snapshot.ts';
 import { openTransaction } from './checks/open-transaction.ts';

@@ -11,7 +11,7 @@ import { sqlstate } from '../connection/failure.ts';
 import { combined, explained, isBroken } from './broken.ts';
 import { evaluateFor } from './evaluate.ts';
 import type { Session } from '../session/session.ts';
-import { matchExisting } from './match.ts';
+import { matchExisting } from './equal-index.ts';
 import { OwnerRights } from '../archive/owner.ts';
 import { entryToday, recordDropped, missingNameAdvice } from './source-today.ts';
 import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';

@@ -17,7 +17,7 @@ import { FAILURES } from '../../contract/failure-catalogue.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SchemaReport, Work } from '../../contract/work.ts';
-import { destinationsOf } from '../catalog/root.ts';
+import { destinationsOf } from '../catalog/row-destination.ts';
 import { registerMigration, type Registration } from '../store/migration.ts';
 import { registerRelations } from '../store/table-move.ts';
 import { nameCheck } from '../archive/deferred-check.ts';

@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { matchExisting } from './match.ts';
+import { matchExisting } from './equal-index.ts';
 import { underAnyPath } from '../session/planning.ts';
 import { claimEntry, markKeyAdded } from '../store/entry-mark.ts';
 import { type StoredEntry, nameEntry } from '../store/schema-entry.ts';

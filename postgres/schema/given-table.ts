@@ -10,7 +10,7 @@ import {
 } from '../catalog/column-difference.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
-import { destinationsOf } from '../catalog/root.ts';
+import { destinationsOf } from '../catalog/row-destination.ts';
 import type { Session } from '../session/session.ts';
 import { readEnabledOnPlanned } from './enabled-trigger.ts';
 import { probeFiringStates, disableFound } from './disable-trigger.ts';

@@ -1,4 +1,4 @@
-/** Comments and grants on objects that walferry does not create (archive/others.ts). */
+/** Comments and grants on objects that walferry does not create (archive/existing-object.ts). */
 import type pg from 'pg';
 import { carryOver, isEmptyComment, nameOther } from '../archive/existing-object.ts';
 import { noteLeftOut } from '../store/left-behind.ts';

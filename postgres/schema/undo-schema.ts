@@ -11,7 +11,7 @@ import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import type { Session } from '../session/session.ts';
 import { enableTriggers } from './disable-trigger.ts';
-import { endOnTarget } from './end.ts';
+import { endOnTarget } from './drop-control.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { type StoredEntry, readEntries } from '../store/schema-entry.ts';

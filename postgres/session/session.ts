@@ -94,7 +94,8 @@ export class Session extends Connection implements Place {
    * A session is found by an advisory lock that it keeps until its end. Only sessions that started earlier are ended: an attempt
    * that wakes up after it was superseded must not end its successor.
    * @param options `purpose` of the sessions to end, if it is another one than this session's; `code` of the failure.
-   * @throws MigrationError naming the pids that are left, `Contention` by default; `signal.reason` when aborted.
+   * @throws MigrationError naming the pids that are left, `Contention` by default; `Contention` if a later attempt has taken over
+   *   while this one was frozen before its lock; `signal.reason` when aborted.
    */
   async takeOver({
     purpose = this.purpose,
@@ -104,7 +105,11 @@ export class Session extends Connection implements Place {
     readonly code?: 'Contention' | 'SlotBusy';
   } = {}): Promise<void> {
     await this.join();
-    const left = await untilEnded(this, this.#earlier(purpose), {
+    const { pids, values } = this.#others(purpose, 'later');
+    if (((await this.query(pids, [...values])).rowCount ?? 0) > 0) {
+      throw new MigrationError('Contention', 'a later attempt of this step has begun');
+    }
+    const left = await untilEnded(this, this.#others(purpose, 'earlier'), {
       withinMs: END_MS,
       signal: this.#signal,
     });
@@ -129,7 +134,7 @@ export class Session extends Connection implements Place {
     return `walferry ${purpose} ${this.migration.id}`;
   }
 
-  #earlier(purpose: Purpose): Backends {
+  #others(purpose: Purpose, when: 'earlier' | 'later'): Backends {
     return {
       pids: /* sql */ `
         select theirs.pid
@@ -138,7 +143,7 @@ export class Session extends Connection implements Place {
           join pg_catalog.pg_stat_activity mine on mine.pid = pg_catalog.pg_backend_pid()
          where l.locktype = 'advisory' and l.granted and l.database = mine.datid and l.objsubid = 1
            and (l.classid::int8 << 32 | l.objid::int8) = pg_catalog.hashtextextended($1, 0)
-           and theirs.backend_start < mine.backend_start`,
+           and theirs.backend_start ${when === 'earlier' ? '<' : '>'} mine.backend_start`,
       values: [this.#step(purpose)],
     };
   }

@@ -18,7 +18,7 @@ import {
 import { ignoredAmong } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
-import { destinationsOf } from '../catalog/root.ts';
+import { destinationsOf } from '../catalog/row-destination.ts';
 import { readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';
 import { readDefinitions, type TableDefinition } from '../catalog/table-definition.ts';
 import { quoted } from '../catalog/table-name.ts';
@@ -47,7 +47,7 @@ import { waitForLive } from './live.ts';
 import { announceNothingLeft } from './nothing-left.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
 import { blocks } from './pipe.ts';
-import { reaches, takeTables } from './take.ts';
+import { reaches, takeTables } from './pass-assignment.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const LOCK_TIMEOUT_MS = 5_000;

@@ -10,7 +10,7 @@ import { quoted } from '../catalog/table-name.ts';
 import { endBackends } from '../connection/backends.ts';
 import { copiersOf } from './claim.ts';
 import { deleteChunks, readUndone } from '../store/chunk.ts';
-import { holdAt } from './holdpoint.ts';
+import { holdAt } from './test-hold.ts';
 import { hasReplicaRole } from '../session/replica-role.ts';
 import { underAnyPath } from '../session/planning.ts';
 

@@ -7,7 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
-import { destinationOf, isViaRoot } from '../catalog/root.ts';
+import { destinationOf, isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { Selection } from '../catalog/selection.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
@@ -56,7 +56,7 @@ export async function followNames(
 }
 
 /**
- * Registers the tables. Partitions that go through their root are handled as in the stream's drift check (control/tree.ts): the
+ * Registers the tables. Partitions that go through their root are handled as in the stream's drift check (drift/tree.ts): the
  * first check after a DDL decides.
  */
 export async function followTrees(

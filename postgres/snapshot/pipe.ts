@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/bounds.ts';
+import { BEYOND_BOUNDS, isBeyondBounds } from '../connection/partition-bound-violation.ts';
 import { CopyIn, CopyOut } from '../session/copy-session.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { PRINTS_WITH_SCHEMAS, type Planning } from '../session/planning.ts';

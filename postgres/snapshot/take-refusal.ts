@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { unloggedText } from '../catalog/table-file.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { withRows } from '../schema/existing.ts';

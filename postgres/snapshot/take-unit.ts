@@ -1,6 +1,6 @@
 /** What one transaction takes into a pass: units of tables, and as many of them as the target's lock table allows. Pure. */
 import type { Relation } from '../catalog/relation.ts';
-import { isViaRoot } from '../catalog/root.ts';
+import { isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 

@@ -235,6 +235,19 @@ export async function deleteChunks(
   return new Set(marked.rows[0]?.filled);
 }
 
+/** Numbers of the unfinished chunks of other passes: whoever copies them is superseded. */
+export async function readUndoneBefore(
+  target: pg.ClientBase,
+  migration: Migration,
+  pass: number,
+): Promise<number[]> {
+  const { rows } = await target.query<{ id: number }>(
+    /* sql */ `select id from walferry.chunk where migration = $1 and pass <> $2 and done_at is null`,
+    [migration.id, pass],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Condition on `walferry.migration m`: whether any chunk is marked, so that the target has copied rows. */
 export const ANY_COPIED = /* sql */ `
   exists (select from walferry.chunk c where c.migration = m.id and c.done_at is not null)`;

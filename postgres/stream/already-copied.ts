@@ -1,4 +1,4 @@
-/** Which changes a table's copy already includes: they are skipped. */
+/** Which changes a table's copy already includes: they are skipped, by `changesOf` (drift/mapped-change.ts) and by gathering.ts. */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import { isVisible, type ExportedSnapshot } from '../catalog/visibility.ts';
 

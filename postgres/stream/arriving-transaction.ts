@@ -2,7 +2,7 @@
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import type { GatheringParts } from './gathering-parts.ts';
-import type { TablePath } from './path.ts';
+import type { TablePath } from './table-path.ts';
 
 export interface Open {
   /** 32-bit id of the top-level transaction. */

@@ -1,9 +1,9 @@
 /** What collecting batches needs from the lease. */
-import type { TablePath } from './path.ts';
+import type { TablePath } from './table-path.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { BatchLimits } from '../apply/batch.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Doubt } from '../drift/doubt.ts';
+import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
 import type { ExactReason } from './lease-summary.ts';

@@ -20,7 +20,7 @@ import { arrive, type ArrivingTransaction, type Open } from './arriving-transact
 import { decideExact } from './decided-change.ts';
 import { left, type GatheringParts } from './gathering-parts.ts';
 import { decodeLines, insertInto, readDifferently, whyNot } from './kept-line.ts';
-import type { TablePath } from './path.ts';
+import type { TablePath } from './table-path.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { TablePaths } from './table-paths.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';

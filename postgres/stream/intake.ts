@@ -33,8 +33,11 @@ export class Intake {
     this.gathering = new Gathering(this.#gatheringParts(parts));
   }
 
+  /** Continues in the next lease; see the loop. */
   continueWith(parts: LoopParts): void {
-    this.#parts = parts;
+    // A mark may already have arrived ahead of the position; it does not arrive twice.
+    const { marks } = this.#parts;
+    this.#parts = { ...parts, marks };
     this.gathering.continueWith(this.#gatheringParts(parts));
   }
 

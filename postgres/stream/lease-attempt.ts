@@ -34,7 +34,7 @@ import { Meter } from './meter.ts';
 import { Onlooker } from '../session/onlooker.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { Pulse } from './pulse.ts';
-import { StandbyWatch } from './standby.ts';
+import { StandbyWatch } from './synchronous-standby.ts';
 import { verifyCatalog } from '../drift/verify-catalog.ts';
 import { TargetWriter } from './target-writer.ts';
 

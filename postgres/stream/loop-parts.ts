@@ -2,7 +2,7 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { BatchLimits } from '../apply/batch.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Doubt } from '../drift/doubt.ts';
+import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { LeaseEnd } from './lease-end.ts';

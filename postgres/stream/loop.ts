@@ -35,10 +35,8 @@ export class StreamLoop {
    * commit are kept, so everything that their interpretation depends on must be the same: reader, mappings and limits.
    */
   continueWith(parts: LoopParts): void {
-    // A mark may already have arrived in the transaction that is still arriving; it does not arrive twice.
-    const { marks } = this.#parts;
-    this.#parts = { ...parts, marks };
-    this.#writing.continueWith(this.#parts);
+    this.#parts = parts;
+    this.#writing.continueWith(parts);
     this.#intake.continueWith(parts);
   }
 

@@ -6,7 +6,7 @@ import type { Batch } from '../apply/batch.ts';
 import type { Line } from '../replication/line-store.ts';
 import type { Commit } from '../wal2json/message.ts';
 import type { ArrivingTransaction } from './arriving-transaction.ts';
-import type { TablePath } from './path.ts';
+import type { TablePath } from './table-path.ts';
 
 /** Fast-path lines before `to` belong to this transaction or an earlier one. */
 export interface TransactionEnd {

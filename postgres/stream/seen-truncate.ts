@@ -1,5 +1,5 @@
 /**
- * TRUNCATEs in the stream, for tables whose new file has no other explanation (catalog/file.ts). If the transaction that created
+ * TRUNCATEs in the stream, for tables whose new file has no other explanation (catalog/table-file.ts). If the transaction that created
  * the file ran such a TRUNCATE, with little before it, the file holds only rows that the stream delivers after it.
  */
 import type pg from 'pg';

@@ -1,5 +1,5 @@
 /**
- * Marks of exported snapshots ahead of the stream (wal/flush.ts). A restored source whose application has written beyond the old
+ * Marks of exported snapshots ahead of the stream (replication/flush.ts). A restored source whose application has written beyond the old
  * LSNs looks like the one that was copied, but its WAL lacks the mark.
  */
 import { MigrationError } from '../../contract/failure.ts';

@@ -3,7 +3,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Change } from '../apply/change.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { TableName } from '../catalog/selection.ts';
-import type { Doubt } from '../drift/doubt.ts';
+import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { WatchedTypes } from '../drift/followed-type.ts';
 import type { Left, TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { Mark } from '../replication/flush.ts';

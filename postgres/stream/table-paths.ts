@@ -4,7 +4,7 @@ import type { TableName } from '../catalog/selection.ts';
 import type { Line } from '../replication/line-store.ts';
 import { ByName, type HeadReader } from '../wal2json/head.ts';
 import type { GatheringParts } from './gathering-parts.ts';
-import { TablePath } from './path.ts';
+import { TablePath } from './table-path.ts';
 
 export class TablePaths {
   readonly #byName = new ByName<TablePath>();

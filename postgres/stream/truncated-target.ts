@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Change } from '../apply/change.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { readKeepers, type Keeper } from '../catalog/table-file.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { storeKeepers, type PlannedDefinition } from '../store/planned-definition.ts';

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { type FailureCode } from '../../contract/failure-catalogue.ts';
-import { destinationOf } from '../catalog/root.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
 import { compareDefinitions, readDefinitions } from '../catalog/table-definition.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import type { DriftCheck } from '../drift/drift-check.ts';

@@ -1,6 +1,6 @@
 /** What earlier migrations left: slots on the source, control rows on the target, and which of them belong together. */
 import type pg from 'pg';
-import { slotPrefix } from '../../contract/migration.ts';
+import { slotPrefix } from '../../contract/slot-name.ts';
 import { readRegistered, type RegisteredMigration } from '../../postgres/store/registered.ts';
 import { requireKnownVersion } from '../../postgres/store/upgrade.ts';
 

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
 import { forgetSides } from '../../postgres/store/side.ts';
-import { endOnTarget } from '../../postgres/schema/end.ts';
+import { endOnTarget } from '../../postgres/schema/drop-control.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { removeSlot } from '../../postgres/slot/drop-slot.ts';

@@ -1,6 +1,6 @@
 /** What the Temporal server knows of a workflow id: whether a run is open, and the slots of its runs. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { slotName } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
 import { isOpen } from '../watch/sample.ts';
 import { NoTemporal, connectTemporal } from '../watch/temporal-client.ts';
 

@@ -11,7 +11,7 @@ export function declarePreflight(program: Command): void {
     .command('preflight')
     .summary('check both databases of a migration, changing nothing')
     .description(
-      'Checks both databases of a migration like its first step does, and shows every finding.',
+      'Checks both databases of a migration as its first step does, and shows every finding.',
     )
     .argument('<file>', 'the input of the migration, as for temporal workflow start --input-file')
     .option('--workflow-id <id>', 'the id that the migration will have: finds leftovers of it', '')

@@ -12,7 +12,7 @@ export function declareReplay(program: Command): void {
     .addHelpText(
       'after',
       `
-To be run before workers are updated under a running migration. Reads the history, changes nothing.
+Run it before you update workers under a running migration. Reads the history, changes nothing.
 Exit codes: 0 fits, 1 does not fit, 2 error.`,
     )
     .action(async (workflowId: string) => {

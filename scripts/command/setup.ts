@@ -11,7 +11,7 @@ export function declareSetup(program: Command): void {
     )
     .option(
       '--versions',
-      'also fetch PostgreSQL 17 and 18 for the tests of migrations between versions',
+      'also fetch PostgreSQL 13, 17 and 18 for the tests of migrations between versions',
     )
     .action(async (options: { versions?: true }) => {
       const { setUp } = await import('../local/setup/set-up.ts');

@@ -22,7 +22,7 @@ Examples:
 
 The server is found as the Temporal CLI finds it (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE, …).
 Ctrl-C ends only the watching, never the migration.
-Exit codes: 0 migration done or tables listed, 1 failed, aborted, cancelled or terminated, 2 unknown id, no server or no tables.`,
+Exit codes: 0 migration done or tables listed, 1 failed, aborted, cancelled or terminated, 2 unknown id, no server or no tables, 130 after Ctrl-C.`,
     )
     .action(async (workflowId: string, { tables, json }: { tables: boolean; json: boolean }) => {
       if (json && !tables) program.error('error: --json needs --tables');

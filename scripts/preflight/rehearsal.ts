@@ -1,7 +1,7 @@
 /** `walferry preflight`: gathers, checks and prints, as the first step of the workflow does. */
 import type { Finding } from '../../contract/finding.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import { slotName } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
 import { gatherFacts } from '../../postgres/preflight/gather.ts';
 import { check, type AllFacts } from '../../postgres/preflight/checks.ts';
 import { OperatorError } from '../operator-error.ts';

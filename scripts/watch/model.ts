@@ -3,6 +3,7 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
+import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
@@ -54,8 +55,6 @@ export interface View {
   readonly troubles: readonly string[];
 }
 
-/** Rates are those of the last seconds: long enough to be steady, short enough to show a kill. */
-const WINDOW_MS = 8_000;
 /** Heartbeats come every 2 s, and the server waits 10 s for one: numbers are old before it reports that the worker is gone. */
 const BEATS_MISSING_MS = 5_000;
 
@@ -69,7 +68,7 @@ interface Point {
 }
 
 export class ProgressModel {
-  #points: Point[] = [];
+  #recent = new RateWindow<Point>();
   #pass: number | undefined;
   #best: Point = { at: 0, rows: 0, bytes: 0, fraction: 0, transactions: 0, changes: 0 };
   #confirmed: Lsn | undefined;
@@ -82,9 +81,7 @@ export class ProgressModel {
   view(sample: Sample): View {
     const { progress, activities, status } = sample;
     const point = this.#point(sample);
-    this.#points.push(point);
-    // The last point from before the window stays: after a gap in the samples there would be no rate at all.
-    while ((this.#points[1]?.at ?? Infinity) <= sample.at - WINDOW_MS) this.#points.shift();
+    this.#recent.add(point);
     const streaming = activities.find(({ type }) => type === 'streamChanges');
     return {
       status,
@@ -110,7 +107,7 @@ export class ProgressModel {
     if (snapshot && snapshot.pass !== this.#pass) {
       this.#pass = snapshot.pass;
       this.#best = { ...this.#best, rows: 0, bytes: 0, fraction: 0 };
-      this.#points = [];
+      this.#recent = new RateWindow();
     }
     const copying = activities.filter(({ type }) => type === 'copyChunks');
     const live = (name: string) =>
@@ -141,27 +138,18 @@ export class ProgressModel {
     return this.#confirmed;
   }
 
-  /** Per second over the window. */
-  #rate(of: (point: Point) => number): number {
-    const first = this.#points[0];
-    const last = this.#points.at(-1);
-    if (first === undefined || last === undefined || last.at <= first.at) return 0;
-    return ((of(last) - of(first)) * 1000) / (last.at - first.at);
-  }
-
   #copy(progress: Progress | undefined, now: Point): CopyView | undefined {
     const snapshot = progress?.snapshot;
     if (!snapshot) return undefined;
-    const perSecond = this.#rate(({ fraction }) => fraction);
     return {
       rows: now.rows,
       bytes: now.bytes,
       chunksDone: snapshot.chunksDone,
       chunksTotal: snapshot.chunksTotal,
       fraction: now.fraction,
-      rowsPerSecond: this.#rate(({ rows }) => rows),
-      bytesPerSecond: this.#rate(({ bytes }) => bytes),
-      etaSeconds: perSecond > 0 ? (1 - now.fraction) / perSecond : undefined,
+      rowsPerSecond: this.#recent.rate(({ rows }) => rows),
+      bytesPerSecond: this.#recent.rate(({ bytes }) => bytes),
+      etaSeconds: this.#recent.eta(({ fraction }) => fraction),
     };
   }
 
@@ -187,7 +175,7 @@ export class ProgressModel {
       changes: now.changes,
       changesPerSecond: Math.max(
         0,
-        this.#rate(({ changes }) => changes),
+        this.#recent.rate(({ changes }) => changes),
       ),
       lagBytes: number(beat?.['lagBytes']) ?? last?.lagBytes ?? 0,
       lagSeconds: number(beat?.['lagSeconds']) ?? last?.lagSeconds ?? 0,

@@ -1,6 +1,6 @@
 /** The worker process as a supervisor sees it: what it prints, how it ends, and what it has room for. */
 import { describe, expect, test } from 'vitest';
-import { Room } from '../../activities/room.ts';
+import { Room } from '../../activities/worker-capacity.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { freePort } from '../../scripts/local/cluster/port.ts';
 import { PLACE_SIGNAL } from '../../contract/work.ts';

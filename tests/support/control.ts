@@ -1,14 +1,15 @@
 /** A registered migration between a fresh pair, and the `Work` that a test passes to a step. */
 import { registerMigration } from '../../postgres/store/migration.ts';
 import type { GuardInput, GuardReport } from '../../contract/guard.ts';
-import { slotName, type Migration } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
+import { type Migration } from '../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../contract/work.ts';
 import { parseInput } from '../../contract/input.ts';
 import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { CopyPlan, CopyResult } from '../../contract/work.ts';
 import { readNewestSnapshot, type OwnedSnapshot } from '../../postgres/store/exported-snapshot.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
-import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../../postgres/snapshot/snapshot-owner.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';

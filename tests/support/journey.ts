@@ -3,7 +3,8 @@
  * heartbeats. A step that sends none for longer than the heartbeat timeout is considered dead and retried forever.
  */
 import { randomBytes } from 'node:crypto';
-import { slotName, type Migration } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
+import { type Migration } from '../../contract/migration.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { CopyPlan, Heartbeat, Work } from '../../contract/work.ts';
 import { connect } from '../../postgres/connection/connect.ts';
@@ -23,7 +24,7 @@ import { refreshViews } from '../../postgres/schema/refresh-views.ts';
 import { createSlot } from '../../postgres/slot/create-slot.ts';
 import { dropSlot } from '../../postgres/slot/drop-slot.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
-import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from './lease.ts';
 

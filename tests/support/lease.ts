@@ -2,7 +2,7 @@
 import type { Migration } from '../../contract/migration.ts';
 import type { StreamReport, Work } from '../../contract/work.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { streamChanges as attempt } from '../../postgres/stream/changes.ts';
+import { streamChanges as attempt } from '../../postgres/stream/lease.ts';
 import type { StreamOptions } from '../../postgres/stream/stream-options.ts';
 import type { ParkedStreams } from '../../postgres/stream/parked.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { Finding } from '../../contract/finding.ts';
 import { parseInput } from '../../contract/input.ts';
-import { slotName } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
 import type { Relation } from '../../postgres/catalog/relation.ts';
 import {
   check,

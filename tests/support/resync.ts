@@ -6,7 +6,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignored.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
-import { holdSnapshot } from '../../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../../postgres/snapshot/copy-plan.ts';
 import type { FreshPair } from './database.ts';
 import { drain, EVERYTHING, testWork } from './stream.ts';

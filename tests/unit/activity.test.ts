@@ -9,7 +9,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { createActivities } from '../../activities/create.ts';
-import { Room } from '../../activities/room.ts';
+import { Room } from '../../activities/worker-capacity.ts';
 import { activity, type Adapting } from '../../activities/work.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { slotName, slotPrefix } from '../../contract/migration.ts';
+import { slotName, slotPrefix } from '../../contract/slot-name.ts';
 
 describe('slot name', () => {
   it('is always a legal name of at most 63 bytes that begins with the prefix of its workflow id', () => {

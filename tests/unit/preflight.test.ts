@@ -1,7 +1,7 @@
 /** Checks of preflight over facts that our own servers do not have. That every code is given is in preflight-findings.test.ts. */
 import { describe, expect, it } from 'vitest';
 import { MigrationError } from '../../contract/failure.ts';
-import { slotName } from '../../contract/migration.ts';
+import { slotName } from '../../contract/slot-name.ts';
 import { cleanupCommand } from '../../contract/shell-command.ts';
 import { libraries } from '../../postgres/preflight/facts/allowed-plugins.ts';
 import type { SourceFacts } from '../../postgres/preflight/checks.ts';

@@ -1,7 +1,7 @@
 /** Which activity gets a place in a worker, and in what order. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Places } from '../../activities/places.ts';
-import { Room } from '../../activities/room.ts';
+import { Room } from '../../activities/worker-capacity.ts';
 import { ACTIVITY_SLOTS, MAX_COPIES, MAX_MIGRATIONS } from '../../workers/options.ts';
 
 const NEVER = new AbortController().signal;

@@ -1,6 +1,7 @@
 /** Nothing of an earlier migration remains: its slot would retain WAL forever, and its control rows describe other copies. */
 import { readRegistered } from '../../store/registered.ts';
-import { slotPrefix, type Migration } from '../../../contract/migration.ts';
+import { slotPrefix } from '../../../contract/slot-name.ts';
+import { type Migration } from '../../../contract/migration.ts';
 import { cleanupCommand, shellWord } from '../../../contract/shell-command.ts';
 import { list } from '../wording.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';

@@ -10,7 +10,7 @@ import {
   type KeyCollation,
   type PartitionKey,
 } from '../../catalog/partition-key.ts';
-import { isViaRoot } from '../../catalog/root.ts';
+import { isViaRoot } from '../../catalog/row-destination.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { list, nameOf, patternsOf } from '../wording.ts';
 import { defineCheck, raising, refusesOrWarns, type Values } from '../check.ts';

@@ -7,7 +7,7 @@ import {
   renderDifferences,
 } from '../../catalog/column-difference.ts';
 import type { Relation } from '../../catalog/relation.ts';
-import { destinationsOf, isViaRoot } from '../../catalog/root.ts';
+import { destinationsOf, isViaRoot } from '../../catalog/row-destination.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';

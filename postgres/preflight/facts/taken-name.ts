@@ -3,7 +3,7 @@
  * where there can be a dump; see unmoved.ts.
  */
 import type pg from 'pg';
-import { isViaRoot } from '../../catalog/root.ts';
+import { isViaRoot } from '../../catalog/row-destination.ts';
 import { compileSelection, type Selection, type TableName } from '../../catalog/selection.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { refuses } from '../check.ts';

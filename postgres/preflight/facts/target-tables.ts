@@ -1,7 +1,7 @@
 /** Selected tables that the target has. */
 import type pg from 'pg';
 import { readRelationsNamed } from '../../catalog/read-relations.ts';
-import { destinationsOf } from '../../catalog/root.ts';
+import { destinationsOf } from '../../catalog/row-destination.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { withRows } from '../../schema/existing.ts';

@@ -14,7 +14,7 @@ import {
 import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../../../activities/create.ts';
-import { Room } from '../../../activities/room.ts';
+import { Room } from '../../../activities/worker-capacity.ts';
 import {
   parseProgress,
   type Phase,

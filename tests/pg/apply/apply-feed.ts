@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { parseLsn } from '../../../contract/lsn.ts';
 import type { Lsn } from '../../../contract/lsn.ts';
-import { slotName } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { Change, PlannedColumn, PlannedRelation } from '../../../postgres/apply/change.ts';
 import { TargetApplier } from '../../../postgres/apply/applier.ts';

@@ -1,4 +1,4 @@
-/** What PostgreSQL leaves when a table gets a new file, on every available version: the basis of catalog/file.ts. */
+/** What PostgreSQL leaves when a table gets a new file, on every available version: the basis of catalog/table-file.ts. */
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { findOther } from '../../../scripts/local/setup/versions.ts';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { slotName } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
 import { registerMigration } from '../../../postgres/store/migration.ts';
 import { readIdentity } from '../../../postgres/identity/identity.ts';
 import { freshPair } from '../../support/database.ts';

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FAILURES } from '../../../contract/failure-catalogue.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import { parseInput } from '../../../contract/input.ts';
-import { slotName } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
 import { parseLsn } from '../../../contract/lsn.ts';
 import { inspect } from '../../../postgres/preflight/inspect.ts';
 import { ReplicationReader } from '../../../postgres/replication/reader.ts';

@@ -1,7 +1,7 @@
 /** Preflight of a target that is not empty, and of what earlier migrations left on both sides. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { slotName } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
 import { freshPair } from '../../support/database.ts';
 import { CLEAN, codes, findingsOf, migrationOf, only } from '../../support/preflight.ts';
 import { createStore } from '../../../postgres/store/upgrade.ts';

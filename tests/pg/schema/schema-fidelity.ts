@@ -7,7 +7,8 @@ import { MigrationError } from '../../../contract/failure.ts';
 import type { FailureCode } from '../../../contract/failure-catalogue.ts';
 import { parseInput } from '../../../contract/input.ts';
 import { type MigrationInput } from '../../../contract/input-schema.ts';
-import { slotName, type Migration } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
+import { type Migration } from '../../../contract/migration.ts';
 import type { Heartbeat, Work } from '../../../contract/work.ts';
 
 /** Roles belong to a cluster and outlive the test's database: the first test creates them. */

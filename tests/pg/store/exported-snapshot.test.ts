@@ -10,7 +10,7 @@ import type { Migration } from '../../../contract/migration.ts';
 import { readSnapshots, readNewestSnapshot } from '../../../postgres/store/exported-snapshot.ts';
 import { readMigration } from '../../../postgres/store/migration.ts';
 import { createSlot } from '../../../postgres/slot/create-slot.ts';
-import { holdSnapshot } from '../../../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../../../postgres/snapshot/snapshot-owner.ts';
 import { announceNothingLeft } from '../../../postgres/snapshot/nothing-left.ts';
 import { planCopy } from '../../../postgres/snapshot/copy-plan.ts';
 import { isVisible, type ExportedSnapshot } from '../../../postgres/catalog/visibility.ts';

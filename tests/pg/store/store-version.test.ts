@@ -1,6 +1,6 @@
 /** The version of the control schema: older ones are upgraded, those that this walferry does not know are refused. */
 import { expect, test } from 'vitest';
-import { endOnTarget } from '../../../postgres/schema/end.ts';
+import { endOnTarget } from '../../../postgres/schema/drop-control.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { connectTarget } from '../../../postgres/session/open.ts';
 import { readMigration } from '../../../postgres/store/migration.ts';

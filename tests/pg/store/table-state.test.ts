@@ -26,7 +26,7 @@ import {
   takeRelations,
 } from '../../../postgres/store/table-move.ts';
 import { listTables, readTableStates } from '../../../postgres/store/table-report.ts';
-import { streamChanges } from '../../../postgres/stream/changes.ts';
+import { streamChanges } from '../../../postgres/stream/lease.ts';
 import { registered } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { drawn, type Pick } from '../../support/random/pick.ts';

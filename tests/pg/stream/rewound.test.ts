@@ -17,7 +17,7 @@ import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { createSlot } from '../../../postgres/slot/create-slot.ts';
 import { copyChunks } from '../../../postgres/snapshot/copy-run.ts';
-import { holdSnapshot } from '../../../postgres/snapshot/hold.ts';
+import { holdSnapshot } from '../../../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../../../postgres/snapshot/copy-plan.ts';
 import { streamChanges } from '../../support/lease.ts';
 import { give, serverAccount } from '../../../scripts/local/cluster/account.ts';

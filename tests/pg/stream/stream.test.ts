@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { compareLsn } from '../../../contract/lsn.ts';
 import { MigrationError } from '../../../contract/failure.ts';
 import { holdEpoch, takeEpoch } from '../../../postgres/store/epoch.ts';
-import { fenceStream, streamChanges } from '../../../postgres/stream/changes.ts';
+import { fenceStream, streamChanges } from '../../../postgres/stream/lease.ts';
 import { withSlotFree } from '../../../postgres/stream/slot-claim.ts';
 import { drainWithCopies } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';

@@ -3,7 +3,7 @@
  * "during the copy" are written while every run of the copy is held between the plan and its first chunk.
  */
 import pg from 'pg';
-import { HOLD_LOCK } from '../../../postgres/snapshot/holdpoint.ts';
+import { HOLD_LOCK } from '../../../postgres/snapshot/test-hold.ts';
 import { connectTo } from '../database.ts';
 import type { Places } from '../database.ts';
 import { Lab } from '../lab.ts';

@@ -1,5 +1,5 @@
 /** Facts about tables, extensions and leftovers, each with the one finding that it gives. */
-import { slotName } from '../../../contract/migration.ts';
+import { slotName } from '../../../contract/slot-name.ts';
 import { SOURCE, TABLE, TARGET } from '../preflight-facts.ts';
 import {
   type Case,

@@ -4,12 +4,15 @@
  * Many tables take several transactions; the stream does not start before all of them are copied.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endBackends } from '../connection/backends.ts';
+import { readUndoneBefore } from '../store/chunk.ts';
+import { copiersOf } from './claim.ts';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Ignored } from '../catalog/ignored.ts';
 import type { Relation } from '../catalog/relation.ts';
-import { destinationOf, destinationsOf } from '../catalog/root.ts';
+import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
@@ -111,6 +114,12 @@ export async function takeTables(
   return taken;
 }
 
+/** Another session has locked what is to be changed. */
+const IN_THE_WAY: ReadonlySet<string | undefined> = new Set([
+  SQLSTATE.lockNotAvailable,
+  SQLSTATE.deadlockDetected,
+]);
+
 /** Retries while a terminated backend still locks a table. */
 async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
@@ -121,8 +130,8 @@ async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Pr
         /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`,
       );
     } catch (error) {
-      // A frozen worker's backend locks a table: it was terminated, or the next try does that.
-      if (sqlstate(error) !== SQLSTATE.lockNotAvailable || attempt === LOCK_ATTEMPTS) throw error;
+      // A frozen worker's backend locks a table: it was terminated, or the next try does that. A live one may mark its chunk.
+      if (!IN_THE_WAY.has(sqlstate(error)) || attempt === LOCK_ATTEMPTS) throw error;
       await sleep(PAUSE_MS);
     }
   }
@@ -158,6 +167,9 @@ async function begin(
   plan: TakePlan,
 ): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
   await requireNewest(target, migration, pass);
+  // A copier that froze between its mark and its commit holds the rows of its tables, which are updated here.
+  const undone = await readUndoneBefore(target, migration, pass);
+  await endBackends(target, copiersOf(migration, undone));
   // Rows recorded under an older snapshot stay: other tables were copied under it.
   await recordSchemas(target, migration, plan.schemas, 'first');
   await followNames(target, migration, plan.found);

@@ -16,7 +16,7 @@ import { readIdentity } from '../identity/identity.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { isUnprintable, startFailure } from '../replication/stream-failure.ts';
-import { disableEnabledTriggers } from '../schema/disable-enabled.ts';
+import { disableEnabledTriggers } from '../schema/disable-found-trigger.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/plugin-options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
