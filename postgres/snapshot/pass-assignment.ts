@@ -89,10 +89,16 @@ export async function takeTables(
   plan: TakePlan,
   report: (tables: number) => void = () => undefined,
 ): Promise<number> {
-  const started = await transaction(target, async () => {
-    await plan.turn.hold();
-    return begin(target, migration, pass, plan);
-  });
+  const started = await transaction(
+    target,
+    async () => {
+      await plan.turn.hold();
+      return begin(target, migration, pass, plan);
+    },
+    // A copier of another pass that froze between its mark and its commit holds the rows of its tables.
+    async () =>
+      endBackends(target, copiersOf(migration, await readUndoneBefore(target, migration, pass))),
+  );
   if (started === null) return 0;
   const { epoch, units } = started;
   const all = units.flatMap(({ tables }) => tables);
@@ -120,8 +126,15 @@ const IN_THE_WAY: ReadonlySet<string | undefined> = new Set([
   SQLSTATE.deadlockDetected,
 ]);
 
-/** Retries while a terminated backend still locks a table. */
-async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Promise<T> {
+/**
+ * Retries while a terminated backend still locks a table.
+ * @param blocked called before the next try.
+ */
+async function transaction<T>(
+  target: pg.ClientBase,
+  work: () => Promise<T>,
+  blocked: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await inTransaction(
@@ -132,6 +145,7 @@ async function transaction<T>(target: pg.ClientBase, work: () => Promise<T>): Pr
     } catch (error) {
       // A frozen worker's backend locks a table: it was terminated, or the next try does that. A live one may mark its chunk.
       if (!IN_THE_WAY.has(sqlstate(error)) || attempt === LOCK_ATTEMPTS) throw error;
+      await blocked();
       await sleep(PAUSE_MS);
     }
   }
@@ -167,9 +181,6 @@ async function begin(
   plan: TakePlan,
 ): Promise<{ readonly epoch: bigint; readonly units: readonly Unit[] } | null> {
   await requireNewest(target, migration, pass);
-  // A copier that froze between its mark and its commit holds the rows of its tables, which are updated here.
-  const undone = await readUndoneBefore(target, migration, pass);
-  await endBackends(target, copiersOf(migration, undone));
   // Rows recorded under an older snapshot stay: other tables were copied under it.
   await recordSchemas(target, migration, plan.schemas, 'first');
   await followNames(target, migration, plan.found);
