@@ -181,16 +181,23 @@ test.each(['node', 'npm'] as const)(
     setInterval(() => undefined, 1000);
     console.log(process.env.PGSERVICEFILE, process.env.TEMPORAL_ADDRESS);`;
     // Instead of a command that uses the local environment.
-    writeFileSync(path.join(copy.folder, 'scripts/program.ts'), script);
-    const running = by === 'npm' ? copy.startByNpm('watch') : copy.start('watch');
-    let output = '';
-    running.stdout?.on('data', (data: Buffer) => (output += data.toString()));
-    await until('the command to begin', () => output.includes('127.0.0.1:'));
-    expect(output).toContain(path.join(copy.folder, '.local/pg_service.conf'));
-    running.kill('SIGTERM');
-    const [code] = (await once(running, 'exit')) as [number];
-    expect(output).toContain('terminated');
-    expect(code).toBe(7);
+    const program = path.join(copy.folder, 'scripts/program.ts');
+    const before = readFileSync(program);
+    writeFileSync(program, script);
+    try {
+      const running = by === 'npm' ? copy.startByNpm('watch') : copy.start('watch');
+      let output = '';
+      running.stdout?.on('data', (data: Buffer) => (output += data.toString()));
+      await until('the command to begin', () => output.includes('127.0.0.1:'));
+      expect(output).toContain(path.join(copy.folder, '.local/pg_service.conf'));
+      running.kill('SIGTERM');
+      const [code] = (await once(running, 'exit')) as [number];
+      expect(output).toContain('terminated');
+      expect(code).toBe(7);
+    } finally {
+      // The copy is wiped by this program.
+      writeFileSync(program, before);
+    }
   },
 );
 
