@@ -32,7 +32,7 @@ export interface AdmissionTimes {
   readonly handoverMs: number;
 }
 
-export const ADMISSION_TIMES: AdmissionTimes = {
+const ADMISSION_TIMES: AdmissionTimes = {
   tellMs: 3_000,
   giveBackMs: 10_000,
   keepMs: 30_000,

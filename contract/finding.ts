@@ -2,7 +2,7 @@
 export interface Finding {
   /** `error` refuses the migration; `warning` needs the operator's decision; `note` reports what may be unexpected. */
   readonly level: Level;
-  /** Stable kebab-case name, for scripts and for docs; see finding-catalogue.ts. */
+  /** Stable kebab-case name, for scripts and for docs; see postgres/preflight/check.ts. */
   readonly code: string;
   /** What is wrong, with the names of the objects. */
   readonly message: string;

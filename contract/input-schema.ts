@@ -40,7 +40,7 @@ const objectNames = v.array(objectName, 'must be a list of names like ["pg_stat_
 const flag = v.boolean('must be true or false');
 
 /** Format of rows in the copy. `binary` refuses tables that would need text. */
-export const COPY_FORMATS = ['auto', 'text', 'binary'] as const;
+const COPY_FORMATS = ['auto', 'text', 'binary'] as const;
 export type CopyFormat = (typeof COPY_FORMATS)[number];
 
 /** The schema of the input. Its descriptions are the text of docs/reference/settings.md. */

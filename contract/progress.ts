@@ -80,7 +80,6 @@ export const cutoverStep = v.pipe(
   }),
   v.readonly(),
 );
-export type CutoverStep = v.InferOutput<typeof cutoverStep>;
 
 /** Counters of phase `snapshot`. */
 export const snapshotCounters = v.pipe(
@@ -130,7 +129,6 @@ export const streamCounters = v.pipe(
   }),
   v.readonly(),
 );
-export type StreamCounters = v.InferOutput<typeof streamCounters>;
 
 /** The last report of the source's guard, and when it became known, ISO 8601. */
 export const guardState = v.pipe(

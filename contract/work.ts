@@ -201,13 +201,6 @@ export interface StreamReport extends Checkpoint {
   readonly states?: TableStates;
 }
 
-export interface CutoverReport {
-  readonly sequences: number;
-  readonly tables: number;
-  /** Rows counted on each side, or null when comparing is off. */
-  readonly rows: number | null;
-}
-
 /** The result of the finished workflow: one sentence to read, and its numbers for scripts. */
 export interface MigrationSummary {
   readonly summary: string;

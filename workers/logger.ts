@@ -7,7 +7,7 @@ import { pino, type DestinationStream } from 'pino';
 
 export type LogFormat = 'json' | 'pretty';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
 
 /** Fields that are useless to an operator, or repeat on every line. */

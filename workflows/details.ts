@@ -2,6 +2,7 @@
  * Current Details of the Web UI: phase, numbers, problems, and the next commands to type. Headings, bullets and code
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
+import { moment, bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import { countUnready, TABLE_STATES } from '../contract/table-state.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
@@ -10,7 +11,6 @@ import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
-import { bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 
 const CODE_LINE = 63;
 
@@ -88,11 +88,6 @@ function throttling({ limits, guard }: Progress): string[] {
           `- guard: ${guardText(guard)}${guard.holding ? ': **the copy has been waiting**' : ','} since ${moment(guard.since)}${guard.holding ? ' and continues automatically' : ''}`,
         ]),
   ];
-}
-
-/** `2026-11-21 09:41:07 UTC`. */
-function moment(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
 function numbers(progress: Progress): string[] {

@@ -24,7 +24,7 @@ import { STAGES } from './state/stage.ts';
 import { limitsText } from './wording.ts';
 
 /** @throws ApplicationFailure `Refused` naming what is wrong; changes nothing. */
-export function requireChange(raw: unknown): Partial<Limits> {
+function requireChange(raw: unknown): Partial<Limits> {
   const parsed = parseChange(raw);
   if (!parsed.ok) throw ending('Refused', parsed.message);
   return parsed.change;

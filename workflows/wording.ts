@@ -55,3 +55,8 @@ export function limitsText(limits: ShownLimits): string {
   ];
   return parts.length === 0 ? 'none' : parts.join('; ');
 }
+
+/** `2026-11-21 09:41:07 UTC`. @param iso an ISO 8601 time of the workflow. */
+export function moment(iso: string): string {
+  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
+}

@@ -48,7 +48,7 @@ export async function runLimit(
  * The options of walferry's newest START_REPLICATION in a log with `log_replication_commands`.
  * @throws Error when there is none.
  */
-export function walferryOptions(log: string): Readonly<Record<string, string>> {
+function walferryOptions(log: string): Readonly<Record<string, string>> {
   const commands = [
     ...log.matchAll(/START_REPLICATION SLOT "walferry\w*" LOGICAL \S+ \((.*)\)$/gm),
   ];

@@ -24,7 +24,7 @@ export interface Backlog {
   write(source: BenchServer, changes: number): Promise<void>;
 }
 
-export const MIXED_TABLES = 50;
+const MIXED_TABLES = 50;
 const ACCOUNTS = 2_000_000;
 const WIDE_ROWS = 200_000;
 

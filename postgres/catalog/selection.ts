@@ -8,7 +8,7 @@ import { compileGlob, type Glob } from './glob.ts';
 export interface Selection {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
-  /** Partitioned tables whose rows go through the root on the target (root.ts); none by default. */
+  /** Partitioned tables whose rows go through the root on the target (row-destination.ts); none by default. */
   readonly viaPartitionRoot?: readonly string[];
 }
 

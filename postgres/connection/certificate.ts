@@ -4,12 +4,11 @@
  * A surprising rule: an existing root certificate is used in *every* mode. `require` with a `root.crt` is `verify-ca`, and
  * `prefer` with a wrong one falls back to no TLS.
  */
-import { readFileSync, statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
+import { nonEmpty } from './setting.ts';
+import { readFileSync, statSync, type Stats } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { userFile } from './home.ts';
-import { invalid } from './service.ts';
-import type { Endpoint } from './service.ts';
+import { invalid, type Endpoint } from './service.ts';
 
 export interface OwnCertificate {
   readonly cert: Buffer;
@@ -106,8 +105,4 @@ function read(service: string, key: string, file: string): Buffer {
 
 function statOf(file: string): Stats | null {
   return statSync(file, { throwIfNoEntry: false }) ?? null;
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === '' ? undefined : text;
 }

@@ -4,12 +4,19 @@
  *
  * Messages name the service, the file, the line and the key, but never a value: it may be a misplaced password.
  */
+import {
+  nonEmpty,
+  isTaken,
+  refusal,
+  refusedVariable,
+  TAKEN,
+  type ServiceSettings,
+  type TakenKey,
+} from './setting.ts';
 import { existsSync } from 'node:fs';
 import { MigrationError } from '../../contract/failure.ts';
 import { systemUser } from './home.ts';
 import { findSection } from './service-file.ts';
-import { isTaken, refusal, refusedVariable, TAKEN } from './setting.ts';
-import type { ServiceSettings, TakenKey } from './setting.ts';
 
 export { serviceFiles } from './service-file.ts';
 export type { ServiceSettings } from './setting.ts';
@@ -132,11 +139,6 @@ function integer(
     throw invalid(name, `"${key}" must be a whole number from ${least} to ${most}`);
   }
   return value;
-}
-
-/** An empty setting means the default, as in libpq. */
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === '' ? undefined : text;
 }
 
 /** libpq's default is a compiled-in folder; these two are the common ones. */

@@ -96,3 +96,8 @@ export function refusedVariable(env: NodeJS.ProcessEnv, given: ReadonlySet<strin
   }
   return null;
 }
+
+/** An empty setting means the default, as in libpq. */
+export function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}

@@ -91,7 +91,7 @@ export interface FinalCheck {
    * the other transactions write only to other tables.
    */
   readonly next: string | null;
-  /** Whether a transaction that was open at the start of the check may add a table to the selection: see entering.ts. */
+  /** Whether a transaction that was open at the start of the check may add a table to the selection: see uncommitted-table.ts. */
   readonly entering: boolean;
 }
 

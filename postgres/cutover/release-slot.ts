@@ -173,7 +173,7 @@ function unchecked({ slot, source, target }: Migration, since: Lsn): MigrationEr
 }
 
 /** The failure of a cutover that writers prevent from completing. */
-export function stillWriting(tables: readonly string[], since: Lsn): MigrationError {
+function stillWriting(tables: readonly string[], since: Lsn): MigrationError {
   return new MigrationError(
     'StillWriting',
     `${listed(tables, SHOWN_TABLES)} changed after the end mark ${since}, or an open or prepared transaction is writing to it: stop the writers and end their transactions, then call cutover again`,

@@ -1,6 +1,7 @@
 /** Writes to the control schema that only the newest attempt may make. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 import { holdEpoch } from '../store/epoch.ts';
 import { CatalogMoved, DRIFT_CHECKED } from './catalog-moved.ts';
 
@@ -17,13 +18,8 @@ export async function writeFenced(
   write: () => Promise<void>,
 ): Promise<void> {
   if (epoch === null) throw new CatalogMoved(DRIFT_CHECKED, null);
-  await target.query(/* sql */ `begin`);
-  try {
+  await inTransaction(target, async () => {
     await holdEpoch(target, migration, epoch);
     await write();
-    await target.query(/* sql */ `commit`);
-  } catch (error) {
-    await target.query(/* sql */ `rollback`).catch(() => undefined);
-    throw error;
-  }
+  });
 }

@@ -1,5 +1,5 @@
 /**
- * Changes to the partitions that go through one table on the target (catalog/root.ts). Pure. Their rows cannot be distinguished
+ * Changes to the partitions that go through one table on the target (catalog/row-destination.ts). Pure. Their rows cannot be distinguished
  * there, so a partition that leaves the tree, or joins it with rows, causes a resync of the whole tree under one snapshot, which
  * is correct whatever happened in between. Only a partition that was created in its place joins without a copy: all its rows came
  * through changes, and the copy of a tree without it has none of them. No lease may have excluded its changes (withheld.ts).

@@ -16,7 +16,7 @@ import { inTurns } from '../archive/yielding-work.ts';
 import type { StoredArchive } from '../store/archive-bytes.ts';
 
 export interface SchemaPlan {
-  /** The first contains everything that the others do not: see merge.ts. */
+  /** The first contains everything that the others do not: see archive-merge.ts. */
   readonly archives: readonly StoredArchive[];
   /** Oids of the materialized views that hold rows. */
   readonly populated: ReadonlySet<string>;

@@ -202,7 +202,7 @@ export async function slotPosition(
  * Only stored positions are confirmed, so a target behind the slot was restored or is a copy.
  * @throws MigrationError `CheckpointMissing`.
  */
-export function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
+function requireTargetAhead({ slot, target }: Migration, stored: Lsn, confirmed: Lsn): void {
   if (compareLsn(stored, confirmed) >= 0) return;
   throw new MigrationError(
     'CheckpointMissing',

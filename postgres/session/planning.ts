@@ -95,7 +95,7 @@ export class Planning {
 }
 
 /** Whether the search path may have caused a planner error. */
-export function isPlanning(error: unknown): error is Error {
+function isPlanning(error: unknown): error is Error {
   return error instanceof Error && PLANNING.has(sqlstate(error)?.slice(0, 2) ?? '');
 }
 

@@ -12,6 +12,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Side } from '../identity/identity.ts';
 import { untilEnded, type Backends } from '../connection/backends.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 import { Connection, type Purpose } from '../connection/connect.ts';
 import { backendPidOf } from '../connection/socket.ts';
 
@@ -72,19 +73,14 @@ export class Session extends Connection implements Place {
 
   /** Runs statements as one transaction. */
   async transaction<T>(statements: (session: Session) => Promise<T>): Promise<T> {
-    return this.run(async () => {
-      await this.query('begin');
-      try {
+    return this.run(() =>
+      inTransaction(this, async () => {
         const result = await statements(this);
         // No commit after an abort: the caller reports that nothing was done.
         this.#signal?.throwIfAborted();
-        await this.query('commit');
         return result;
-      } catch (error) {
-        await this.query('rollback').catch(() => undefined);
-        throw error;
-      }
-    });
+      }),
+    );
   }
 
   /**

@@ -26,7 +26,7 @@ export interface DisabledTrigger extends EnabledTrigger {
 }
 
 /** All triggers, rules and event triggers with their names; those of views are never disabled. */
-export const PRESENT = /* sql */ `
+const PRESENT = /* sql */ `
   select 'trigger' as kind, g.oid, n.nspname::text as schema_name, c.relname::text as table_name, g.tgname::text as name, g.tgenabled::text as state
     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace where not g.tgisinternal

@@ -17,7 +17,7 @@ interface PlannedTable {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** The table on the target for its rows, unless it is the one with the same name (catalog/root.ts). */
+  /** The table on the target for its rows, unless it is the one with the same name (catalog/row-destination.ts). */
   readonly viaRoot: TableName | null;
   readonly pages: number;
   readonly estimatedRows: number;

@@ -4,11 +4,6 @@ import type { Phase } from '../../contract/progress.ts';
 /** Phases after which no number changes. */
 export const OVER: ReadonlySet<Phase> = new Set(['done', 'failed', 'aborted']);
 
-/** `2026-11-21 09:41:07 UTC`. */
-export function moment(iso: string): string {
-  return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
-}
-
 /** A heartbeat may hold anything: another version of the worker may have sent it. */
 export function number(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined;

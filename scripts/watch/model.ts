@@ -7,7 +7,8 @@ import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
-import { OVER, moment, number, text } from './heartbeat.ts';
+import { OVER, number, text } from './heartbeat.ts';
+import { moment } from '../../workflows/wording.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 import { throttleOf, troublesOf } from './trouble.ts';
 

@@ -3,7 +3,8 @@ import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { guardText } from '../../contract/guard.ts';
 import type { Progress } from '../../contract/progress.ts';
 import { limitsText } from '../../workflows/wording.ts';
-import { OVER, moment, text } from './heartbeat.ts';
+import { OVER, text } from './heartbeat.ts';
+import { moment } from '../../workflows/wording.ts';
 import type { LiveActivity, Sample } from './sample.ts';
 
 /** What keeps the numbers old, what is retried, what is waited for. */

@@ -93,7 +93,7 @@ export function initialState(now: Date): State {
 }
 
 /** Whether a value is a state that this code knows. */
-export function isState(value: unknown): value is State {
+function isState(value: unknown): value is State {
   return v.is(schema, value);
 }
 

@@ -1,4 +1,5 @@
 /** Objects that need a special privilege to be created: event triggers, user mappings, default privileges of other roles. */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import { identifier, list, statements } from '../wording.ts';
 import { defineCheck, raising, notes, refuses, warns } from '../check.ts';
 import pg from 'pg';
@@ -95,8 +96,7 @@ async function tryEventTrigger(of: TargetReading): Promise<EventTriggerRight> {
   const owners = of.source === null ? [] : (await objects(of.source)).eventTriggerOwners;
   // No owners means no event triggers.
   if (owners.length === 0) return { may: null, refusedOwners: [] };
-  await of.client.query(/* sql */ `begin`);
-  try {
+  return rolledBack(of.client, async () => {
     // A refusal here (no right to temporary objects, another event trigger) does not matter: the server checks the right to
     // create an event trigger before it looks for the function.
     await attempt(
@@ -120,7 +120,5 @@ async function tryEventTrigger(of: TargetReading): Promise<EventTriggerRight> {
       }
     }
     return { may: true, refusedOwners };
-  } finally {
-    await of.client.query(/* sql */ `rollback`);
-  }
+  });
 }

@@ -1,4 +1,5 @@
 /** Tables of extensions are not copied, and members that users added are not created: either may lose rows. */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import type { ExtensionFacts } from '../../catalog/extension.ts';
 import { identifier, list, statements } from '../wording.ts';
 import { defineCheck, raising, refusesOrWarns, type Values, type Found } from '../check.ts';
@@ -125,10 +126,5 @@ function rows(
 
 async function readMembers(of: SourceReading): Promise<ExtensionMember[]> {
   const names = (await extensions(of)).map(({ name }) => name);
-  await of.client.query(/* sql */ `begin read only`);
-  try {
-    return await readExtensionMembers(of.client, names);
-  } finally {
-    await of.client.query(/* sql */ `rollback`);
-  }
+  return rolledBack(of.client, () => readExtensionMembers(of.client, names), 'begin read only');
 }

@@ -1,4 +1,5 @@
 /** Rights of the role on the target. */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, type Values, type Found } from '../check.ts';
 import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
@@ -96,14 +97,13 @@ async function readClosed(of: TargetReading): Promise<string[]> {
 
 /** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
 async function tryReplica({ client }: TargetReading): Promise<boolean> {
-  await client.query(/* sql */ `begin`);
   try {
-    await client.query(/* sql */ `set local session_replication_role = replica`);
+    await rolledBack(client, () =>
+      client.query(/* sql */ `set local session_replication_role = replica`),
+    );
     return true;
   } catch (error) {
     if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
     throw error;
-  } finally {
-    await client.query(/* sql */ `rollback`);
   }
 }

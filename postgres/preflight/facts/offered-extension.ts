@@ -1,4 +1,5 @@
 /** The source's extensions, as installed or available on the target. */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import pg from 'pg';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { readExtensions, type ExtensionFacts } from '../../catalog/extension.ts';
@@ -73,8 +74,7 @@ async function readOffer(client: pg.ClientBase, wanted: readonly ExtensionFacts[
   const absent = new Set(
     rows.filter((row) => row.installed === null && row.available !== null).map(({ name }) => name),
   );
-  await client.query(/* sql */ `begin`);
-  try {
+  return rolledBack(client, async () => {
     const refusals = await tryToCreate(
       client,
       wanted.filter(({ name }) => absent.has(name)),
@@ -86,9 +86,7 @@ async function readOffer(client: pg.ClientBase, wanted: readonly ExtensionFacts[
         wanted.map(({ name }) => name),
       ),
     };
-  } finally {
-    await client.query(/* sql */ `rollback`);
-  }
+  });
 }
 
 /** Transient errors, which are not the extension's. */

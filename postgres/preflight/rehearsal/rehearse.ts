@@ -5,6 +5,7 @@
  *
  * Tables are empty here, so it does not find errors caused by rows.
  */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import type pg from 'pg';
 import type { MigrationInput } from '../../../contract/input-schema.ts';
 import type { Migration } from '../../../contract/migration.ts';
@@ -88,8 +89,7 @@ async function readPlan(
 
 /** Event triggers also fire when the control schema is created and dropped. */
 async function tryControl(client: pg.Client, service: string, found: Found): Promise<void> {
-  await client.query('begin');
-  try {
+  return rolledBack(client, async () => {
     const triggers = await WatchedTriggers.read(client);
     if (triggers.none) return;
     const there = await client.query(
@@ -104,7 +104,5 @@ async function tryControl(client: pg.Client, service: string, found: Found): Pro
       const refusal = await triggers.run(client, statements);
       if (refusal !== null) found.blame(refusal.blamed, what);
     }
-  } finally {
-    await client.query('rollback');
-  }
+  });
 }

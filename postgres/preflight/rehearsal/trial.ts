@@ -1,4 +1,5 @@
 /** Tries entries of the schema in one transaction on the target, which is rolled back. */
+import { rolledBack } from '../../connection/in-transaction.ts';
 import type pg from 'pg';
 import type { Work } from '../../../contract/work.ts';
 import type { PlannedEntry } from '../../archive/entry-phase.ts';
@@ -31,8 +32,7 @@ export async function tryGroup(
 ): Promise<void> {
   const stored = (entry: PlannedEntry) => ({ ...entry, depends: entry.dependencies });
   const others = aboutOthers(group.map(stored), created);
-  await client.query('begin');
-  try {
+  return rolledBack(client, async () => {
     const triggers = await WatchedTriggers.read(client);
     const rights = new OwnerRights(client);
     const trial = { found, triggers, rights, defaults };
@@ -57,9 +57,7 @@ export async function tryGroup(
         found.tried.add(entry.id);
       }
     }
-  } finally {
-    await client.query('rollback');
-  }
+  });
 }
 
 interface Trial {

@@ -40,7 +40,7 @@ export async function closingFacts(
 }
 
 /** A migration that left something behind is complete nonetheless, and its message says so. Pure. */
-export function notEnded(text: string): string {
+function notEnded(text: string): string {
   return text.startsWith(MIGRATION_COMPLETE) ? text : `the migration did not complete: ${text}`;
 }
 
