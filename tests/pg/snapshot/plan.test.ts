@@ -63,6 +63,26 @@ test('a planner that hangs with the control row locked is ended by the next atte
   await expect(stopped.query('commit')).rejects.toThrow();
 });
 
+test('a copier of an earlier pass that froze between its mark and its commit is ended by the plan that it blocks', async () => {
+  await using db = await freshPair();
+  const migration = await prepared(db, 'create table t (id int)', 'insert into t values (1)');
+  const held = await holding(db, migration);
+  const { runs } = await planCopy(migration, inputOf(db), recordedWork());
+  // The chunk's claim and the locked row of its table are what a copier has just before its commit.
+  const frozen = await connectTo(db.target);
+  await frozen.query('begin');
+  await frozen.query('select pg_advisory_xact_lock(hashtext($1), $2)', [
+    migration.id,
+    runs[0]?.firstChunk,
+  ]);
+  await frozen.query('select from walferry.relation for update');
+  await held.stop();
+  await using _second = await holding(db, migration);
+  await copyAll(migration, await planCopy(migration, inputOf(db), recordedWork()));
+  await expect(frozen.query('commit')).rejects.toThrow();
+  await expectEqual(db.sourceClient, db.targetClient);
+});
+
 test('an abort ends the wait with its reason', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)');
