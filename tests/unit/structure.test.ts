@@ -100,3 +100,26 @@ test('every layer and every room of postgres has a page that says what it may im
   });
   expect(undescribed).toEqual([]);
 });
+
+test('every file that a comment names exists', () => {
+  const everything = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '-z'], {
+    cwd: CHECKOUT,
+    encoding: 'utf8',
+  }).split('\0');
+  const ends = new Set(
+    everything.flatMap((file) => {
+      const parts = file.split('/');
+      return parts.map((_, index) => parts.slice(index).join('/'));
+    }),
+  );
+  const named = files.flatMap((file) =>
+    (texts.get(file) ?? '').split('\n').flatMap((line, index) => {
+      const comment = /(?:^\s*(?:\/\*\*|\*)|\/\/)(.*)/.exec(line)?.[1] ?? '';
+      return [...comment.matchAll(/(?<![\w.])(?:[\w-]+\/)*[\w-]+\.(?:ts|mjs)\b/g)].map(
+        ([name]) => ({ at: `${file}:${index + 1}`, name: name.replace(/^(?:\.\.?\/)+/, '') }),
+      );
+    }),
+  );
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(({ name }) => !ends.has(name))).toEqual([]);
+});
