@@ -1,0 +1,32 @@
+/** When rows are compared without being asked: `verify` of the input. */
+import { RESULT_HOLDS_HOURS } from '../contract/verification-state.ts';
+import type { Execution } from './execution.ts';
+import { AFTER_FAILURE_MS, BETWEEN_VERIFICATIONS_MS } from './options.ts';
+import { verificationOf } from './state/verification-fact.ts';
+
+const MS_PER_HOUR = 3_600_000;
+const MS_PER_SECOND = 1000;
+
+/**
+ * Whether a verification should begin now. The first one begins when the target is complete: all tables have caught up and foreign
+ * keys are built, so that it does not compete with what a cutover waits for.
+ */
+export function isDue(run: Execution): boolean {
+  const { verify } = run.input;
+  const { consistent, constraintsBuilt, tables } = run.state;
+  if (verify === 'off' || run.at !== 'streaming' || run.cutover) return false;
+  if (!consistent || !constraintsBuilt || tables?.counts['catching-up'] !== undefined) return false;
+  const { running, last, outdated, failed } = verificationOf(run.state);
+  if (running || (failed && !hasPassed(failed.at, AFTER_FAILURE_MS))) return false;
+  if (last === null || outdated) return true;
+  const pause =
+    verify === 'before-cutover'
+      ? RESULT_HOLDS_HOURS * MS_PER_HOUR
+      : // At most half of the time is spent reading.
+        Math.max(BETWEEN_VERIFICATIONS_MS, last.report.seconds * MS_PER_SECOND);
+  return hasPassed(last.at, pause);
+}
+
+function hasPassed(since: string, milliseconds: number): boolean {
+  return Date.now() - Date.parse(since) >= milliseconds;
+}
