@@ -6,13 +6,14 @@
  */
 import type { Migration } from '../../contract/migration.ts';
 import { compareLsn } from '../../contract/lsn.ts';
-import type { StreamReport, Work } from '../../contract/work.ts';
+import type { Work } from '../../contract/work.ts';
 import { cut } from '../connection/connect.ts';
 import { continueEpoch, type Attempt } from '../store/epoch.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { within } from '../replication/deadline.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './lease-attempt.ts';
+import type { EndedLease } from './lease-parts.ts';
 import type { StreamOptions } from './stream-options.ts';
 import { DRIFT_CHECKED, CatalogMoved } from '../drift/catalog-moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
@@ -37,7 +38,7 @@ export async function continueLease(
   options: StreamOptions,
   work: Work,
   { parked, abandoned }: { readonly parked: ParkedStreams; readonly abandoned: AbortSignal },
-): Promise<StreamReport | null> {
+): Promise<Pick<EndedLease, 'report' | 'again'> | null> {
   const stream = parked.take(migration);
   if (stream === null) return null;
   await using held = stream.held.move();
@@ -57,7 +58,7 @@ export async function continueLease(
   let checked = false;
   let checkEnded = Promise.resolve();
   try {
-    const { report, open } = await streamLease(
+    const { report, open, again } = await streamLease(
       {
         ...{ ...stream, options, work, attempt },
         checked: () => checked,
@@ -72,7 +73,7 @@ export async function continueLease(
       },
     );
     if (open) parked.park({ ...stream, ...open, options, held: held.move() });
-    return report;
+    return { report, again };
   } finally {
     checking.abort();
     // The signal closes its connections. No one waits for a server that does not answer.
