@@ -30,7 +30,7 @@ export interface Batch {
   readonly xids: ReadonlySet<number>;
   /** The last commit before `end`; unset when none has been received since the stream began. */
   readonly commit?: LastCommit | null;
-  /** What an anchor's snapshot shows beyond `end`: the confirmed LSN stays, and this is stored with the rows. */
+  /** An anchor: with this batch the target has what its snapshot shows, also beyond `end`. Stored with the rows. */
   readonly barrier?: Barrier;
 }
 

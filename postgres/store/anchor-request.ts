@@ -33,8 +33,7 @@ export async function askForAnchor(
         from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()
       on conflict (migration) do update
          set id = excluded.id, state = 'wanted', reason = null, holder_pid = excluded.holder_pid,
-             holder_started = excluded.holder_started, epoch = null, stood_at = null, visible = null, lsn = null,
-             source_snapshot = null, target_snapshot = null, taken_at = null
+             holder_started = excluded.holder_started, epoch = null, visible = null, lsn = null, source_snapshot = null, target_snapshot = null, taken_at = null
       returning 1)
     select pg_catalog.pg_notify($3, '') from asked`,
     [migration.id, id, anchorChannel(migration)],
@@ -70,7 +69,7 @@ export async function standAt(
 ): Promise<boolean> {
   const { rowCount } = await target.query(
     /* sql */ `
-    update walferry.anchor set state = 'standing', epoch = $3, stood_at = $4
+    update walferry.anchor set state = 'standing', epoch = $3
      where migration = $1 and id = $2 and state = 'wanted'
        and exists (select from walferry.migration m where m.id = $1 and m.epoch = $3 and m.confirmed_lsn = $4)`,
     [migration.id, id, epoch.toString(), at],
@@ -166,7 +165,7 @@ export interface Found {
 
 /**
  * Exports the target's snapshot and asks it where it stands: the first query of a repeatable read transaction. The confirmed LSN
- * must be the one at which the stream stood: with the next one more than the anchor is applied, while the barrier is still there.
+ * must be the barrier's: with the next one more than the anchor is applied, while the barrier is still there.
  */
 export async function exportTarget(
   target: pg.ClientBase,
@@ -176,7 +175,7 @@ export async function exportTarget(
   const { rows } = await target.query<Found>(
     /* sql */ `
     select pg_catalog.pg_export_snapshot() as name,
-           coalesce(b.anchor = a.id and m.confirmed_lsn = a.stood_at, false) as exact,
+           coalesce(b.anchor = a.id and m.confirmed_lsn = b.confirmed, false) as exact,
            m.consistent and not exists (
              select from walferry.relation r
               where r.migration = m.id and r.state in ('pending', 'copying', 'catching-up', 'resync')) as consistent

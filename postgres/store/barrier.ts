@@ -4,7 +4,7 @@
  * shows (stream/anchor-filter.ts): without it, an attempt that starts after a crash would apply them twice.
  */
 import type pg from 'pg';
-import { parseLsn } from '../../contract/lsn.ts';
+import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { parseSnapshot, type ExportedSnapshot } from '../catalog/visibility.ts';
 
@@ -36,20 +36,22 @@ export async function readBarrier(
 /**
  * Stores the barrier and tells the anchor's holder, in the caller's transaction. An earlier barrier is replaced: a later snapshot
  * of the same source shows everything that the earlier one shows.
+ * @param confirmed the confirmed LSN that the same transaction stores.
  */
 export async function writeBarrier(
   target: pg.ClientBase,
   { id }: Migration,
   { anchor, visible, lsn }: Barrier,
+  confirmed: Lsn,
 ): Promise<void> {
   await target.query(
     /* sql */ `
     with told as (
       update walferry.anchor set state = 'reached' where migration = $1 and id = $2 and state = 'taken')
-    insert into walferry.barrier (migration, anchor, visible, lsn) values ($1, $2, $3, $4)
+    insert into walferry.barrier (migration, anchor, visible, lsn, confirmed) values ($1, $2, $3, $4, $5)
     on conflict (migration) do update
-       set anchor = excluded.anchor, visible = excluded.visible, lsn = excluded.lsn`,
-    [id, anchor, visible, lsn],
+       set anchor = excluded.anchor, visible = excluded.visible, lsn = excluded.lsn, confirmed = excluded.confirmed`,
+    [id, anchor, visible, lsn, confirmed],
   );
 }
 

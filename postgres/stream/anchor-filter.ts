@@ -12,6 +12,7 @@ export class AnchorFilter {
   #barrier: Barrier | null;
   /** Set while an anchor is applied: only what this one shows. */
   #only: Barrier | null = null;
+  #leaves = false;
 
   /** @param barrier in force at the start of the attempt. */
   constructor(barrier: Barrier | null) {
@@ -23,12 +24,19 @@ export class AnchorFilter {
     this.#only = anchor;
   }
 
+  /** Whether the anchor has left out a transaction before its position: from then on only its barrier may be committed. */
+  get leaves(): boolean {
+    return this.#leaves;
+  }
+
   /** @param xid 32 bits, the top-level transaction. @param commitLsn start of its commit record; these arrive in order. */
   leavesOut(xid: number, commitLsn: Lsn): boolean {
     if (this.#barrier !== null) {
       if (copiedBy(this.#barrier)(xid, commitLsn)) return true;
       if (compareLsn(commitLsn, this.#barrier.lsn) >= 0) this.#barrier = null;
     }
-    return this.#only !== null && !copiedBy(this.#only)(xid, commitLsn);
+    if (this.#only === null || copiedBy(this.#only)(xid, commitLsn)) return false;
+    this.#leaves ||= compareLsn(commitLsn, this.#only.lsn) < 0;
+    return true;
   }
 }

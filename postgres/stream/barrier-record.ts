@@ -40,8 +40,8 @@ export class BarrierRecord {
 
   /** In the batch's open transaction, just before its commit. */
   async write({ barrier, end }: Pick<Batch, 'barrier' | 'end'>): Promise<CommitKind> {
-    if (barrier !== undefined) {
-      await writeBarrier(this.#client, this.#migration, barrier);
+    if (barrier !== undefined && end !== null) {
+      await writeBarrier(this.#client, this.#migration, barrier, end);
       this.#next = barrier;
       return 'barrier';
     }

@@ -46,9 +46,14 @@ export class Intake {
     return {
       ...parts,
       start: this.#start,
-      position: () => ({ end: this.horizon.position, commit: this.#commit }),
+      position: () => this.position,
       left: this.#left,
     };
+  }
+
+  /** What to store with everything received completely: the position, and the last commit before it. */
+  get position(): { readonly end: Lsn; readonly commit: LastCommit | null } {
+    return { end: this.horizon.position, commit: this.#commit };
   }
 
   /** Handles what the reader delivers. @returns a promise when a query is needed before the next item. */

@@ -50,6 +50,7 @@ export async function streamLease(
   const meter = new Meter();
   const inTurn = turns();
   await meter.measure(source);
+  if (parts.barrier !== null) parts.pace.tried(parts.barrier.lsn);
   const barriers = new BarrierRecord(applier.client, migration, parts.barrier);
   const { writer, looks } = leaseWriter(parts, barriers, inTurn);
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
@@ -58,6 +59,7 @@ export async function streamLease(
     until === null
       ? await Standing.listen({
           ...{ migration, epoch: attempt.epoch, target: applier.client, signal: work.signal },
+          pace: parts.pace,
           onSource: (task) => inTurn(() => task(source)),
           wake: () => reader.nudge(),
         })
@@ -93,7 +95,10 @@ export async function streamLease(
     // During a drain the application's writers wait: no throttle.
     ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
     filter: new AnchorFilter(parts.barrier),
-    anchorWanted: () => standing?.wanted === true && writer.checkpoint.consistent,
+    anchorWanted: () => {
+      const { consistent, confirmedLsn } = writer.checkpoint;
+      return consistent && standing?.wantedAt(confirmedLsn) === true;
+    },
     until,
     signal: work.signal,
   };

@@ -6,6 +6,7 @@ import type { TargetApplier } from '../apply/applier.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { Barrier } from '../store/barrier.ts';
 import type { Attempt } from '../store/epoch.ts';
+import type { AnchorPace } from './anchor-pace.ts';
 import type { StreamLoop } from './loop.ts';
 import type { StreamOptions } from './stream-options.ts';
 import type { StreamPlan } from './stream-plan.ts';
@@ -19,6 +20,8 @@ export interface LeaseParts {
   readonly attempt: Attempt;
   /** Of an anchor that the target is still at, in whole or in part; null without one. */
   readonly barrier: Barrier | null;
+  /** Of the activity. */
+  readonly pace: AnchorPace;
   readonly plan: StreamPlan;
   readonly reader: ReplicationReader;
   /** Whether the plugin sends numbers as text. */

@@ -22,6 +22,7 @@ import { whileWatched } from '../session/liveness.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/plugin-options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './lease-attempt.ts';
+import { AnchorPace } from './anchor-pace.ts';
 import type { EndedLease } from './lease-parts.ts';
 import { proveContinuity } from './continuity.ts';
 import { fenced, outlasted } from './lease-abort.ts';
@@ -54,8 +55,9 @@ export async function streamChanges(
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
   const moves = new Moves();
+  const pace = new AnchorPace();
   const lease = untilOver(migration, options, work, moves, async (left, renewed) => {
-    const whole = { abandoned: abandoned.signal, moves, parked, ...renewed };
+    const whole = { abandoned: abandoned.signal, moves, pace, parked, ...renewed };
     const going = parked && (await continued(migration, left, work, { ...whole, parked }));
     return going ?? oneLease(migration, left, work, whole);
   });
@@ -109,6 +111,7 @@ interface Renewal {
   /** The change that caused the restart. */
   readonly met: Unsettled | null;
   readonly moves: Moves;
+  readonly pace: AnchorPace;
   /** Whether the plugin must omit every table that is not moved. */
   readonly leaveAll: boolean;
   readonly parked: ParkedStreams | undefined;
@@ -132,7 +135,7 @@ async function oneLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { abandoned, met, moves, leaveAll, parked }: Renewal,
+  { abandoned, met, moves, pace, leaveAll, parked }: Renewal,
 ): Promise<Ended> {
   try {
     await using held = new ResourceStack();
@@ -217,7 +220,7 @@ async function oneLease(
       openedAt: performance.now(),
     };
     const ended = await streamLease({
-      ...{ ...stream, work, attempt, barrier, tablesPerBatch },
+      ...{ ...stream, work, attempt, barrier, pace, tablesPerBatch },
       ...{ checked: () => true, mayStayOpen },
     });
     if (ended.open) parked?.park({ ...stream, tablesPerBatch, ...ended.open, held: held.move() });

@@ -200,7 +200,9 @@ export class StreamLoop {
    * @throws as {@link run}.
    */
   async pass(anchor: Barrier, withinMs: number): Promise<Passed> {
-    const parts = { ...this.#parts, intake: this.#intake, writing: this.#writing };
+    const { filter } = this.#parts;
+    if (filter === undefined) throw new RangeError('an anchor needs a filter');
+    const parts = { ...this.#parts, filter, intake: this.#intake, writing: this.#writing };
     return applyAnchor(parts, anchor, withinMs);
   }
 

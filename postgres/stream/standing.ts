@@ -13,12 +13,13 @@ import { inTransaction } from '../connection/in-transaction.ts';
 import { anchorChannel, giveUp, readAsked, standAt, type Asked } from '../store/anchor-request.ts';
 import { barrierOf, type Barrier } from '../store/barrier.ts';
 import { messagePrefix } from '../wal2json/plugin-options.ts';
+import type { AnchorPace } from './anchor-pace.ts';
 import type { Passed } from './anchor-pass.ts';
 
 /** For the holder's snapshot of the source, with the connection that it opens for it. */
 const TAKE_MS = 5_000;
-/** For the stream to get from where it stands to the anchor's position. */
-const PASS_MS = 5_000;
+/** For the stream to get from where it stands to the anchor's position, with what it applies on the way. */
+const PASS_MS = 10_000;
 /** For the holder's snapshot of the target, whose session is open already. */
 const HOLD_MS = 3_000;
 const POLL_MS = 10;
@@ -31,6 +32,7 @@ export interface StandingParts {
   /** Runs a task on the source's session. */
   readonly onSource: <T>(task: (source: pg.ClientBase) => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
+  readonly pace: AnchorPace;
   /** Called when a request arrives. */
   readonly wake: () => void;
 }
@@ -70,9 +72,9 @@ export class Standing implements Disposable {
     this.#parts.target.off('notification', this.#notified);
   }
 
-  /** Whether the stream should stop between two transactions. */
-  get wanted(): boolean {
-    return this.#wanted;
+  /** Whether the stream should stop between two transactions. @param applied the target's checkpoint. */
+  wantedAt(applied: Lsn): boolean {
+    return this.#wanted && this.#parts.pace.allows(applied, performance.now());
   }
 
   /** Grows while it waits, so that a wait is not taken for a stall. */
@@ -86,7 +88,17 @@ export class Standing implements Disposable {
    * @throws what a database or the stream failed with.
    */
   async stand(loop: Stander, at: Lsn): Promise<boolean> {
+    const began = performance.now();
     this.#wanted = false;
+    try {
+      return await this.#stand(loop, at);
+    } finally {
+      const now = performance.now();
+      this.#parts.pace.stood(now - began, now);
+    }
+  }
+
+  async #stand(loop: Stander, at: Lsn): Promise<boolean> {
     const { target, migration, epoch } = this.#parts;
     const asked = await readAsked(target, migration);
     // It was withdrawn, or something arrived that has no end yet: its holder asks again.
@@ -95,6 +107,7 @@ export class Standing implements Disposable {
     if (!(await standAt(target, migration, { id: asked.id, epoch, at }))) return false;
     const taken = await this.#taken(asked.id);
     if (taken === null) return false;
+    this.#parts.pace.tried(taken.lsn);
     await this.#parts.onSource((source) => markPast(source, migration));
     const passed = await loop.pass(taken, PASS_MS);
     if (passed === 'reached') await this.#while(asked.id, 'reached', HOLD_MS);
@@ -147,7 +160,8 @@ export class Standing implements Disposable {
 }
 
 const REASONS = {
-  'too much': 'more than one batch of changes lies between the stream and the snapshot',
+  'too much':
+    'more than one batch of changes lies between a commit that the snapshot does not show and its position',
   'too late': `the stream did not reach the position of the snapshot within ${PASS_MS / 1000} s`,
 } as const;
 

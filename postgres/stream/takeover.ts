@@ -13,6 +13,7 @@ import { connectSource, connectTarget } from '../session/open.ts';
 import { within } from '../replication/deadline.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './lease-attempt.ts';
+import type { AnchorPace } from './anchor-pace.ts';
 import type { EndedLease } from './lease-parts.ts';
 import type { StreamOptions } from './stream-options.ts';
 import { DRIFT_CHECKED, CatalogMoved } from '../drift/catalog-moved.ts';
@@ -37,7 +38,15 @@ export async function continueLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { parked, abandoned }: { readonly parked: ParkedStreams; readonly abandoned: AbortSignal },
+  {
+    parked,
+    abandoned,
+    pace,
+  }: {
+    readonly parked: ParkedStreams;
+    readonly abandoned: AbortSignal;
+    readonly pace: AnchorPace;
+  },
 ): Promise<Pick<EndedLease, 'report' | 'again'> | null> {
   const stream = parked.take(migration);
   if (stream === null) return null;
@@ -60,7 +69,7 @@ export async function continueLease(
   try {
     const { report, open, again } = await streamLease(
       {
-        ...{ ...stream, options, work, attempt },
+        ...{ ...stream, options, work, attempt, pace },
         checked: () => checked,
         mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },

@@ -24,7 +24,7 @@ import {
 import { whyNotStanding } from './anchor-refusal.ts';
 
 /** Longer than the stream itself takes before it gives up. */
-const REACH_MS = 20_000;
+const REACH_MS = 30_000;
 const POLL_MS = 10;
 /** As long as one poll of the stream would take: more often, the waiting holder would burden the target. */
 const SLOW_POLL_MS = 50;

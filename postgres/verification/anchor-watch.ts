@@ -59,18 +59,26 @@ export class AnchorWatch implements AsyncDisposable {
   async #watch(): Promise<void> {
     const stop = AbortSignal.any([this.#done.signal, this.#over.signal, this.#work.signal]);
     while (!stop.aborted) {
-      const late = setTimeout(() => this.#sessions.forEach(cut), ANSWER_WITHIN_MS);
-      try {
-        await Promise.all(this.#sessions.map((session) => session.query(/* sql */ `select`)));
-      } catch {
-        this.#end('one of its sessions does not answer');
-        return;
-      } finally {
-        clearTimeout(late);
-      }
+      await Promise.all(this.#sessions.map((session) => this.#check(session)));
+      if (this.#ended !== null) return;
       const seconds = Math.round((performance.now() - this.#began) / 1000);
       this.#work.beat({ step: 'holding an anchor', seconds });
       await sleep(CHECK_MS, undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+
+  async #check(session: Session): Promise<void> {
+    let silent = false;
+    const late = setTimeout(() => {
+      silent = true;
+      cut(session);
+    }, ANSWER_WITHIN_MS);
+    try {
+      await session.query(/* sql */ `select`);
+    } catch {
+      this.#end(`its session on the ${session.side} ${silent ? 'does not answer' : 'ended'}`);
+    } finally {
+      clearTimeout(late);
     }
   }
 }

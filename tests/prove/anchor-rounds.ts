@@ -149,7 +149,7 @@ async function compareOnce(db: FreshPair, migration: Migration, proof: AnchorPro
     });
   } catch (error) {
     const code = error instanceof MigrationError ? error.code : String(error);
-    count(proof.refused, code);
+    count(proof.refused, error instanceof MigrationError ? error.message : code);
     if (code !== 'AnchorRefused' && code !== 'AnchorLost') throw error;
   }
 }

@@ -7,8 +7,7 @@ create table walferry.anchor (
   reason text,                             -- why it was given up
   holder_pid integer not null,             -- backend of the holder on the target ...
   holder_started timestamptz not null,     -- ... and its backend_start: a reused pid is no holder
-  epoch bigint,                            -- of the lease that stands ...
-  stood_at pg_lsn,                         -- ... and its confirmed LSN: everything before it is visible in the snapshot
+  epoch bigint,                            -- of the lease that stands: everything that it has applied is visible in the snapshot
   visible text,                            -- pg_current_snapshot() of the source's snapshot
   lsn pg_lsn,                              -- no commit record at or after it is visible in the snapshot
   source_snapshot text,                    -- names from pg_export_snapshot(), valid while the holder lives
@@ -22,6 +21,7 @@ create table walferry.barrier (
   migration text primary key references walferry.migration on delete cascade,
   anchor text not null,                    -- id of the anchor that it was written for
   visible text not null,                   -- the target has every transaction that is visible here ...
-  lsn pg_lsn not null                      -- ... and commits before this position, whatever the confirmed LSN is
+  lsn pg_lsn not null,                     -- ... and commits before this position, whatever the confirmed LSN is
+  confirmed pg_lsn not null                -- the confirmed LSN of the barrier's transaction: with it, the target has nothing else
 );
 `;

@@ -249,3 +249,29 @@ test('at an anchor the target shows what its snapshot of the source shows, also 
   await drain(db, migration);
   await expectSame(db);
 });
+
+test('an anchor is given up when more than a batch follows a commit that its snapshot does not show, and the stream goes on', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  const work = testWork();
+  const lease = streamChanges(migration, { ...OPTIONS, batchChanges: 50 }, work);
+  await untilStreaming(db, migration);
+  await using holder = await ManualHolder.ask(db, migration);
+  await holder.untilState('standing');
+  await using left = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
+  await db.sourceClient.query(
+    /* sql */ `insert into t select i, 'many' from generate_series(2, 200) i`,
+  );
+  await holder.take();
+  await holder.untilState('given up');
+  expect(await holder.reason()).toContain('more than one batch');
+  expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
+  await left.release();
+  await until('the rows', async () => {
+    return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 200;
+  });
+  work.abort();
+  await lease;
+  await expectSame(db);
+});
