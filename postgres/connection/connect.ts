@@ -29,6 +29,7 @@ export type Purpose =
   | 'index'
   | 'stream'
   | 'apply'
+  | 'verify'
   | 'cutover'
   | 'cleanup'
   | 'watch';
