@@ -205,6 +205,33 @@ export async function postponeTables(
   );
 }
 
+/**
+ * What is left of a verification at an anchor: `something`, also before the first plan; `elsewhere`: only tables that need another
+ * anchor; `nothing`.
+ */
+export async function readLeft(
+  target: pg.ClientBase,
+  { migration, verification }: Verified,
+  anchor: string,
+): Promise<'something' | 'elsewhere' | 'nothing'> {
+  const { rows } = await target.query<{ all: number; here: number; left: number }>(
+    /* sql */ `
+    select count(*)::integer as all,
+           count(*) filter (where state = 'summing' and anchor = $3 and pieces_left > 0)::integer as here,
+           count(*) filter (where state = 'pending' or state = 'summing' and pieces_left > 0)::integer as left
+      from walferry.verification_table where migration = $1 and verification = $2`,
+    [migration.id, verification, anchor],
+  );
+  const { all, here, left } = rows[0] ?? { all: 0, here: 0, left: 0 };
+  if (all > 0 && left === 0) return 'nothing';
+  const { rowCount: planned } = await target.query(
+    /* sql */ `
+    select from walferry.verification_anchor where migration = $1 and verification = $2 and anchor = $3`,
+    [migration.id, verification, anchor],
+  );
+  return planned === 0 || here > 0 ? 'something' : 'elsewhere';
+}
+
 /** Records that a table is not compared. */
 export async function skipTables(
   target: pg.ClientBase,

@@ -20,6 +20,28 @@ export interface HeldState {
 export interface StateSource {
   /** The state that a holder keeps now; null: none. */
   live(target: pg.ClientBase, migration: Migration): Promise<HeldState | null>;
-  /** Holds a state while `use` runs. @throws MigrationError, retryable, when the stream could not stand at one. */
-  hold<T>(migration: Migration, work: Work, use: (state: HeldState) => Promise<T>): Promise<T>;
+  /**
+   * Holds a state while `use` runs. Its signal is aborted when the state is over; `use` must end then.
+   * @throws MigrationError, retryable, when the stream could not stand at one.
+   */
+  hold<T>(
+    migration: Migration,
+    work: Work,
+    use: (state: HeldState, signal: AbortSignal) => Promise<T>,
+  ): Promise<T>;
+}
+
+/** A state at which the stream stands while rows are repaired. */
+export interface StandingSource extends StateSource {
+  /**
+   * As {@link StateSource.hold}. During `use` the session of the target is in a transaction that has the migration's control row
+   * locked, taken while the target showed exactly this state: the stream writes nothing until the transaction ends, which `use`
+   * decides.
+   */
+  holdStanding<T>(
+    migration: Migration,
+    work: Work,
+    locked: pg.Client,
+    use: (state: HeldState) => Promise<T>,
+  ): Promise<T>;
 }

@@ -130,7 +130,7 @@ export async function nameDifferences(
     await storeDifferences(target, place, table.id, {
       ...{ differences: confirmed, counted, more: counted > confirmed.length },
     });
-    if (confirmed.length < before.differences.length) {
+    if (before.counted === 0 || confirmed.length < before.differences.length) {
       how.work.log.warn('rows differed at one anchor and not at the next', {
         table: nameOf(table),
         rows: before.differences.length - confirmed.length,

@@ -8,8 +8,9 @@ import type {
 import type { Work } from '../../contract/work.ts';
 import type { Verified } from '../store/verification.ts';
 import { concludeVerification } from './conclusion.ts';
-import type { HeldState, StateSource } from './held-state.ts';
+import type { StateSource } from './held-state.ts';
 import { comparePieces } from './piece-run.ts';
+import { holdVerification } from './verification-hold.ts';
 import { planVerification } from './verification-plan.ts';
 
 export interface WholeVerification extends Verified {
@@ -18,7 +19,7 @@ export interface WholeVerification extends Verified {
 }
 
 /**
- * Holds anchors until a plan finds nothing left, and concludes.
+ * Holds anchors beside plans and runs until a plan finds nothing left, and concludes.
  * @param compare compares one run; unset: in this process.
  */
 export async function runVerification(
@@ -28,19 +29,29 @@ export async function runVerification(
   compare: (run: VerificationRun) => Promise<unknown> = (run) =>
     comparePieces({ ...step, run }, work),
 ): Promise<VerificationReport> {
-  const { migration } = step;
-  let left = true;
-  while (left) {
-    left = await states.hold(migration, work, async (state: HeldState) => {
-      const plan = await planVerification(step, work, {
-        ...states,
-        live: () => Promise.resolve(state),
-      });
+  const failed = new AbortController();
+  const bound: Work = { ...work, signal: AbortSignal.any([work.signal, failed.signal]) };
+  const holding = holdAll(step, bound, states).catch((error: unknown) => {
+    failed.abort(error);
+    throw error;
+  });
+  try {
+    for (;;) {
+      const plan = await planVerification(step, bound, states);
+      if (plan.runs.length === 0) break;
       await inParallel(plan.runs, plan.parallelism, compare);
-      return plan.runs.length > 0;
-    });
+    }
+  } catch (error) {
+    failed.abort(error);
+    await holding.catch(() => undefined);
+    throw error;
   }
+  await holding;
   return concludeVerification(step, work, states);
+}
+
+async function holdAll(step: Verified, work: Work, states: StateSource): Promise<void> {
+  while (!work.signal.aborted && !(await holdVerification(step, work, states)).nothingLeft);
 }
 
 async function inParallel<T>(

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { parseLsn } from '../../contract/lsn.ts';
-import type { HeldState, StateSource } from '../../postgres/verification/held-state.ts';
+import type { HeldState, StandingSource } from '../../postgres/verification/held-state.ts';
 import { connectTo, type FreshPair } from './database.ts';
 
-export interface TestStates extends StateSource {
+export interface TestStates extends StandingSource {
   /** How many states were held. */
   readonly held: readonly HeldState[];
   /** Runs at the start of each hold, after its snapshots were taken: the number of the hold, from 1. */
@@ -21,7 +21,7 @@ export function statesOf(db: FreshPair): TestStates {
     held,
     onHold: () => Promise.resolve(),
     live: () => Promise.resolve(live),
-    hold: async (_migration, _work, use) => {
+    hold: async (_migration, work, use) => {
       await using source = await connectTo(db.source);
       await using target = await connectTo(db.target);
       const taken = [];
@@ -46,11 +46,19 @@ export function statesOf(db: FreshPair): TestStates {
       live = state;
       try {
         await states.onHold(held.length);
-        return await use(state);
+        return await use(state, work.signal);
       } finally {
         live = null;
       }
     },
+    holdStanding: (migration, work, locked, use) =>
+      states.hold(migration, work, async (state) => {
+        await locked.query(/* sql */ `begin`);
+        await locked.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
+          migration.id,
+        ]);
+        return use(state);
+      }),
   };
   return states;
 }
