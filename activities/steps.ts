@@ -3,10 +3,9 @@
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
 import type { GuardInput } from '../contract/guard.ts';
-import type { CopyFormat, MigrationInput } from '../contract/input-schema.ts';
+import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import type { Migration } from '../contract/migration.ts';
 import type {
   CopyPlan,
   CutoverCall,

@@ -30,6 +30,7 @@ export type Purpose =
   | 'stream'
   | 'apply'
   | 'anchor'
+  | 'verify'
   | 'cutover'
   | 'cleanup'
   | 'watch';

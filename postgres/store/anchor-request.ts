@@ -188,6 +188,28 @@ export async function exportTarget(
   return rows[0] ?? null;
 }
 
+/**
+ * Locks the migration's control row until the end of the transaction: the stream cannot commit meanwhile.
+ * @returns whether the target then has exactly what the anchor shows, and keeps it until the transaction ends.
+ */
+export async function lockAtBarrier(
+  target: pg.ClientBase,
+  migration: Migration,
+  id: string,
+): Promise<boolean> {
+  await target.query(/* sql */ `select from walferry.migration where id = $1 for update`, [
+    migration.id,
+  ]);
+  // In a statement of its own, whose snapshot is younger than the lock.
+  const { rows } = await target.query<{ exact: boolean }>(
+    /* sql */ `
+    select b.anchor = $2 and m.confirmed_lsn = b.confirmed as exact
+      from walferry.migration m join walferry.barrier b on b.migration = m.id where m.id = $1`,
+    [migration.id, id],
+  );
+  return rows[0]?.exact === true;
+}
+
 /** Whether every table has caught up with the stream; null without a record of the migration. */
 export async function readSettled(
   target: pg.ClientBase,

@@ -12,6 +12,7 @@ import {
   askForAnchor,
   exportTarget,
   giveUp,
+  lockAtBarrier,
   readAnswer,
   readHeld,
   readSettled,
@@ -36,6 +37,8 @@ export interface TakingParts {
   readonly id: string;
   /** The holder's session, which the request names. */
   readonly target: Session;
+  /** Locks the control row at the anchor; see `AnchorLimits`. */
+  readonly locked?: pg.Client | undefined;
 }
 
 export interface TakenAnchor extends AsyncDisposable {
@@ -71,6 +74,8 @@ export async function takeAnchor(parts: TakingParts, standMs: number): Promise<T
     if (!(await recordTaken(target, migration, id, taken))) throw await refusal(parts);
     await untilReached(parts);
     const name = await exportExact(there, parts);
+    // Before the stream is let go: it passes the anchor as soon as that one is held.
+    await lockAt(parts);
     if (!(await recordHeld(target, migration, id, name))) throw refused('another anchor is wanted');
     const anchor = await readHeld(target, migration);
     if (anchor?.id !== id) throw refused('another anchor is wanted');
@@ -150,6 +155,13 @@ async function exportExact(target: pg.ClientBase, { migration, id }: TakingParts
   if (found?.exact !== true) throw refused('the stream went on before the target was read');
   if (!found.consistent) throw refused('a table needs a resync');
   return found.name;
+}
+
+async function lockAt({ migration, id, locked }: TakingParts): Promise<void> {
+  if (!locked) return;
+  await locked.query(/* sql */ `begin`);
+  if (!(await lockAtBarrier(locked, migration, id)))
+    throw refused('the stream went on before its control row was locked');
 }
 
 function refused(why: string): MigrationError {

@@ -27,6 +27,11 @@ const STAND_MS = 10_000;
 export interface AnchorLimits {
   readonly holdMs?: number;
   readonly standMs?: number;
+  /**
+   * A session of the target that begins a transaction and locks the control row while the target shows exactly the anchor: the
+   * stream writes nothing before that transaction ends, which `use` decides.
+   */
+  readonly locked?: pg.Client;
 }
 
 /**
@@ -41,14 +46,14 @@ export async function withAnchor<T>(
   migration: Migration,
   work: Work,
   use: (anchor: Anchor, signal: AbortSignal) => Promise<T>,
-  { holdMs = HOLD_MS, standMs = STAND_MS }: AnchorLimits = {},
+  { holdMs = HOLD_MS, standMs = STAND_MS, locked }: AnchorLimits = {},
 ): Promise<T> {
   const { signal } = work;
   const id = randomUUID();
   await using target = await connectTarget(migration, 'anchor', { signal });
   try {
     await target.takeOver();
-    await using taken = await takeAnchor({ migration, work, id, target }, standMs).catch(
+    await using taken = await takeAnchor({ migration, work, id, target, locked }, standMs).catch(
       (error: unknown) => {
         signal.throwIfAborted();
         throw classify(error, { step: 'taking an anchor' }, 'Internal');
