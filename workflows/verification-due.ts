@@ -1,7 +1,7 @@
-/** When rows are compared without being asked: `verify` of the input. */
-import { RESULT_HOLDS_HOURS } from '../contract/verification-state.ts';
-import type { Execution } from './execution.ts';
+/** When rows are compared without being asked: `verify` of the input. Pure. */
+import { RESULT_HOLDS_HOURS, type VerifyMode } from '../contract/verification-state.ts';
 import { AFTER_FAILURE_MS, BETWEEN_VERIFICATIONS_MS } from './options.ts';
+import type { State } from './state/state.ts';
 import { verificationOf } from './state/verification-fact.ts';
 
 const MS_PER_HOUR = 3_600_000;
@@ -10,13 +10,15 @@ const MS_PER_SECOND = 1000;
 /**
  * Whether a verification should begin now. The first one begins when the target is complete: all tables have caught up and foreign
  * keys are built, so that it does not compete with what a cutover waits for.
+ * @param now milliseconds, in workflow time.
  */
-export function isDue(run: Execution): boolean {
-  const { verify } = run.input;
-  const { consistent, constraintsBuilt, tables } = run.state;
-  if (verify === 'off' || run.at !== 'streaming' || run.cutover) return false;
+export function isDue(verify: VerifyMode, state: State, now: number): boolean {
+  const { stage, consistent, constraintsBuilt, tables } = state;
+  if (verify === 'off' || stage.at !== 'streaming') return false;
   if (!consistent || !constraintsBuilt || tables?.counts['catching-up'] !== undefined) return false;
-  const { running, last, outdated, failed } = verificationOf(run.state);
+  const { running, last, outdated, failed } = verificationOf(state);
+  const hasPassed = (since: string, milliseconds: number): boolean =>
+    now - Date.parse(since) >= milliseconds;
   if (running || (failed && !hasPassed(failed.at, AFTER_FAILURE_MS))) return false;
   if (last === null || outdated) return true;
   const pause =
@@ -25,8 +27,4 @@ export function isDue(run: Execution): boolean {
       : // At most half of the time is spent reading.
         Math.max(BETWEEN_VERIFICATIONS_MS, last.report.seconds * MS_PER_SECOND);
   return hasPassed(last.at, pause);
-}
-
-function hasPassed(since: string, milliseconds: number): boolean {
-  return Date.now() - Date.parse(since) >= milliseconds;
 }

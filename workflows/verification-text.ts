@@ -39,7 +39,7 @@ function differingText({ differing }: VerificationReport): string {
 
 /** `12 of 40 tables (30 %), 3,000,000 rows read`. */
 export function runningText({ counters, rows, repairs }: RunningVerification): string {
-  if (repairs !== null) return 'differing rows are being copied again';
+  if (repairs !== null) return 'differing rows are being repaired';
   if (counters === null) return 'waiting for a state that both sides show';
   const { tables, tablesDone, pieces, done } = counters;
   return `${count(tablesDone)} of ${counted(tables, 'table')} compared (${percent(done, pieces)}), ${counted(rows, 'row')} read`;

@@ -46,7 +46,7 @@ import { reportText, stillRunningText } from './verification-text.ts';
 /** Begins a verification that is due by the input, and continues one that the last run or a pause interrupted. */
 export function verifyWhenDue(run: Execution): void {
   // Asked last: histories of earlier code have no verification, and the answer is recorded.
-  if (isDue(run) && patched('verification')) {
+  if (isDue(run.input.verify, run.state, Date.now()) && patched('verification')) {
     run.tell({ type: 'verify', id: uuid4(), by: 'input' });
   }
   keepVerifying(run);

@@ -160,8 +160,9 @@ async function exportExact(target: pg.ClientBase, { migration, id }: TakingParts
 async function lockAt({ migration, id, locked }: TakingParts): Promise<void> {
   if (!locked) return;
   await locked.query(/* sql */ `begin`);
-  if (!(await lockAtBarrier(locked, migration, id)))
-    throw refused('the stream went on before its control row was locked');
+  if (await lockAtBarrier(locked, migration, id)) return;
+  await locked.query(/* sql */ `rollback`);
+  throw refused('the stream went on before its control row was locked');
 }
 
 function refused(why: string): MigrationError {

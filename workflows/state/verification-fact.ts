@@ -49,7 +49,7 @@ export function verificationBegun(
   return { ...state, verification: { ...before, running, failed: null } };
 }
 
-/** Rows are copied again: no report so far is about them, nor is what a running verification has compared. */
+/** Tables are resynced: no report so far is about their rows, nor is what a running verification has compared. */
 export function withResync(state: State): State {
   const { verification } = state;
   if (!verification) return state;

@@ -21,8 +21,8 @@ export class Verifications {
   piecesTotal = 4;
   piecesPerRun = 2;
   parallelism = 2;
-  /** Time until a slice ends; unset: longer than any test. */
-  sliceMs: number | undefined;
+  /** How many pieces a slice has time for; unset: all. */
+  piecesPerSlice: number | undefined;
   /** What a comparison finds. */
   differing: { table: string; keys: number; more: boolean }[] = [];
   /** A repair that changes nothing, like one of rows that something else writes again. */
@@ -41,6 +41,8 @@ export class Verifications {
   mostAnchors = 0;
   anchorsTaken = 0;
   #live: number | undefined;
+  /** Pieces compared under the live anchor. */
+  #compared = 0;
   #over: number | undefined;
   readonly #streams: () => boolean;
 
@@ -58,9 +60,10 @@ export class Verifications {
     this.anchors += 1;
     this.mostAnchors = Math.max(this.mostAnchors, this.anchors);
     this.#live = mine;
-    const ends = performance.now() + (this.sliceMs ?? Infinity);
+    this.#compared = 0;
+    const isOver = (): boolean => this.#compared >= (this.piecesPerSlice ?? Infinity);
     try {
-      while (!work.signal.aborted && performance.now() < ends) {
+      while (!work.signal.aborted && !isOver()) {
         if (this.#over === mine) return { nothingLeft: true };
         await sleep(TICK_MS);
         work.beat({ anchor: mine });
@@ -101,6 +104,7 @@ export class Verifications {
       await tick(work);
       if (anchor === undefined || this.#live !== anchor) break;
       const key = keyOf(id, piece);
+      this.#compared += 1;
       this.comparisons.set(key, (this.comparisons.get(key) ?? 0) + 1);
       pieces += 1;
     }
