@@ -3,7 +3,13 @@
  * folder. To add an activity, write its step in steps.ts and list it here; the workflow sees it at once.
  * activities/ imports contract/, postgres/ and Temporal's SDK; workflow code imports only types from here.
  */
-import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
+import {
+  admitAnchor,
+  admitCopy,
+  admitDrain,
+  admitSnapshotOwner,
+  admitStream,
+} from './admission.ts';
 import type { Room } from './worker-capacity.ts';
 import type { Steps } from './steps.ts';
 import { activity } from './work.ts';
@@ -55,6 +61,20 @@ export function createActivities({ steps, room }: Dependencies) {
       admit: (context, { until }, work) =>
         until === null ? admitStream(context, room, work) : admitDrain(context, room),
     }),
+    // As the snapshot owner: on shutdown it fails, and another worker takes the next anchor at once.
+    holdAnchor: activity('holdAnchor', steps.holdAnchor, {
+      early: 'on cancel',
+      admit: (context, _, work) => admitAnchor(context, room, work),
+    }),
+    planVerification: activity('planVerification', steps.planVerification, {
+      short: { withinMs: PLAN_MS },
+    }),
+    // It reads both databases as fast as a copy does.
+    comparePieces: activity('comparePieces', steps.comparePieces, {
+      admit: (context, _, work) => admitCopy(context, room, work),
+    }),
+    concludeVerification: activity('concludeVerification', steps.concludeVerification),
+    repairRows: activity('repairRows', steps.repairRows),
     fenceStream: activity('fenceStream', steps.fenceStream, SHORT),
     writeEndMark: activity('writeEndMark', steps.writeEndMark, SHORT),
     setSequences: activity('setSequences', steps.setSequences),

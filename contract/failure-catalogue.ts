@@ -113,6 +113,19 @@ export const FAILURES = {
     action:
       'Fix the rows on the source, then resume: the stream applies the change before the next try. If a primary key or replica identity fails, its index on the source is broken or the target compares differently: fix that, abort and start again.',
   },
+  AnchorRefused: {
+    handling: 'timed',
+    meaning:
+      'The stream could not stand at an anchor, the one state at which a verification reads both sides; the message says why.',
+    action:
+      'Nothing, if it passes. Otherwise what the message names: end the huge transaction, bring the standby back, or resume the stream.',
+  },
+  AnchorLost: {
+    handling: 'timed',
+    meaning:
+      'A session that held an anchor ended, or its time was over; tables that were not compared yet take the next anchor.',
+    action: 'Nothing.',
+  },
   SnapshotLost: {
     handling: 'pass',
     meaning:

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { described } from './described.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
+import { verifyField } from './verification-state.ts';
 import { whole } from './whole.ts';
 
 /** Service names as libpq reads them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never matches. */
@@ -211,6 +212,7 @@ export const inputSchema = v.strictObject({
     }),
     {},
   ),
+  verify: verifyField,
   limits: limitsField,
   guard: guardField,
 });

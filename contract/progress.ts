@@ -8,6 +8,7 @@ import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
 import { tableCounts, unreadyTables } from './table-state.ts';
+import { verificationState, verifyMode } from './verification-state.ts';
 
 /** In their order; the last three are ends. */
 export const PHASES = [
@@ -162,6 +163,10 @@ const progress = v.pipe(
     limits: v.exactOptional(shownLimits),
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),
+    /** When rows are compared without being asked. Absent in answers of earlier code. */
+    verify: v.exactOptional(verifyMode),
+    /** Absent before the first verification, and in answers of earlier code. */
+    verification: v.exactOptional(verificationState),
     startedAt: v.pipe(startedAt, v.readonly()),
     /** When the numbers were last current, ISO 8601: the workflow gets them from activities that ended. */
     asOf: v.exactOptional(v.string()),

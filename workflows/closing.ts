@@ -17,6 +17,7 @@ import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf } from './failure.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
+import { stopVerifying } from './verify.ts';
 
 export type Outcome =
   | { readonly done: MigrationSummary }
@@ -27,6 +28,8 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   const end = endOf(run, outcome);
   if (end !== null) run.tell({ type: end });
   stopStoring(run);
+  // Neither anchor nor comparison may be left when the control schema is removed.
+  await stopVerifying(run);
   const { stage } = run.state;
   const by = stage.at === 'aborting' ? stage.by : null;
   const leftovers = await cleanUp(run, outcome.done !== undefined);

@@ -11,6 +11,8 @@ import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
+import { differingReport } from '../contract/verification-state.ts';
+import { verificationLines } from './verification-text.ts';
 
 const CODE_LINE = 63;
 
@@ -51,9 +53,12 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...cutoverStep(progress),
     ...throttling(progress),
     ...numbers(progress),
+    ...(progress.verification ? verificationLines(progress.verification) : []).map(
+      (line) => `- ${line}`,
+    ),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
-    ...commands(workflowId, at),
+    ...commands(workflowId, progress, at),
   ].join('\n');
 }
 
@@ -145,7 +150,7 @@ function tables({ phase, tables: counts, unready = [] }: Progress): string[] {
 const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
   ...{ preflight: ['abort'], schema: ['abort'], copying: ['abort'], indexing: ['abort'] },
   ...{ copyWaiting: ['resume', 'abort'], indexWaiting: ['resume', 'abort'] },
-  streaming: ['pause', 'cutover', 'abort'],
+  streaming: ['pause', 'verify', 'cutover', 'abort'],
   paused: ['resume', 'cutover', 'abort'],
   streamWaiting: ['resume', 'abort'],
   cuttingOver: ['pause', 'abort'],
@@ -159,12 +164,20 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',
   setLimits: 'change limits',
+  verify: 'compare every row, while it streams',
+  repair: 'copy the rows again that differ, and compare them',
 };
 
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
-function commands(workflowId: string, at: At): string[] {
-  const updates = NEXT[at];
+/** Rows that are known to differ are to be repaired before they are compared again. */
+function nextOf({ verification }: Progress, at: At): readonly UpdateName[] {
+  if (!verification || !differingReport(verification)) return NEXT[at];
+  return NEXT[at].map((name) => (name === 'verify' ? 'repair' : name));
+}
+
+function commands(workflowId: string, progress: Progress, at: At): string[] {
+  const updates = nextOf(progress, at);
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
     `# ${at === 'cuttingOver' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,

@@ -2,8 +2,13 @@
  * One execution of the workflow: what the steps share. `state` survives continue-as-new and changes only by
  * {@link Execution.tell}; everything else are handles of what this run awaits, so a run is never continued while one is in use.
  */
-import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
-import type { BareStep, Step } from '../activities/steps.ts';
+import {
+  log,
+  setCurrentDetails,
+  type ApplicationFailure,
+  type CancellationScope,
+} from '@temporalio/workflow';
+import type { BareStep, Step } from '../activities/step-input.ts';
 import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
@@ -17,6 +22,8 @@ import type { Reason } from './state/reason.ts';
 import { STAGES, type At } from './state/stage.ts';
 import type { State } from './state/state.ts';
 import { transition } from './state/transition.ts';
+import { verificationOf } from './state/verification-fact.ts';
+import { interruptedText, verificationNotes } from './verification-text.ts';
 
 /** A running `streamChanges` activity. */
 export interface Lease {
@@ -41,6 +48,17 @@ export interface CutoverRequest {
   cancelled: boolean;
 }
 
+/** What works on the running verification. */
+export interface Verifier {
+  readonly scope: CancellationScope;
+  /** It pauses between two tries: none of its activities is pending. */
+  idle: boolean;
+  /** Ends such a pause. */
+  sooner: boolean;
+  /** Settled when no activity of it is left. */
+  readonly ended: Deferred<void>;
+}
+
 const POSITION_NOTE =
   'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
 
@@ -61,6 +79,12 @@ export class Execution {
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
+  /** Unset: nothing works on a verification. */
+  verifier: Verifier | undefined;
+  /** What those who wait for the running verification get. */
+  verified = new Deferred<string>();
+  /** How many wait for it. */
+  verifyCallers = 0;
   /** The copy checks again how many streams it may have. */
   limitsChanged = new Deferred<void>();
   /** What an abort answers: how the migration ended, in one sentence. */
@@ -84,10 +108,12 @@ export class Execution {
 
   /** Changes the state by what happened, and shows it. @throws IllegalMove, which fails the workflow task. */
   tell(event: Event): void {
-    const before = STAGES[this.at].phase;
+    const before = this.at;
     this.#state = transition(this.#state, event, new Date().toISOString());
-    const { phase } = STAGES[this.at];
-    if (phase !== before) log.info('phase', { from: before, to: phase });
+    const [from, to] = [STAGES[before].phase, STAGES[this.at].phase];
+    if (from !== to) log.info('phase', { from, to });
+    // Here, so that no way out of the stage forgets it: nothing can be compared while the stream stands still.
+    if (before === 'streaming' && this.at !== 'streaming') this.#interruptVerification();
     this.#show();
   }
 
@@ -128,6 +154,23 @@ export class Execution {
     return this.#state.startedAt.snapshot !== undefined;
   }
 
+  /** Answers those who wait for the running verification. */
+  answerVerified(
+    answer: { readonly text: string } | { readonly failure: ApplicationFailure },
+  ): void {
+    const { verified } = this;
+    this.verified = new Deferred();
+    if ('text' in answer) verified.give(answer.text);
+    else verified.refuse(answer.failure);
+  }
+
+  /** It ends at once for those who wait, and the work on it ends as soon as its activities notice. */
+  #interruptVerification(): void {
+    this.verifier?.scope.cancel();
+    const text = interruptedText(this.at, verificationOf(this.#state).running);
+    this.answerVerified({ failure: ending('Ended', text) });
+  }
+
   /** To be called when the stream has stopped for a pause: a position that no attempt reported is not called known. */
   notePause(): void {
     if (!this.lease) this.tell({ type: 'positionUnknown', reason: null });
@@ -164,7 +207,7 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored, tables } = this.#state;
+    const { placeWait, guard, unstored, tables, verification } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
     return {
@@ -179,9 +222,12 @@ export class Execution {
       stream,
       limits: this.shownLimits,
       ...(guard === 'off' ? {} : { guard }),
+      verify: this.input.verify,
+      ...(verification ? { verification } : {}),
       ...{ startedAt, asOf },
       notes: [
         ...listNotes(notes),
+        ...(verification ? verificationNotes(verification) : []),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],

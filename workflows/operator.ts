@@ -1,5 +1,5 @@
 /**
- * The operator's side: five updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: seven updates and one query. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
@@ -20,6 +20,7 @@ import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
+import { requireVerifiable, verifyNow } from './verify-update.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
@@ -28,6 +29,8 @@ const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
 const abortUpdate = defineUpdate<string>('abort');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
+const verifyUpdate = defineUpdate<string, [unknown]>('verify');
+const repairUpdate = defineUpdate<string, [unknown]>('repair');
 const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
 
 /** @param work the scope of everything that an abort has to stop. */
@@ -65,6 +68,22 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
     validator: (change) => {
       mayAsk(run, 'setLimits');
       requireFittingChange(run, change);
+    },
+  });
+  setHandler(verifyUpdate, () => verifyNow(run, 'verify'), {
+    description:
+      'Compare every row of every table while the migration streams; returns the result, or that it is still running',
+    validator: (options) => {
+      mayAsk(run, 'verify');
+      requireVerifiable(run, 'verify', options);
+    },
+  });
+  setHandler(repairUpdate, () => verifyNow(run, 'repair'), {
+    description:
+      'Copy the rows again that differ in the newest verification, and compare their tables again; returns the result',
+    validator: (options) => {
+      mayAsk(run, 'repair');
+      requireVerifiable(run, 'repair', options);
     },
   });
   setHandler(guardSignal, (report) => noteGuard(run, report), {

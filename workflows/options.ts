@@ -114,3 +114,24 @@ export const EMPTY_PASS_PAUSE_MS = 1_000;
  * history (15 events), and the tables are being rewritten faster than they can be copied.
  */
 export const MAX_EMPTY_PASSES = 8;
+
+/**
+ * The owner of an anchor, and the steps of a verification that are not held up by one. The attempts are counted, a few seconds
+ * in total: after them the reason is shown, and the verification tries again later instead of holding back vacuum.
+ */
+export const ANCHOR_OWNER = {
+  ...LONG,
+  retry: { ...SNAPSHOT_OWNER.retry, maximumAttempts: 4 },
+} satisfies ActivityOptions;
+export const VERIFYING = {
+  ...LONG,
+  retry: { ...ENDLESS_RETRY, maximumAttempts: 4 },
+} satisfies ActivityOptions;
+
+/** Pause before a verification that could not proceed tries again: doubled each time, because each try costs twenty events. */
+export const FIRST_VERIFY_PAUSE_MS = 10_000;
+export const LONGEST_VERIFY_PAUSE_MS = 300_000;
+
+/** Least pause between two verifications of `continuous`, and after one that ended without a report. */
+export const BETWEEN_VERIFICATIONS_MS = 600_000;
+export const AFTER_FAILURE_MS = 600_000;

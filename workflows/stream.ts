@@ -31,6 +31,7 @@ import {
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
+import { isVerifying, releaseCallers, verifyWhenDue } from './verify.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -50,9 +51,13 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       outdated = false;
       continue;
     }
+    const { continueAsNewSuggested } = workflowInfo();
+    if (continueAsNewSuggested && run.verifyCallers > 0 && !isVerifying(run)) {
+      await releaseCallers(run);
+    }
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
     // outlive this run, or an update could be lost.
-    if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
+    if (continueAsNewSuggested && allHandlersFinished() && !run.storing && !isVerifying(run)) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, {
         ...run.state,
         // Of an attempt that has ended.
@@ -70,6 +75,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     } else if (run.state.consistent && !run.state.constraintsBuilt && !repairing) {
       repairing = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
+      verifyWhenDue(run);
       outdated = await withOperator(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line runs.
         return run.at === 'streaming' && (await followedOrOutdated(run, repairing));

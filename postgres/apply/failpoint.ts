@@ -3,7 +3,15 @@
  * are where a crash is least likely to occur by chance. `NAME` dies as by SIGKILL, `NAME out-of-memory` by exhausting the heap.
  */
 export type FailPoint =
-  'rows-sent' | 'before-target-commit' | 'commit-sent' | 'after-target-commit-before-confirm';
+  | 'rows-sent'
+  | 'commit-sent'
+  | 'before-target-commit'
+  | 'after-target-commit-before-confirm'
+  /** The commit of an anchor's barrier, and the one that clears it. */
+  | 'before-barrier-commit'
+  | 'after-barrier-commit'
+  | 'before-clearing-commit'
+  | 'after-clearing-commit';
 
 /** Dies here if WALFERRY_FAILPOINT names this place. */
 export function failPoint(name: FailPoint): void {

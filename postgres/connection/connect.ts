@@ -29,6 +29,8 @@ export type Purpose =
   | 'index'
   | 'stream'
   | 'apply'
+  | 'anchor'
+  | 'verify'
   | 'cutover'
   | 'cleanup'
   | 'watch';

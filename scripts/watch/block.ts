@@ -17,6 +17,7 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...(stream === undefined ? [] : [`  stream ${stream}`]),
     ...(view.throttle === undefined ? [] : [`  ${view.throttle}`]),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
+    ...(view.verification ?? []).map((line) => `  ${line}`),
     ...(view.waiting
       ? [
           `  waits at ${view.waiting.step}: ${view.waiting.reason} (${view.waiting.code})`,
@@ -46,7 +47,7 @@ export function renderLine(view: View): string {
   if (waiting) {
     parts.push(`waits at ${waiting.step}: ${waiting.reason} (${waiting.code}); ${waiting.action}`);
   }
-  return [...parts, ...view.troubles].join(', ');
+  return [...parts, ...(view.verification ?? []), ...view.troubles].join(', ');
 }
 
 /** A change of it is printed at once. */

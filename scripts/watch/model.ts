@@ -8,6 +8,7 @@ import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
 import { OVER, number, text } from './heartbeat.ts';
+import { verificationLines } from '../../workflows/verification-text.ts';
 import { moment } from '../../workflows/wording.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 import { throttleOf, troublesOf } from './trouble.ts';
@@ -52,6 +53,8 @@ export interface View {
   readonly notes: readonly string[];
   /** Limits and the guard of the source: what slows the migration down; unset: nothing. */
   readonly throttle?: string;
+  /** The verification that runs, and the newest result; unset: none. */
+  readonly verification?: readonly string[];
   /** Activities that are retried, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
@@ -98,6 +101,7 @@ export class ProgressModel {
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
       ...throttleOf(progress, activities),
+      ...(progress?.verification ? { verification: verificationLines(progress.verification) } : {}),
       troubles: troublesOf(sample),
     };
   }

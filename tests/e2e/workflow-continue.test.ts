@@ -51,15 +51,7 @@ test('a migration streams through many runs: no update is lost, no number falls,
   expect(migration.world.leftovers).toEqual([]);
   expect(migration.world.mostStreams).toBe(1);
   for (const runId of await runs(migrations.client, migration)) {
-    const { events } = await migrations.client.workflow
-      .getHandle(migration.id, runId)
-      .fetchHistory();
-    const all = events ?? [];
-    const scheduled = all.filter((e) => e.activityTaskScheduledEventAttributes != null).length;
-    const ended = all.filter(
-      (e) => e.activityTaskCompletedEventAttributes ?? e.activityTaskCanceledEventAttributes,
-    ).length;
-    expect(ended, 'an activity was pending when the run ended').toBe(scheduled);
+    await expectNothingPending(migration.id, runId);
   }
 });
 
@@ -88,6 +80,50 @@ test('a cancellation reaches the newest run, and cleans up', async () => {
   expect((await migration.end()).status).toBe('CANCELLED');
   expect(migration.world.leftovers).toEqual([]);
 });
+
+test('a verification that is longer than a run of the chain goes on in the next one, and keeps no caller waiting across it', async () => {
+  const migration = await migrations.start(
+    (world) => {
+      world.leaseMs = 100;
+      world.verifications.piecesTotal = 60;
+      world.verifications.piecesPerRun = 1;
+      world.verifications.piecesPerSlice = 6;
+    },
+    { source: 'orders_old', target: 'orders_new', verify: 'off' },
+  );
+  const { verifications } = migration.world;
+  await until('the stream', () => migration.world.count('buildConstraints') > 0);
+  const before = (await runs(migrations.client, migration)).length;
+  const answers: string[] = [];
+  // A call may meet the moment in which a run of the chain ends.
+  const ask = async () => (await migration.ask('verify').catch(() => undefined))?.text ?? '';
+  for (;;) {
+    const answer = await ask();
+    answers.push(answer);
+    if (answer.startsWith('Equal')) break;
+    const { verification } = await migration.progress();
+    expect(verification?.running ?? verification?.last).not.toBeNull();
+  }
+  expect(answers.filter((text) => text.startsWith('Still running: ')).length).toBeGreaterThan(1);
+  expect(new Set(verifications.reported).size).toBe(1);
+  expect([...verifications.comparisons.values()]).toEqual(Array.from({ length: 60 }, () => 1));
+  expect(verifications.mostAnchors).toBe(1);
+  const chain = await runs(migrations.client, migration);
+  expect(chain.length).toBeGreaterThan(before + 2);
+  for (const runId of chain.slice(0, -1)) await expectNothingPending(migration.id, runId);
+  await migration.ask('abort');
+  expect((await migration.end()).type).toBe('Aborted');
+});
+
+async function expectNothingPending(id: string, runId: string): Promise<void> {
+  const { events } = await migrations.client.workflow.getHandle(id, runId).fetchHistory();
+  const all = events ?? [];
+  const scheduled = all.filter((e) => e.activityTaskScheduledEventAttributes != null).length;
+  const ended = all.filter(
+    (e) => e.activityTaskCompletedEventAttributes ?? e.activityTaskCanceledEventAttributes,
+  ).length;
+  expect(ended, 'an activity was pending when the run ended').toBe(scheduled);
+}
 
 /** Ids of all runs of the chain, in order. */
 async function runs(client: Client, migration: SimulatedMigration): Promise<string[]> {

@@ -120,6 +120,8 @@ describe('current details', () => {
       \`\`\`
       # stop at a commit; the slot retains the WAL
       temporal workflow update execute -w orders --name pause
+      # compare every row, while it streams
+      temporal workflow update execute -w orders --name verify
       # finish; stop the writers first
       temporal workflow update execute -w orders --name cutover
       # end it; what was copied stays, complete or not

@@ -25,6 +25,7 @@ describe('workflow input', () => {
         index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true },
+        verify: 'before-cutover',
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },
     });
@@ -68,13 +69,17 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },
       'unknown field "copy.threads"; known in "copy": parallelism, chunkMegabytes',
     ],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
+    [
+      { source: 'a', target: 'b', verify: 'always' },
+      '"verify" must be "off", "before-cutover" or "continuous"',
+    ],
     [
       { source: 'a', target: 'b', ignore: { largeObjects: 'yes' } },
       '"ignore.largeObjects" must be true or false',

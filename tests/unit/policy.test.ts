@@ -16,7 +16,7 @@ const ALLOWED = new Set([
   ...OPEN.slice(2, 9).map((at) => `resume ${at}`),
   ...['streaming', 'paused', 'cuttingOver', 'releasing', 'completing'].map((at) => `cutover ${at}`),
   ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`]),
-  'abort aborting',
+  ...['abort aborting', 'verify streaming', 'repair streaming'],
 ]);
 
 describe('what an operator may ask for', () => {
@@ -45,6 +45,11 @@ describe('what an operator may ask for', () => {
     ['abort', 'releasing', /too late to abort: the slot is being dropped after a last check/],
     ['resume', 'completing', /the answer of cutover says how it ends/],
     ['setLimits', 'completing', /the answer of cutover says how it ends/],
+    ['verify', 'copying', /verify works in phase stream; this migration is in phase snapshot/],
+    ['verify', 'paused', /compared while the migration streams: resume first/],
+    ['repair', 'streamWaiting', /waits for the operator.*: resume first, call verify or repair/],
+    ['repair', 'cuttingOver', /a cutover is under way: .* before it, or after pause and resume/],
+    ['verify', 'completing', /the answer of cutover says how it ends/],
     ['abort', 'failing', /the migration is ending/],
     ['resume', 'done', /the migration has ended/],
   ];

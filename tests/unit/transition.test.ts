@@ -9,6 +9,7 @@ import { ALL_STAGES, type At } from '../../workflows/state/stage.ts';
 import { carriedState, initialState, type State } from '../../workflows/state/state.ts';
 import { destination, IllegalMove, MOVES, transition } from '../../workflows/state/transition.ts';
 import { drawn, type Pick } from '../support/random/pick.ts';
+import { verificationReport } from '../support/verification-report.ts';
 
 const WALKS = 300;
 /** Nothing follows them: most walks go on instead. */
@@ -35,6 +36,7 @@ function events(pick: Pick): Event[] {
   const moves: Event[] = MOVE_TYPES.map((type): Event => {
     if (type === 'operatorNeeded') return { type, waiting };
     if (type === 'setLimits') return { type, values: UNLIMITED, version: pick.below(9), stored: 0 };
+    if (type === 'verify' || type === 'repair') return { type, id: idFrom(pick), by: 'operator' };
     return { type };
   });
   return [
@@ -96,6 +98,25 @@ function events(pick: Pick): Event[] {
     { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },
     { type: 'limitsUnstored', reason: pick.chance(0.5) ? reason : null },
+    ...verificationFacts(pick),
+  ];
+}
+
+/** Few, so that facts often meet the verification that runs. */
+const idFrom = (pick: Pick): string => pick.one(['first', 'second']);
+
+function verificationFacts(pick: Pick): Event[] {
+  const id = idFrom(pick);
+  const reason = reasonFrom(pick);
+  const plan = { runs: [], parallelism: 1, tables: 2, tablesDone: 0, pieces: 4, done: 1 };
+  return [
+    { type: 'sliceBegun', id },
+    { type: 'verificationPlanned', id, plan },
+    { type: 'piecesCompared', id, report: { pieces: pick.below(9), rows: 5, bytes: 50 } },
+    { type: 'rowsRepaired', id, report: { rows: 1, tables: 1 } },
+    { type: 'verificationFailing', id, reason },
+    { type: 'verificationFailed', id, reason },
+    { type: 'verificationEnded', id, report: verificationReport(id, pick.chance(0.5)) },
   ];
 }
 

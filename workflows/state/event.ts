@@ -12,6 +12,7 @@ import type {
   StreamReport,
 } from '../../contract/work.ts';
 import type { Reason } from './reason.ts';
+import type { VerificationFact } from './verification-fact.ts';
 
 interface Totals {
   readonly indexes: number | null;
@@ -35,6 +36,12 @@ export type Move =
       readonly values: Limits;
       readonly version: number;
       readonly stored: number;
+    }
+  /** A verification begins. `repair`: it first copies the differing rows again. */
+  | {
+      readonly type: 'verify' | 'repair';
+      readonly id: string;
+      readonly by: 'operator' | 'input';
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
   | { readonly type: 'releaseBegun' }
@@ -91,6 +98,7 @@ export type Fact =
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
-  | { readonly type: 'limitsUnstored'; readonly reason: Reason | null };
+  | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }
+  | VerificationFact;
 
 export type Event = Move | Fact;

@@ -6,6 +6,7 @@ import { addCopyNote, differenceNotes } from './notes.ts';
 import type { Reason } from './reason.ts';
 import { isDecided, STAGES, type In } from './stage.ts';
 import type { State } from './state.ts';
+import { verificationNoted } from './verification-fact.ts';
 
 /** An attempt whose worker is unreachable may continue to apply until the target is fenced. */
 const UNREPORTED: Reason = {
@@ -124,6 +125,14 @@ export function noted(state: State, event: Fact, now: string): State {
     }
     case 'limitsUnstored':
       return { ...state, unstored: isDecided(state.stage.at) ? null : kept(event.reason) };
+    case 'sliceBegun':
+    case 'verificationPlanned':
+    case 'piecesCompared':
+    case 'rowsRepaired':
+    case 'verificationFailing':
+    case 'verificationFailed':
+    case 'verificationEnded':
+      return verificationNoted(state, event, now);
   }
 }
 

@@ -7,7 +7,10 @@
 import { STAGES, type At } from './stage.ts';
 import { destination } from './transition.ts';
 
-export const UPDATES = ['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const;
+export const UPDATES = [
+  ...(['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const),
+  ...(['verify', 'repair'] as const),
+] as const;
 export type UpdateName = (typeof UPDATES)[number];
 
 const ENDING = 'the migration is ending: slot and control schema are being removed';
@@ -26,6 +29,17 @@ const LAST_STEP =
   'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
 const RESUME_FIRST =
   'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
+
+const STREAM_FIRST =
+  'the migration waits for the operator (see the query progress): resume first, call verify or repair when it streams again';
+const PAUSED =
+  'rows are compared while the migration streams: resume first, then call verify or repair';
+const NOT_IN_CUTOVER =
+  'a cutover is under way: call verify or repair before it, or after pause and resume';
+const COMPARING: Partial<Record<At, string>> = {
+  ...{ streamWaiting: STREAM_FIRST, paused: PAUSED, cuttingOver: NOT_IN_CUTOVER },
+  ...{ releasing: LAST_STEP, completing: LAST_STEP },
+};
 
 /** Why an update is refused in a stage; `{phase}` stands for the phase. The first that applies: stage, then the update's own. */
 const REFUSALS: Readonly<
@@ -50,6 +64,14 @@ const REFUSALS: Readonly<
     otherwise: ENDING,
   },
   setLimits: { releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
+  verify: {
+    ...COMPARING,
+    otherwise: 'verify works in phase stream; this migration is in phase {phase}',
+  },
+  repair: {
+    ...COMPARING,
+    otherwise: 'repair works in phase stream; this migration is in phase {phase}',
+  },
 };
 
 const OVER: Partial<Record<At, string>> = {

@@ -16,6 +16,7 @@ import {
 import { limits } from '../../contract/limits.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
+import { verificationState } from '../../contract/verification-state.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
 import { stage } from './stage.ts';
@@ -71,6 +72,8 @@ const schema = v.pipe(
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
+    /** Absent before the first verification. */
+    verification: v.exactOptional(verificationState),
   }),
   v.readonly(),
 );

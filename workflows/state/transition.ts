@@ -6,6 +6,7 @@ import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';
 import { isDecided, STAGES, type At, type Stage } from './stage.ts';
 import type { State } from './state.ts';
+import { verificationBegun, withoutRunning, withResync } from './verification-fact.ts';
 
 type Moves = Readonly<Record<Move['type'], Readonly<Partial<Record<At, At>>>>>;
 
@@ -46,6 +47,8 @@ export const MOVES = {
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
+  // Both need the stream: an anchor is a place at which it stands.
+  ...{ verify: stay('streaming'), repair: stay('streaming') },
   releaseBegun: { cuttingOver: 'releasing' },
   cutoverUndone: { cuttingOver: 'streaming', releasing: 'streaming' },
   cutoverCancelled: { cuttingOver: 'paused' },
@@ -87,7 +90,9 @@ function moved(state: State, event: Move, now: string): State {
   const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   // A step that is retried has no wait of its last attempt.
-  if (event.type === 'resyncBegun') return { ...next, consistent: false, placeWait: null };
+  if (event.type === 'resyncBegun') {
+    return { ...withResync(next), consistent: false, placeWait: null };
+  }
   // The stream has to apply everything up to the new snapshot first.
   if (event.type === 'resynced') {
     return { ...next, consistent: false, notes: { ...next.notes, resync: null }, asOf: now };
@@ -97,8 +102,10 @@ function moved(state: State, event: Move, now: string): State {
     const { values, version, stored } = event;
     return { ...next, limits: { values, version, stored } };
   }
+  if (event.type === 'verify' || event.type === 'repair')
+    return verificationBegun(next, event, now);
   // The end does not wait for limits; a cutover that is being released may still be undone.
-  return isDecided(at) ? { ...next, unstored: null } : next;
+  return isDecided(at) ? { ...withoutRunning(next), unstored: null } : next;
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */

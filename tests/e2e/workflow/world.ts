@@ -12,6 +12,7 @@ import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
+import { Verifications } from './verifications.ts';
 
 export type StepName = keyof Steps;
 
@@ -65,6 +66,8 @@ export class World {
   /** The newest exported snapshot's position: the target is consistent after it. */
   consistentAt = 0n;
   leaseMs: number | undefined;
+  /** Anchors, compared pieces and differences. */
+  readonly verifications = new Verifications(() => this.isRunning('streamChanges'));
   readonly calls = new Map<StepName, number>();
   /** Attempts of a step that are running now. */
   readonly running = new Map<StepName, number>();
@@ -203,6 +206,20 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       on('streamChanges', m, work, (world) =>
         stream(world, { floor, until, leaseMs: world.leaseMs ?? leaseMs }, work),
       ),
+    holdAnchor: ({ migration: m, verification }, work) =>
+      on('holdAnchor', m, work, (world) => world.verifications.hold(verification, work)),
+    planVerification: ({ migration: m, verification, tables }, work) =>
+      on('planVerification', m, work, (world) =>
+        world.verifications.plan(verification, tables, work),
+      ),
+    comparePieces: ({ migration: m, verification, run }, work) =>
+      on('comparePieces', m, work, (world) => world.verifications.compare(verification, run, work)),
+    concludeVerification: ({ migration: m, verification }, work) =>
+      on('concludeVerification', m, work, (world) =>
+        world.verifications.conclude(verification, formatLsn(world.confirmed)),
+      ),
+    repairRows: ({ migration: m, verification }, work) =>
+      on('repairRows', m, work, (world) => world.verifications.repair(verification)),
     fenceStream: ({ migration: m }) =>
       on('fenceStream', m, undefined, (world) => {
         world.epoch++;

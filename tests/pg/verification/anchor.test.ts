@@ -1,0 +1,223 @@
+/** Anchors: both sides are read at one state while the application writes, and the stream is held up by no one for long. */
+import { afterEach, expect, test } from 'vitest';
+import { MigrationError } from '../../../contract/failure.ts';
+import type { Migration } from '../../../contract/migration.ts';
+import { liveAnchor, withAnchor } from '../../../postgres/verification/anchor.ts';
+import { proveAnchors } from '../../prove/anchor-rounds.ts';
+import { ManualHolder, readAt } from '../../support/anchor.ts';
+import { freshPair, type FreshPair } from '../../support/database.ts';
+import { streamChanges } from '../../support/lease.ts';
+import {
+  drain,
+  expectSame,
+  OPTIONS,
+  startMigration,
+  testWork,
+  untilStreaming,
+  type TestWork,
+} from '../../support/stream.ts';
+import { until } from '../../support/until.ts';
+
+const TABLE = /* sql */ `create table t (id int primary key, v text); insert into t values (1, 'one')`;
+
+const ended: Promise<unknown>[] = [];
+afterEach(() => Promise.allSettled(ended.splice(0)));
+
+/** A consistent migration whose stream runs until `work` is aborted. */
+async function running(
+  db: FreshPair,
+  options: Partial<typeof OPTIONS> = {},
+): Promise<{ migration: Migration; work: TestWork; lease: Promise<unknown> }> {
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  const work = testWork();
+  const lease = streamChanges(migration, { ...OPTIONS, ...options }, work);
+  lease.catch(() => undefined);
+  ended.push(lease);
+  await untilStreaming(db, migration);
+  return { migration, work, lease };
+}
+
+const codeOf = (asked: Promise<unknown>): Promise<string> =>
+  asked.then(
+    () => 'returned',
+    (error: unknown) =>
+      error instanceof MigrationError ? `${error.code}: ${error.message}` : String(error),
+  );
+
+const ROWS = /* sql */ `select id, v from t order by id`;
+
+test(
+  'at every anchor both sides are equal, under concurrent writers, cut sessions and kills around the commits of the barrier',
+  { timeout: 300_000 },
+  async () => {
+    await using db = await freshPair();
+    const proof = await proveAnchors(db, { rounds: 12, kills: 4 });
+    process.stdout.write(`${JSON.stringify(proof)}\n`);
+    expect(proof).toMatchObject({ differ: 0, wrong: [], equal: true });
+    expect(Object.keys(proof.killed)).toHaveLength(4);
+  },
+);
+
+test('while an anchor is held the application writes on and the stream applies it; the snapshots stay as they are', async () => {
+  await using db = await freshPair();
+  const { migration, work } = await running(db);
+  await withAnchor(migration, testWork(), async (anchor) => {
+    expect(await liveAnchor(db.targetClient, migration)).toEqual(anchor);
+    await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
+    await until('the change', async () => {
+      return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 2;
+    });
+    expect(await readAt(db.source, anchor.sourceSnapshot, ROWS)).toEqual([{ id: 1, v: 'one' }]);
+    expect(await readAt(db.target, anchor.targetSnapshot, ROWS)).toEqual([{ id: 1, v: 'one' }]);
+  });
+  expect(await liveAnchor(db.targetClient, migration)).toBeNull();
+  work.abort();
+});
+
+test('an anchor is refused, with the reason, when no stream runs and when a table has not caught up', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  const ask = () =>
+    codeOf(withAnchor(migration, testWork(), () => Promise.resolve(), { standMs: 300 }));
+  expect(await ask()).toMatch(/^AnchorRefused: .*not every table has caught up/);
+  await drain(db, migration);
+  expect(await ask()).toMatch(/^AnchorRefused: .*the stream does not run/);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'resync', reason = 'test'`,
+  );
+  expect(await ask()).toMatch(/^AnchorRefused: .*not every table has caught up/);
+});
+
+test('what the snapshot shows is applied on the way to it, also when that is more than a batch', async () => {
+  await using db = await freshPair();
+  const { migration, work } = await running(db, { batchChanges: 50 });
+  await using holder = await ManualHolder.ask(db, migration);
+  await holder.untilState('standing');
+  const rows = (from: number, to: number) =>
+    db.sourceClient.query(
+      /* sql */ `insert into t select i, 'many' from generate_series($1::int, $2::int) i`,
+      [from, to],
+    );
+  await rows(2, 200);
+  for (let id = 201; id < 300; id += 1) await rows(id, id);
+  await holder.take();
+  await rows(300, 400);
+  await holder.untilState('reached');
+  // The stream waits for the holder's snapshot of the target.
+  expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(299);
+  await until('the rest', async () => {
+    return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 400;
+  });
+  work.abort();
+  await drain(db, migration);
+  await expectSame(db);
+});
+
+test('a holder that takes no snapshot, or dies, holds up the stream for a moment only', async () => {
+  await using db = await freshPair();
+  const { migration, work } = await running(db);
+  const write = async (id: number): Promise<void> => {
+    await db.sourceClient.query(/* sql */ `insert into t values ($1, 'later')`, [id]);
+    await until('the change', async () => {
+      return (
+        (await db.targetClient.query(/* sql */ `select from t where id = $1`, [id])).rowCount === 1
+      );
+    });
+  };
+  {
+    await using slow = await ManualHolder.ask(db, migration);
+    await slow.untilState('standing');
+    await write(2);
+    expect(await slow.reason()).toContain('took no snapshot of the source in time');
+  }
+  const dead = await ManualHolder.ask(db, migration);
+  await dead.untilState('standing');
+  await dead[Symbol.asyncDispose]();
+  await write(3);
+  work.abort();
+});
+
+test('a pause does not wait for an anchor', async () => {
+  await using db = await freshPair();
+  const { migration, work, lease } = await running(db);
+  await using holder = await ManualHolder.ask(db, migration);
+  await holder.untilState('standing');
+  work.abort();
+  expect(await lease).toMatchObject({ reached: false });
+  // The limit for the holder has not passed: the request would have been given up.
+  expect((await holder.asked())?.state).toBe('standing');
+  // Nor may the next attempt use the snapshot: it does not know what was applied in between.
+  const next = testWork();
+  ended.push(streamChanges(migration, OPTIONS, next));
+  await holder.untilState('given up');
+  expect(await holder.reason()).toContain('started again');
+  next.abort();
+});
+
+test('a drain refuses an anchor', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  await using holder = await ManualHolder.ask(db, migration);
+  await drain(db, migration);
+  expect(await holder.asked()).toMatchObject({ state: 'given up' });
+  expect(await holder.reason()).toContain('drains');
+});
+
+test('a table that is altered while the stream stands ends the anchor, and nothing is lost', async () => {
+  await using db = await freshPair();
+  const { migration, work } = await running(db);
+  await using holder = await ManualHolder.ask(db, migration);
+  await holder.untilState('standing');
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'before')`);
+  const ddl = /* sql */ `alter table t add column w int`;
+  await db.targetClient.query(ddl);
+  await db.sourceClient.query(`${ddl}; insert into t values (3, 'after', 3)`);
+  await holder.take();
+  await holder.untilState('given up');
+  await until('the rows', async () => {
+    return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 3;
+  });
+  work.abort();
+  await drain(db, migration);
+  await expectSame(db);
+});
+
+test('an anchor ends with its sessions, with its time, and when a later holder takes over; each is said', async () => {
+  await using db = await freshPair();
+  const { migration, work } = await running(db);
+  const hold = (holdMs?: number) => {
+    let begun = (): void => undefined;
+    const held = new Promise<void>((resolve) => (begun = resolve));
+    const outcome = codeOf(
+      withAnchor(
+        migration,
+        testWork(),
+        async (_, signal) => {
+          begun();
+          await new Promise((_resolve, reject) => {
+            const end = (): void => reject(new Error('told to end'));
+            if (signal.aborted) end();
+            else signal.addEventListener('abort', end);
+          });
+        },
+        holdMs === undefined ? {} : { holdMs },
+      ),
+    );
+    return { held: Promise.race([held, outcome]), outcome };
+  };
+  const cut = hold();
+  await cut.held;
+  await db.sourceClient.query(/* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = 'walferry anchor' and datname = current_database()`);
+  expect(await cut.outcome).toMatch(/^AnchorLost: .*session on the source ended/);
+  expect(await hold(400).outcome).toMatch(/^AnchorLost: .* s are over/);
+  const first = hold();
+  await first.held;
+  await withAnchor(migration, testWork(), (anchor) =>
+    readAt(db.target, anchor.targetSnapshot, ROWS),
+  );
+  expect(await first.outcome).toMatch(/^AnchorLost: .*session on the (source|target) ended/);
+  work.abort();
+});
