@@ -18,8 +18,7 @@ import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
-import { checkDifferences } from '../postgres/cutover/check-differences.ts';
-import { objectDifferences } from '../postgres/cutover/object-differences.ts';
+import { checkLines, definitionLines } from '../postgres/cutover/definition-lines.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
@@ -132,7 +131,7 @@ export const steps = {
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),
-    differences: await objectDifferences(migration, input, work),
+    differences: await definitionLines(migration, input, work),
   }),
 
   compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
@@ -158,7 +157,7 @@ export const steps = {
       return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
     }
     const enabled = await enableTriggers(migration, work);
-    const differences = await checkDifferences(migration, work);
+    const differences = await checkLines(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
 

@@ -1,0 +1,160 @@
+/** Compares the facts of both sides. Pure. */
+import { tagKey } from './pending.ts';
+import { enumLabelsToAdd } from './enum-label.ts';
+import { keyOfFact, type Fact } from './fact.ts';
+
+/** One object in which the target differs from the source. */
+export interface Difference {
+  /** `public.t: index t_n`, `function app.f(integer)`. */
+  readonly object: string;
+  /** What differs, as the rest of a sentence: `is on the source only`. */
+  readonly what: string;
+  /** SQL to run on the target; unset if there is none to name. */
+  readonly run?: string;
+  /** The servers' versions print this definition differently, and nothing else is known of it. */
+  readonly notCompared?: true;
+}
+
+export interface Sides {
+  readonly source: readonly Fact[];
+  readonly target: readonly Fact[];
+  /** Schema and tag of what walferry created: only of these an object that the target alone has is reported. */
+  readonly created: (schema: string | null, tag: string) => boolean;
+}
+
+/** Both sides' facts, ordered by object. */
+export function differencesOf({ source, target, created }: Sides): Difference[] {
+  const here = byKey(source);
+  const there = byKey(target);
+  const onlyHere = alone(source, there);
+  const onlyThere = alone(target, here);
+  const objects = new Set(source.map(({ object }) => object));
+  const found: Difference[] = [];
+  for (const fact of source) {
+    if (belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere)) continue;
+    const other = there.get(keyOfFact(fact));
+    if (other ? isAlike(fact, other) : !fact.moved) continue;
+    found.push(other ? changed(fact, other) : missing(fact, source));
+  }
+  for (const fact of target) {
+    if (here.has(keyOfFact(fact)) || belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere)) continue;
+    // Parts and properties of what is compared, and whole objects that walferry created.
+    // A schema that existed before keeps its own rights.
+    if (fact.what !== '' && fact.object.startsWith('schema ')) continue;
+    const isWhole = fact.what === '' && fact.relation === null;
+    if (isWhole ? !created(fact.schema, fact.tag) : !objects.has(fact.relation ?? fact.object))
+      continue;
+    found.push(surplus(fact));
+  }
+  return found.sort((a, b) => order(a.object, b.object) || order(a.what, b.what));
+}
+
+/** A newer version of an extension is the target server's own. */
+function isAlike(fact: Fact, other: Fact): boolean {
+  if (fact.what !== 'version' || !fact.object.startsWith('extension '))
+    return fact.text === other.text;
+  return fact.text.localeCompare(other.text, 'en', { numeric: true }) <= 0;
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function byKey(facts: readonly Fact[]): Map<string, Fact> {
+  return new Map(facts.map((fact) => [keyOfFact(fact), fact]));
+}
+
+/** Objects that the other side lacks: nothing more is said about them. */
+function alone(facts: readonly Fact[], other: ReadonlyMap<string, Fact>): Set<string> {
+  return new Set(
+    facts.filter((fact) => fact.what === '' && !other.has(keyOfFact(fact))).map(({ object }) => object),
+  );
+}
+
+/** Whether the fact is about something that is missing as a whole. */
+function belongsTo({ object, relation, under, what }: Fact, missing: ReadonlySet<string>): boolean {
+  return (
+    (what !== '' && missing.has(object)) ||
+    (relation !== null && missing.has(relation)) ||
+    (under !== null && missing.has(under))
+  );
+}
+
+function missing(fact: Fact, source: readonly Fact[]): Difference {
+  if (fact.what !== '') return named(fact, `has its ${fact.what} on the source only`, fact.make);
+  const parts = source.filter(
+    ({ object, relation, under, what }) =>
+      (object === fact.object && what !== '') || relation === fact.object || under === fact.object,
+  );
+  // A table is not put together from its columns: only views have a definition.
+  const isTable = fact.isRelation && !parts.some(({ what }) => what === 'definition');
+  const run = isTable ? [] : [fact, ...parts];
+  return named(fact, 'is on the source only', statements(run.map(({ make }) => make)));
+}
+
+function surplus(fact: Fact): Difference {
+  return fact.what === ''
+    ? named(fact, 'is on the target only', fact.remove)
+    : named(fact, `has its ${fact.what} on the target only`, fact.remove);
+}
+
+function changed(fact: Fact, other: Fact): Difference {
+  if (fact.what === 'state') {
+    return named(fact, `is ${fact.text} on the source, ${other.text} on the target`, fact.make);
+  }
+  if (fact.what === 'enforcement') {
+    return named(
+      fact,
+      `is ${enforced(fact.text)} on the source, ${enforced(other.text)} on the target`,
+      null,
+    );
+  }
+  if (fact.what === 'labels') {
+    return named(fact, 'has other labels', enumLabelsToAdd(fact, other));
+  }
+  const run = /^create or replace/i.test(fact.make ?? '')
+    ? fact.make
+    : statements([other.remove, fact.make]);
+  return named(
+    fact,
+    fact.what === '' ? 'differs' : `has another ${fact.what}`,
+    fact.make === null ? null : run,
+  );
+}
+
+/** @param state several letters if the triggers of a constraint have different states. */
+function enforced(state: string): string {
+  return (
+    { O: 'enabled', A: 'enabled always', R: 'enabled for replicas', D: 'disabled' }[state] ??
+    'partly disabled'
+  );
+}
+
+function statements(all: readonly (string | null)[]): string | null {
+  const some = all.filter((one) => one !== null && one !== '');
+  return some.length === 0 ? null : some.join('; ');
+}
+
+function named({ object }: Fact, what: string, run: string | null): Difference {
+  return { object, what, ...(run === null ? {} : { run: run.endsWith(';') ? run : `${run};` }) };
+}
+
+/** Whether walferry created an object of that name. @param entries schema and tag of pg_dump's entries. */
+export function createdAmong(
+  entries: readonly { readonly schema: string | null; readonly name: string }[],
+): Sides['created'] {
+  // Functions are listed with their arguments, quoted where necessary.
+  const known = new Set(
+    entries.flatMap(({ schema, name }) => [
+      tagKey(schema, name),
+      tagKey(
+        schema,
+        name
+          .replace(/\(.*$/s, '')
+          .replace(/^"(.*)"$/s, '$1')
+          .replaceAll('""', '"'),
+      ),
+    ]),
+  );
+  return (schema, tag) => known.has(tagKey(schema, tag));
+}
