@@ -76,7 +76,7 @@ export async function* readBoth(
 
 async function read(
   { source, target }: Sessions,
-  { out }: Scope,
+  { out, whole }: Scope,
   queries: readonly string[],
   values: readonly unknown[],
 ): Promise<Both> {
@@ -88,8 +88,11 @@ async function read(
   const [here, there] = await Promise.all([all(source), all(target)]);
   // What is left out on the source may exist on the target under the same name: it is the operator's.
   const ignored = new Set(here.filter(({ row }) => out.has(row)).map(({ object }) => object));
-  const isCompared = ({ object, relation }: Fact) =>
-    !ignored.has(object) && (relation === null || !ignored.has(relation));
+  const isCompared = ({ object, relation, what }: Fact) =>
+    !ignored.has(object) &&
+    (relation === null || !ignored.has(relation)) &&
+    // On tables that the operator created, preflight has accepted the types.
+    (whole || what !== 'type');
   return { source: here.filter(isCompared), target: there.filter(isCompared) };
 }
 

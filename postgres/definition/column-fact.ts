@@ -25,7 +25,7 @@ select t.schema, t."table", case a.attgenerated when '' then 'default of column 
  cross join lateral (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) as text) e`;
 
 const PROPERTIES = /* sql */ `${ON_RELATIONS}
-select t.schema, t."table", property.what || ' of column ' || a.attname as part, property.text, 'column ' || a.attname as under, property.make, property.remove
+select t.schema, t."table", property.what || ' of column ' || a.attname as part, '' as what, property.text, 'column ' || a.attname as under, property.make, property.remove
   from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
  cross join lateral (select pg_catalog.format('alter table %s alter column %I ', t.sql, a.attname) as alter) s
  cross join lateral (
@@ -34,9 +34,8 @@ select t.schema, t."table", property.what || ' of column ' || a.attname as part,
       -- NOT VALID constraints are added at the end of the cutover.
       select from pg_catalog.pg_constraint k where k.conrelid = t.oid and k.contype = 'n' and not k.convalidated and a.attnum = any(k.conkey))
    union all
-   select case a.attidentity when 'a' then 'identity (always)' else 'identity (by default)' end, '',
-          s.alter || 'add generated ' || case a.attidentity when 'a' then 'always' else 'by default' end || ' as identity', s.alter || 'drop identity'
-    where a.attidentity <> ''
+   select 'identity', '', s.alter || 'add generated ' || i.word || ' as identity', s.alter || 'drop identity'
+     from (select case a.attidentity when 'a' then 'always' else 'by default' end as word) i where a.attidentity <> ''
    union all
    select 'storage', x.word, s.alter || 'set storage ' || x.word, null
      from (select case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end as word) x
@@ -52,7 +51,12 @@ select t.schema, t."table", property.what || ' of column ' || a.attname as part,
      -- The server's own (docs/explanation/facts.md): it differs on every server.
      from unnest(a.attoptions) o where o not like 'pg\\_attver=%'
  ) property
- where t.relkind in ('r', 'p')`;
+ where t.relkind in ('r', 'p')
+union all
+select t.schema, t."table", 'identity of column ' || a.attname, 'generation', i.word, 'column ' || a.attname,
+       pg_catalog.format('alter table %s alter column %I set generated %s', t.sql, a.attname, i.word), null
+  from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attidentity <> '' and not a.attisdropped
+ cross join lateral (select case a.attidentity when 'a' then 'always' else 'by default' end as word) i`;
 
 /** Above all the increment, on which an application's allocator of ids may depend. */
 const SEQUENCES = /* sql */ `${ON_RELATIONS}

@@ -17,7 +17,7 @@ import { TYPE_FACTS } from './type-fact.ts';
 
 /** Only by the constraint's name: the table or schema may have been renamed on both sides. */
 const PLACES = /* sql */ `
-select n.nspname as schema, c.relname as name, c.oid::text as oid from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid
+select distinct n.nspname as schema, c.relname as name from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where k.contype in ('c', 'n') and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
 

@@ -14,7 +14,7 @@ import type { Session } from '../session/session.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
 import { readBoth } from './catalog-facts.ts';
 import { collationDifferences } from './collation-fact.ts';
-import { createdAmong, differencesOf, type Difference } from './difference.ts';
+import { byObject, createdAmong, differencesOf, type Difference } from './difference.ts';
 import { keyOfFact } from './fact.ts';
 import { afterwards, readPending } from './pending.ts';
 import { reprinted } from './reprint.ts';
@@ -96,7 +96,7 @@ async function compareOnce(
     found.push(...differencesOf({ ...compared, created }));
   }
   found.push(...(await collationDifferences(sides, scope)));
-  return found.sort((a, b) => (a.object < b.object ? -1 : a.object > b.object ? 1 : 0));
+  return found.sort(byObject);
 }
 
 /** An object that is dropped between the list and its description makes a statement fail. */

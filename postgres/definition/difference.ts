@@ -29,16 +29,29 @@ export function differencesOf({ source, target, created }: Sides): Difference[] 
   const onlyHere = alone(source, there);
   const onlyThere = alone(target, here);
   const objects = new Set(source.map(({ object }) => object));
+  const known = new Set(target.map(({ object }) => object));
   const found: Difference[] = [];
   for (const fact of source) {
     if (belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere)) continue;
     const other = there.get(keyOfFact(fact));
+    // Said with the constraint.
+    if (other === undefined && fact.what.startsWith('state of ')) continue;
+    // A column's sequence of another name: its options are compared with the column.
+    if (
+      other === undefined &&
+      fact.object.startsWith('sequence ') &&
+      !known.has(fact.object) &&
+      fact.what !== ''
+    )
+      continue;
     if (other ? isAlike(fact, other) : !fact.moved) continue;
-    found.push(other ? changed(fact, other) : missing(fact, source));
+    found.push(other ? changed(fact, other, source) : missing(fact, source));
   }
   for (const fact of target) {
-    if (here.has(keyOfFact(fact)) || belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere)) continue;
+    if (here.has(keyOfFact(fact)) || belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere))
+      continue;
     // Parts and properties of what is compared, and whole objects that walferry created.
+    if (fact.what.startsWith('state of ')) continue;
     // A schema that existed before keeps its own rights.
     if (fact.what !== '' && fact.object.startsWith('schema ')) continue;
     const isWhole = fact.what === '' && fact.relation === null;
@@ -46,7 +59,7 @@ export function differencesOf({ source, target, created }: Sides): Difference[] 
       continue;
     found.push(surplus(fact));
   }
-  return found.sort((a, b) => order(a.object, b.object) || order(a.what, b.what));
+  return found.sort(byObject);
 }
 
 /** A newer version of an extension is the target server's own. */
@@ -54,6 +67,10 @@ function isAlike(fact: Fact, other: Fact): boolean {
   if (fact.what !== 'version' || !fact.object.startsWith('extension '))
     return fact.text === other.text;
   return fact.text.localeCompare(other.text, 'en', { numeric: true }) <= 0;
+}
+
+export function byObject(a: Difference, b: Difference): number {
+  return order(a.object, b.object) || order(a.what, b.what);
 }
 
 function order(a: string, b: string): number {
@@ -67,7 +84,9 @@ function byKey(facts: readonly Fact[]): Map<string, Fact> {
 /** Objects that the other side lacks: nothing more is said about them. */
 function alone(facts: readonly Fact[], other: ReadonlyMap<string, Fact>): Set<string> {
   return new Set(
-    facts.filter((fact) => fact.what === '' && !other.has(keyOfFact(fact))).map(({ object }) => object),
+    facts
+      .filter((fact) => fact.what === '' && !other.has(keyOfFact(fact)))
+      .map(({ object }) => object),
   );
 }
 
@@ -82,14 +101,23 @@ function belongsTo({ object, relation, under, what }: Fact, missing: ReadonlySet
 
 function missing(fact: Fact, source: readonly Fact[]): Difference {
   if (fact.what !== '') return named(fact, `has its ${fact.what} on the source only`, fact.make);
-  const parts = source.filter(
-    ({ object, relation, under, what }) =>
-      (object === fact.object && what !== '') || relation === fact.object || under === fact.object,
-  );
+  const parts = partsOf(fact, source);
   // A table is not put together from its columns: only views have a definition.
   const isTable = fact.isRelation && !parts.some(({ what }) => what === 'definition');
   const run = isTable ? [] : [fact, ...parts];
   return named(fact, 'is on the source only', statements(run.map(({ make }) => make)));
+}
+
+/** What is said about the object and belongs to it: with it, it comes again. */
+function partsOf({ object, isRelation }: Fact, source: readonly Fact[]): Fact[] {
+  return source.filter(
+    (one) =>
+      ((one.object === object && one.what !== '') ||
+        (isRelation && one.relation === object) ||
+        one.under === object) &&
+      // A new index is valid, a new trigger enabled.
+      !(one.what === 'state' && (one.text === 'valid' || one.text === 'enabled')),
+  );
 }
 
 function surplus(fact: Fact): Difference {
@@ -98,7 +126,7 @@ function surplus(fact: Fact): Difference {
     : named(fact, `has its ${fact.what} on the target only`, fact.remove);
 }
 
-function changed(fact: Fact, other: Fact): Difference {
+function changed(fact: Fact, other: Fact, source: readonly Fact[]): Difference {
   if (fact.what === 'state') {
     return named(fact, `is ${fact.text} on the source, ${other.text} on the target`, fact.make);
   }
@@ -110,16 +138,17 @@ function changed(fact: Fact, other: Fact): Difference {
     );
   }
   if (fact.what === 'labels') {
-    return named(fact, 'has other labels', enumLabelsToAdd(fact, other));
+    return named(fact, 'differs in its labels', enumLabelsToAdd(fact, other));
   }
-  const run = /^create or replace/i.test(fact.make ?? '')
-    ? fact.make
-    : statements([other.remove, fact.make]);
-  return named(
-    fact,
-    fact.what === '' ? 'differs' : `has another ${fact.what}`,
-    fact.make === null ? null : run,
+  const what = fact.what === '' ? 'differs' : `differs in its ${fact.what}`;
+  if (fact.make === null) return named(fact, what, null);
+  const replaces = /^create or replace/i.test(fact.make);
+  // A view that is replaced loses its options, an object that is created again all that was said about it.
+  const again = partsOf(fact, source).filter(({ object }) =>
+    replaces ? object.includes(': storage parameter ') : fact.what === '',
   );
+  const run = [replaces ? null : other.remove, fact.make, ...again.map(({ make }) => make)];
+  return named(fact, what, statements(run));
 }
 
 /** @param state several letters if the triggers of a constraint have different states. */

@@ -9,24 +9,26 @@ const INDEXES = /* sql */ `${ON_RELATIONS}, own as (
     from t join pg_catalog.pg_index i on i.indrelid = t.oid join pg_catalog.pg_class x on x.oid = i.indexrelid
 )
 select o.schema, o."table", 'index ' || o.relname as part, '' as what, pg_catalog.pg_get_indexdef(o.indexrelid) as text, o.under, o.relname as tag,
-       pg_catalog.pg_get_indexdef(o.indexrelid) as make, pg_catalog.format('drop index %s', o.name) as remove,
+       case when o.under is null then pg_catalog.pg_get_indexdef(o.indexrelid) end as make,
+       case when o.under is null then pg_catalog.format('drop index %s', o.name) end as remove,
        o.indisvalid or o.relkind = 'I' as moved, 'pg_catalog.pg_class'::pg_catalog.regclass::oid::text as cls, o.indexrelid::text as oid
   from own o
 union all
-select o.schema, o."table", 'index ' || o.relname, p.what, p.text, o.under, o.relname, p.make, p.remove, o.indisvalid or o.relkind = 'I', null, null
+select o.schema, o."table", 'index ' || o.relname, p.what, p.text, coalesce(p.place, o.under), o.relname, p.make, p.remove, o.indisvalid or o.relkind = 'I', null, null
   from own o cross join lateral (
    select 'state' as what, case when o.indisvalid and o.indisready then 'valid' when o.indisready then 'not valid' else 'not ready' end as text,
-          case when o.relkind = 'I' then null else pg_catalog.format('reindex index concurrently %s', o.name) end as make, null as remove
+          case when o.relkind = 'I' then null else pg_catalog.format('reindex index concurrently %s', o.name) end as make, null as remove, null as place
    union all
    select 'CLUSTER ON', '', pg_catalog.format('alter table %s cluster on %I', o.sql, o.relname),
-          pg_catalog.format('alter table %s set without cluster', o.sql) where o.indisclustered
+          pg_catalog.format('alter table %s set without cluster', o.sql), null where o.indisclustered
    union all
    select 'statistics target of column ' || a.attnum, a.attstattarget::text,
           pg_catalog.format('alter index %s alter column %s set statistics %s', o.name, a.attnum, a.attstattarget),
-          pg_catalog.format('alter index %s alter column %s set statistics -1', o.name, a.attnum)
+          pg_catalog.format('alter index %s alter column %s set statistics -1', o.name, a.attnum), null
      from pg_catalog.pg_attribute a where a.attrelid = o.indexrelid and a.attstattarget >= 0
    union all
-   select 'attachment', i.inhparent::pg_catalog.regclass::text, pg_catalog.format('alter index %s attach partition %s', i.inhparent::pg_catalog.regclass, o.name), null
+   select 'attachment', i.inhparent::pg_catalog.regclass::text, pg_catalog.format('alter index %s attach partition %s', i.inhparent::pg_catalog.regclass, o.name), null,
+          (select 'place under ' || above.inhparent::pg_catalog.regclass from pg_catalog.pg_inherits above where above.inhrelid = o.indrelid limit 1)
      from pg_catalog.pg_inherits i where i.inhrelid = o.indexrelid
  ) p`;
 

@@ -121,7 +121,8 @@ function isPending(pending: Pending, { schema, tag, object, what, text }: Fact):
   // A view that pg_dump creates in two steps, and a comment that follows its object.
   if (what === 'definition' && pending.unbuilt.has(tagKey(schema, `${tag} _RETURN`))) return true;
   if (what === 'comment' && pending.commented.has(tagKey(schema, tag))) return true;
-  if (what === 'replica identity') return pending.unbuilt.has(tagKey(schema, text.replace(INDEX, '')));
+  if (what === 'replica identity')
+    return pending.unbuilt.has(tagKey(schema, text.replace(INDEX, '')));
   if (object.startsWith('default privileges ')) return pending.defaults;
   if (what === 'rights of its owner' && pending.granted.has(tagKey(schema, tag))) return true;
   if (what === 'contents') return pending.unfilled.has(object);

@@ -40,12 +40,16 @@ const WHICH: Readonly<Record<string, string>> = {
 const ON = /* sql */ `case i.type when 'domain' then 'type' when 'composite type' then 'type' when 'foreign-data wrapper' then 'foreign data wrapper'
   when 'server' then 'foreign server' when 'aggregate' then 'function' when 'window function' then 'function' else i.type end || ' ' || i.identity`;
 
+/** A column's sequence has the owner of its table. */
+const OWNED_BY_COLUMN = /* sql */ `exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  and d.objid = o.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0 and d.deptype in ('a', 'i'))`;
+
 export const OWNERS: readonly string[] = CATALOGS.map(([catalog, namespace, owner, , , name]) =>
   owned(
     /* sql */ `
     select 'pg_catalog.${catalog}'::pg_catalog.regclass, o.oid, ${namespace === null ? 'null::oid' : `o.${namespace}`}, o.${name}, 'owner', 
            pg_catalog.pg_get_userbyid(o.${owner}), pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.${owner}))
-      from pg_catalog.${catalog} o where ${WHICH[catalog] ?? 'true'}`,
+      from pg_catalog.${catalog} o where ${WHICH[catalog] ?? 'true'}${catalog === 'pg_class' ? ` and not ${OWNED_BY_COLUMN}` : ''}`,
     /* sql */ `pg_catalog.format('alter %s %s owner to %s', ${KEYWORD}, i.identity, w.make)`,
   ),
 );

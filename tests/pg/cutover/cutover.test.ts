@@ -87,7 +87,7 @@ test('indexes, constraints, defaults, identity, sequences, policies, triggers an
     'public.open: row security is on the source only',
     'public.open: sequence of column id differs',
     'public.part_1: place under public.part is on the target only',
-    'public.same: identity (by default) of column id is on the source only',
+    'public.same: identity of column id is on the source only',
     'public.same: sequence of column id is on the source only',
     'public.t: NOT NULL of column n is on the source only',
     'public.t: constraint t_n_check is on the target only',
@@ -123,6 +123,7 @@ test('different trigger and foreign key states and column collations are reporte
   expect(await definitionLines(migration, inputOf(db))).toEqual([
     'public.chi: column v has collation C (libc, C) on the source, public.de (icu, de) on the target',
     'public.chi: column w has collation public.ci (icu, und-u-ks-level2, nondeterministic) on the source, default on the target',
+    'public.chi: column x differs in its type',
     'public.chi: column x has collation default on the source, public.de (icu, de) on the target',
     'public.chi: column z has collation C (libc, C) on the source, default on the target',
     'public.chi: trigger g is enabled always on the source, enabled on the target',

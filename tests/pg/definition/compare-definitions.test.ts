@@ -54,15 +54,11 @@ test('a schema with every kind of object shows no difference at any step of its 
 
 /** On the target, by kind: what is changed there, and what the comparison says of it. */
 const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
-  [`alter table obj.customer drop column body`, 'obj.customer: column body is on the source only'],
+  [`alter table obj.child drop column c`, 'obj.child: column c is on the source only'],
   [`alter table obj.audit add column more int`, 'obj.audit: column more is on the target only'],
   [
     `alter table obj."Order. 'x'" alter column "Weird.""Col" type varchar(10)`,
-    `obj.Order. 'x': column Weird."Col has another type`,
-  ],
-  [
-    `alter table obj.customer alter column name type text collate "C"`,
-    'obj.customer: column name has collation obj.strict_c (libc, C) on the source, C (libc, C) on the target',
+    `obj.Order. 'x': column Weird."Col differs in its type`,
   ],
   [
     `alter table obj.customer alter column valid_from drop default`,
@@ -81,9 +77,8 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     'obj.customer: NOT NULL of column name is on the source only',
   ],
   [
-    `alter table obj.customer alter column other set generated always`,
-    'obj.customer: identity (always) of column other is on the target only',
-    'obj.customer: identity (by default) of column other is on the source only',
+    'alter table obj.customer alter column other set generated always',
+    'obj.customer: identity of column other differs in its generation',
   ],
   [
     `alter table obj.customer alter column id set increment 20`,
@@ -113,7 +108,7 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
   [`alter table obj.cluster_on set unlogged`, 'nothing'],
   [
     `alter table obj.full_identity replica identity default`,
-    'obj.full_identity has another replica identity',
+    'obj.full_identity differs in its replica identity',
   ],
   [
     `alter table obj.cluster_on set without cluster`,
@@ -128,8 +123,8 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     'obj.audit: forced row security is on the source only',
   ],
   [
-    `alter table obj.part detach partition obj.part_2021`,
-    'obj.part_2021: place under obj.part is on the source only',
+    'alter table obj.hashed detach partition obj.hashed_1',
+    'obj.hashed_1: place under obj.hashed is on the source only',
   ],
   [
     `alter table obj.child no inherit obj.parent`,
@@ -148,7 +143,7 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
   ],
   [
     `alter index obj.customer_lower_m_idx alter column 1 set statistics 457`,
-    'obj.customer: index customer_lower_m_idx has another statistics target of column 1',
+    'obj.customer: index customer_lower_m_idx differs in its statistics target of column 1',
   ],
   [
     `alter table obj."Order. 'x'" drop constraint to_customer`,
@@ -197,17 +192,14 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     `alter event trigger object_ddl_always disable`,
     'event trigger object_ddl_always is enabled always on the source, disabled on the target',
   ],
-  [`alter type obj.mood add value 'new'`, 'type obj.mood has other labels'],
-  [
-    `alter type obj.nested add attribute more int`,
-    'composite type obj.nested has another attributes',
-  ],
+  [`alter type obj.mood add value 'new'`, 'type obj.mood differs in its labels'],
+  [`alter type obj.nested add attribute more int`, 'type obj.nested differs in its attributes'],
   [
     `alter domain obj.positive drop constraint not_huge`,
     'type obj.positive has its constraint not_huge on the source only',
   ],
   [`alter domain obj.mail drop not null`, 'type obj.mail has its NOT NULL on the source only'],
-  [`alter domain obj.positive set default 8`, 'type obj.positive has another default'],
+  [`alter domain obj.positive set default 8`, 'type obj.positive differs in its default'],
   [
     `create or replace function obj.on_ddl() returns event_trigger language plpgsql as 'begin null; end'`,
     'function obj.on_ddl() differs',
@@ -221,7 +213,7 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     `alter operator obj.=== (obj.pair, obj.pair) set (restrict = none)`,
     'operator obj.===(obj.pair,obj.pair) differs',
   ],
-  [`drop cast (text as obj.pair)`, 'cast (text AS obj.pair) is on the source only'],
+  [`drop cast (text as obj.pair)`, 'cast (pg_catalog.text AS obj.pair) is on the source only'],
   [`drop conversion obj.from_latin`, 'conversion obj.from_latin is on the source only'],
   [
     `alter text search configuration obj.search drop mapping for word`,
@@ -232,19 +224,23 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     'foreign-data wrapper obj_wrapper differs',
   ],
   [`alter server obj_server version '2'`, 'server obj_server differs'],
-  [`alter sequence obj.lonely increment 5`, 'sequence obj.lonely has another definition'],
+  [`alter sequence obj.lonely increment 5`, 'sequence obj.lonely differs in its definition'],
   [
     `create or replace view obj.some_secret as select id, who, level from obj.secret where level < 4 with cascaded check option`,
-    'obj.some_secret has another definition',
+    'obj.some_secret differs in its definition',
   ],
   [
     `alter view obj.orders reset (security_barrier)`,
     'obj.orders: storage parameter security_barrier is on the source only',
   ],
-  [`alter extension hstore set schema obj`, 'extension hstore has another schema'],
+  [
+    `alter extension pg_trgm set schema obj`,
+    'extension pg_trgm differs in its schema',
+    'obj.customer: index names_gin differs',
+  ],
   [
     `update pg_catalog.pg_extension set extversion = '1.1' where extname = 'pg_trgm'`,
-    'extension pg_trgm has another version',
+    'extension pg_trgm differs in its version',
   ],
   [`comment on table obj.audit is 'other'`, 'obj.audit has its comment on the target only'],
   [
@@ -255,8 +251,8 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
     `comment on function obj.noop() is 'other'`,
     'function obj.noop() has its comment on the target only',
   ],
-  [`alter table obj.hashed owner to object_clerk`, 'obj.hashed has another owner'],
-  [`alter function obj.touch() owner to object_clerk`, 'function obj.touch() has another owner'],
+  [`alter table obj.hashed owner to object_clerk`, 'obj.hashed differs in its owner'],
+  [`alter function obj.touch() owner to object_clerk`, 'function obj.touch() differs in its owner'],
   [
     `grant delete on obj.audit to object_clerk`,
     'obj.audit has its rights of object_clerk on the target only',
@@ -273,12 +269,23 @@ test('every kind that is changed by hand is found, and the SQL that is named for
   const found = await compareDefinitions(migration, input);
   const said = changes.flatMap(([, ...sentences]) => sentences);
   expect(found.map(({ object, what }) => `${object} ${what}`).sort()).toEqual([...said].sort());
+  const wrong: string[] = [];
   const without = found.filter(({ run }) => run === undefined);
   for (const { object, run } of found) {
-    if (run === undefined) continue;
-    await db.targetClient.query(run).catch((error: unknown) => {
-      throw new Error(`${object}: ${run}: ${String(error)}`);
-    });
+    // Its catalog row alone was changed.
+    if (run === undefined || run.endsWith(' update;')) continue;
+    await db.targetClient
+      .query(run)
+      .catch((error: unknown) => wrong.push(`${object}: ${run}: ${String(error)}`));
   }
-  expect(await compare()).toEqual(without.map(({ object, what }) => `${object} ${what}`));
+  expect(wrong).toEqual([]);
+  await db.targetClient.query(
+    `update pg_catalog.pg_extension e set extversion = a.default_version from pg_catalog.pg_available_extensions a where a.name = e.extname`,
+  );
+  expect((await compare()).sort()).toEqual(
+    // It went away with the constraint.
+    without
+      .map(({ object, what }) => `${object} ${what}`)
+      .filter((one) => !one.includes('its enforcement on')),
+  );
 });
