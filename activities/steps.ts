@@ -2,6 +2,7 @@
  * What the activities do: one function each, `(input, work)`, over postgres/. Names, inputs and results are wire
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
+import { reportDefinitions, type DefinitionReport } from '../contract/definition.ts';
 import type { GuardInput } from '../contract/guard.ts';
 import type { CopyFormat, MigrationInput } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
@@ -19,6 +20,7 @@ import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { checkLines, definitionLines } from '../postgres/cutover/definition-lines.ts';
+import { compareDefinitions } from '../postgres/definition/compare-definitions.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
@@ -128,6 +130,10 @@ export const steps = {
     { migration, call }: BareStep & { readonly call?: CutoverCall },
     { signal }: Pick<Work, 'signal'>,
   ) => writeEndMark(migration, signal, call),
+
+  /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
+  compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
+    reportDefinitions(await compareDefinitions(migration, input, work)),
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),

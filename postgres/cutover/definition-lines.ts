@@ -1,4 +1,5 @@
 /** What the cutover reports of both sides' definitions. Differences do not stop it, but no operator should discover them after it. */
+import { wordDifference } from '../../contract/definition.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -6,7 +7,6 @@ import { readRelations } from '../catalog/read-relations.ts';
 import { classify } from '../connection/failure.ts';
 import { compareChecks } from '../definition/compare-checks.ts';
 import { compareDefinitions } from '../definition/compare-definitions.ts';
-import type { Difference } from '../definition/difference.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { unloggedRows } from './unlogged-rows.ts';
@@ -29,17 +29,19 @@ export async function definitionLines(
   const unlogged = await readUnlogged(migration, input, work);
   return bounded([
     ...unlogged,
-    ...(await compareDefinitions(migration, input, work)).map(sentence),
+    ...(await compareDefinitions(migration, input, work))
+      .filter(({ notCompared }) => notCompared === undefined)
+      .map(wordDifference),
   ]);
 }
 
 /** The same for the check constraints that the last step adds. */
 export async function checkLines(migration: Migration, work: Attempt = {}): Promise<string[]> {
-  return bounded((await compareChecks(migration, work)).map(sentence));
-}
-
-function sentence({ object, what }: Difference): string {
-  return `${object} ${what}`;
+  return bounded(
+    (await compareChecks(migration, work))
+      .filter(({ notCompared }) => notCompared === undefined)
+      .map(wordDifference),
+  );
 }
 
 function bounded(lines: readonly string[]): string[] {

@@ -1,10 +1,10 @@
 /** Collations of columns, which the versions of PostgreSQL spell differently (catalog/collation-difference.ts). */
 import pg from 'pg';
+import type { Difference } from '../../contract/definition.ts';
 import { compareCollations } from '../catalog/collation-difference.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import type { Session } from '../session/session.ts';
-import type { Difference } from './difference.ts';
 import type { Scope } from './scope.ts';
 
 const TABLES_AT_ONCE = 2_000;

@@ -2,6 +2,7 @@
  * Compares the check constraints that the last step of a cutover added: names those that the target lacks or has in another form,
  * because it refused the statement or a table was renamed. They are in no earlier comparison.
  */
+import type { Difference } from '../../contract/definition.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
@@ -10,7 +11,7 @@ import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { readChecks } from '../store/check-entry.ts';
-import { differencesOf, type Difference } from './difference.ts';
+import { differencesOf } from './difference.ts';
 import { readFacts, type Fact } from './fact.ts';
 import { PART_FACTS } from './part-fact.ts';
 import { TYPE_FACTS } from './type-fact.ts';

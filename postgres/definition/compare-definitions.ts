@@ -4,6 +4,7 @@
  * for the target. What is left out by choice is no difference, and what waits for the cutover is compared as it will be then.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Difference } from '../../contract/definition.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -14,7 +15,7 @@ import type { Session } from '../session/session.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
 import { readBoth } from './catalog-facts.ts';
 import { collationDifferences } from './collation-fact.ts';
-import { byObject, createdAmong, differencesOf, type Difference } from './difference.ts';
+import { byObject, createdAmong, differencesOf } from './difference.ts';
 import { keyOfFact } from './fact.ts';
 import { afterwards, readPending } from './pending.ts';
 import { reprinted } from './reprint.ts';
@@ -92,8 +93,8 @@ async function compareOnce(
   const created = createdAmong(await readCreatedEntries(sides.target, migration.id));
   const found: Difference[] = [];
   for await (const both of readBoth(sides, scope, input, created, report)) {
-    const compared = await reprinted(sides, afterwards(pending, both));
-    found.push(...differencesOf({ ...compared, created }));
+    const { unprinted, ...compared } = await reprinted(sides, afterwards(pending, both));
+    found.push(...differencesOf({ ...compared, created, unprinted }));
   }
   found.push(...(await collationDifferences(sides, scope)));
   return found.sort(byObject);

@@ -1,29 +1,20 @@
 /** Compares the facts of both sides. Pure. */
+import type { Difference } from '../../contract/definition.ts';
 import { tagKey } from './pending.ts';
 import { enumLabelsToAdd } from './enum-label.ts';
 import { keyOfFact, type Fact } from './fact.ts';
-
-/** One object in which the target differs from the source. */
-export interface Difference {
-  /** `public.t: index t_n`, `function app.f(integer)`. */
-  readonly object: string;
-  /** What differs, as the rest of a sentence: `is on the source only`. */
-  readonly what: string;
-  /** SQL to run on the target; unset if there is none to name. */
-  readonly run?: string;
-  /** The servers' versions print this definition differently, and nothing else is known of it. */
-  readonly notCompared?: true;
-}
 
 export interface Sides {
   readonly source: readonly Fact[];
   readonly target: readonly Fact[];
   /** Schema and tag of what walferry created: only of these an object that the target alone has is reported. */
   readonly created: (schema: string | null, tag: string) => boolean;
+  /** Facts (`keyOfFact`) that the two versions print in words of their own. */
+  readonly unprinted?: ReadonlySet<string>;
 }
 
 /** Both sides' facts, ordered by object. */
-export function differencesOf({ source, target, created }: Sides): Difference[] {
+export function differencesOf({ source, target, created, unprinted }: Sides): Difference[] {
   const here = byKey(source);
   const there = byKey(target);
   const onlyHere = alone(source, there);
@@ -45,7 +36,16 @@ export function differencesOf({ source, target, created }: Sides): Difference[] 
     )
       continue;
     if (other ? isAlike(fact, other) : !fact.moved) continue;
-    found.push(other ? changed(fact, other, source) : missing(fact, source));
+    const one = other ? changed(fact, other, source) : missing(fact, source);
+    found.push(
+      unprinted?.has(keyOfFact(fact))
+        ? {
+            object: one.object,
+            what: 'is printed differently by the two versions',
+            notCompared: true,
+          }
+        : one,
+    );
   }
   for (const fact of target) {
     if (here.has(keyOfFact(fact)) || belongsTo(fact, onlyHere) || belongsTo(fact, onlyThere))
