@@ -52,6 +52,7 @@ const ROOMS = [
   'snapshot',
   'stream',
   'verification',
+  'definition',
   'cutover',
   'preflight',
 ];

@@ -77,6 +77,7 @@ export function createActivities({ steps, room }: Dependencies) {
     repairRows: activity('repairRows', steps.repairRows),
     fenceStream: activity('fenceStream', steps.fenceStream, SHORT),
     writeEndMark: activity('writeEndMark', steps.writeEndMark, SHORT),
+    compareDefinitions: activity('compareDefinitions', steps.compareDefinitions),
     setSequences: activity('setSequences', steps.setSequences),
     compareCounts: activity('compareCounts', steps.compareCounts),
     // Decoding from the slot's restart position, which may lie gigabytes back, takes hours at worst. It sends

@@ -2,6 +2,7 @@
  * What the activities do: one function each, `(input, work)`, over postgres/. Names, inputs and results are wire
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
+import { reportDefinitions, type DefinitionReport } from '../contract/definition.ts';
 import type { GuardInput } from '../contract/guard.ts';
 import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
@@ -17,8 +18,8 @@ import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
-import { checkDifferences } from '../postgres/cutover/check-differences.ts';
-import { objectDifferences } from '../postgres/cutover/object-differences.ts';
+import { checkLines, definitionLines } from '../postgres/cutover/definition-lines.ts';
+import { compareDefinitions } from '../postgres/definition/compare-definitions.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
@@ -124,9 +125,13 @@ export const steps = {
     { signal }: Pick<Work, 'signal'>,
   ) => writeEndMark(migration, signal, call),
 
+  /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
+  compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
+    reportDefinitions(await compareDefinitions(migration, input, work)),
+
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),
-    differences: await objectDifferences(migration, input, work),
+    differences: await definitionLines(migration, input, work),
   }),
 
   compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
@@ -152,7 +157,7 @@ export const steps = {
       return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
     }
     const enabled = await enableTriggers(migration, work);
-    const differences = await checkDifferences(migration, work);
+    const differences = await checkLines(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
 

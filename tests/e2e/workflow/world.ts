@@ -234,6 +234,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         }
         return formatLsn(world.position);
       }),
+    compareDefinitions: ({ migration: m }, work) =>
+      on('compareDefinitions', m, work, () => ({ differences: [], more: 0, notCompared: [] })),
     setSequences: ({ migration: m }, work) =>
       on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
     compareCounts: ({ migration: m }, work) =>

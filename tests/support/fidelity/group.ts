@@ -3,6 +3,7 @@
  * "during the copy" are written while every run of the copy is held between the plan and its first chunk.
  */
 import pg from 'pg';
+import * as v from 'valibot';
 import { HOLD_LOCK } from '../../../postgres/snapshot/test-hold.ts';
 import { connectTo } from '../database.ts';
 import type { Places } from '../database.ts';
@@ -198,7 +199,21 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
   const { status, text } = await lab.ending();
   if (status !== 'COMPLETED') throw new Error(`the workflow is ${status}: ${text}`);
+  // A difference that the migration itself made, or that is none: no case changes a definition on one side.
+  for (const line of differencesIn(text)) {
+    const named = exhibits.filter(({ fidelityCase }) => isNamedIn(line, fidelityCase));
+    for (const { wrong } of named.length > 0 ? named : exhibits) wrong.push(`reported: ${line}`);
+  }
   await lab.expectNothingLeft();
+}
+
+const endedWith = v.object({
+  result: v.object({ differences: v.optional(v.array(v.string()), []) }),
+});
+
+/** What the closing summary says of definitions. @param text of `temporal workflow result -o json`. */
+function differencesIn(text: string): readonly string[] {
+  return v.parse(v.pipe(v.string(), v.parseJson(), endedWith), text).result.differences;
 }
 
 /** Drops what a case created before the migration began, on both sides. */
