@@ -159,6 +159,10 @@ export async function dropControl(target: pg.ClientBase, migration: Migration): 
       delete from walferry.migration where id = ${pg.escapeLiteral(migration.id)};
       do $$
       begin
+        -- A control schema that an older worker left has no outcomes.
+        if to_regclass('walferry.outcome') is not null then
+          delete from walferry.outcome where migration = ${pg.escapeLiteral(migration.id)};
+        end if;
         if not exists (select from walferry.migration) then
           drop schema walferry cascade;
         end if;
