@@ -223,6 +223,20 @@ export const FAILURES = {
     meaning: 'A newer attempt took over; this one wrote nothing more.',
     action: 'Nothing.',
   },
+  FenceRefused: {
+    handling: 'operator',
+    meaning:
+      'The fence could not be made or does not bind: a right is missing, a selected table has no trigger, a command failed, or another cutover holds the gate.',
+    action:
+      'Do what the message says, or choose another kind of fence. The source takes writes again, at the latest when the deadline passes.',
+  },
+  WriterRemains: {
+    handling: 'operator',
+    meaning:
+      'A transaction that wrote to a selected table before the fence was armed did not end in time.',
+    action:
+      'End the session or the prepared transaction that the message names, then call cutover again.',
+  },
   Stalled: {
     handling: 'timed',
     meaning:
