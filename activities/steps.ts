@@ -3,10 +3,9 @@
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
 import type { GuardInput } from '../contract/guard.ts';
-import type { CopyFormat, MigrationInput } from '../contract/input-schema.ts';
+import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import type { Migration } from '../contract/migration.ts';
 import type {
   CopyPlan,
   CutoverCall,
@@ -41,15 +40,8 @@ import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
-
-/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
-export interface BareStep {
-  readonly migration: Migration;
-}
-
-export interface Step extends BareStep {
-  readonly input: MigrationInput;
-}
+import { cutoverSteps } from './cutover-steps.ts';
+import type { BareStep, Step } from './step.ts';
 
 /** The functions behind the activities, by the names of these. */
 export type Steps = typeof steps;
@@ -62,6 +54,8 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 
 /** The steps that a real worker runs. */
 export const steps = {
+  ...cutoverSteps,
+
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
 
@@ -139,11 +133,11 @@ export const steps = {
 
   /** @returns tables that changed at or after `since`. */
   laterChanges: async (
-    { migration, input, since }: Step & { readonly since: Lsn },
+    { migration, input, since, sequences }: LaterStep,
     { signal, beat }: Work,
   ): Promise<string[]> => {
     await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat);
+    return laterChanges(migration, input, since, signal, beat, sequences);
   },
 
   /**
@@ -191,6 +185,12 @@ interface StreamStep extends Step {
   /** Apply everything up to this position and return, instead of working for a lease. */
   readonly until: Lsn | null;
   readonly leaseMs: number;
+}
+
+interface LaterStep extends Step {
+  readonly since: Lsn;
+  /** Left out where sequences are set after the check. */
+  readonly sequences?: 'sequences' | 'no sequences';
 }
 
 interface TriggerStep extends BareStep {

@@ -7,6 +7,8 @@
  * `pass`      the copy handles it: the next pass copies the remaining chunks under the next snapshot.
  * `never`     the migration ends (bad input, findings of preflight).
  */
+import { CUTOVER_FAILURES } from './cutover-failure.ts';
+
 export type Handling = 'timed' | 'operator' | 'pass' | 'never';
 
 interface Entry {
@@ -251,25 +253,7 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming continues: stop any remaining writers or find the rows with `walferry compare`, then call cutover again. If generated columns differ, follow the message; cutover with `{"compare": "off"}` accepts the difference (the last digit of a float).',
   },
-  StillWriting: {
-    handling: 'operator',
-    meaning:
-      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were created after preflight, which no stream carries.',
-    action:
-      'The cutover was undone and streaming continues. Stop the writers (also what draws from a named sequence, on either side), end their transactions, remove any large objects named in the message, then call cutover again.',
-  },
-  CutoverRepeated: {
-    handling: 'operator',
-    meaning:
-      'Temporal repeated a cutover that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
-    action:
-      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with a new update id.',
-  },
-  Cancelled: {
-    handling: 'operator',
-    meaning: 'The operator cancelled the cutover with pause before the slot was dropped.',
-    action: 'Call resume to continue streaming; a later cutover starts over.',
-  },
+  ...CUTOVER_FAILURES,
   SlotKept: {
     handling: 'never',
     meaning:
