@@ -16,7 +16,7 @@ export type FenceKind = (typeof FENCE_KINDS)[number];
 export const fenceField = v.optional(
   described(
     v.picklist(FENCE_KINDS, 'must be "trigger", "roles", "command" or "none"'),
-    'How the writes on the source are stopped for the cutover. `"trigger"`: a trigger on each selected table refuses them, also those of superusers. `"roles"`: the rights to write are revoked and granted back exactly. `"command"`: the commands of the worker (`--fence-close`, `--fence-open`). `"none"`: you stop the writers.',
+    'How the writes on the source are stopped for the cutover. `"trigger"`: a trigger on each selected table refuses them, also those of superusers. `"roles"`: the rights to write are revoked and granted back exactly. `"command"`: the programs that `WALFERRY_FENCE_CLOSE` and `WALFERRY_FENCE_OPEN` name on the worker. `"none"`: you stop the writers.',
   ),
 );
 
@@ -42,7 +42,7 @@ export const fenceExtrasField = v.optional(
     connectionLimit: v.optional(
       described(
         flag,
-        "Also limit the database's connections to those of walferry. Superusers pass.",
+        'Also set the connection limit of the database to 0. Superusers pass; refused where walferry is none, because its own sessions count.',
       ),
       false,
     ),
