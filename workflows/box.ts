@@ -5,12 +5,7 @@
  *
  *   arm, prove, mark → drain → checks → seal, prove, mark → drain → switch
  */
-import {
-  CancellationScope,
-  log,
-  sleep,
-  uuid4,
-} from '@temporalio/workflow';
+import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
@@ -117,11 +112,7 @@ async function steps(
 }
 
 /** What has changed since the last verification: counts of all tables, and writes that left no row in the stream. */
-async function checks(
-  run: Execution,
-  since: Lsn,
-  compare: BoxOrder['compare'],
-): Promise<Counts> {
+async function checks(run: Execution, since: Lsn, compare: BoxOrder['compare']): Promise<Counts> {
   const counts =
     compare === 'off'
       ? { tables: run.state.snapshot?.tables ?? 0, rows: null }

@@ -2,12 +2,7 @@
  * The first step within the box: writes are refused from here on, nobody who wrote before is left, and the end mark stands after
  * the last commit. The deadline is on the source, in the fence: the writes come back by themselves when everything of ours is gone.
  */
-import {
-  isOwnCutover,
-  type AlreadyDecided,
-  type Armed,
-  type Box,
-} from '../../contract/cutover.ts';
+import { isOwnCutover, type AlreadyDecided, type Armed, type Box } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';

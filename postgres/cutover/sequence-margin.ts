@@ -46,7 +46,10 @@ export async function withMargin(
  * that nobody draws from.
  * @returns how many of the settings have to be set before.
  */
-export async function setMost(target: pg.ClientBase, settings: readonly Setting[]): Promise<number> {
+export async function setMost(
+  target: pg.ClientBase,
+  settings: readonly Setting[],
+): Promise<number> {
   const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
   const before = Math.max(0, settings.length - size);
   for (let at = 0; at < before; at += size) {

@@ -127,7 +127,10 @@ export async function readSettings(
 }
 
 /** Sets the target's sequences in the caller's transaction, which does not take them back when it is rolled back. */
-export async function setStates(target: pg.ClientBase, settings: readonly Setting[]): Promise<void> {
+export async function setStates(
+  target: pg.ClientBase,
+  settings: readonly Setting[],
+): Promise<void> {
   const set = (some: readonly Setting[]) =>
     target.query(SET, [
       JSON.stringify(some.map(({ to, value, called }) => ({ sql: to.sql, value, called }))),

@@ -71,10 +71,7 @@ export async function noteRelease(
 }
 
 /** How the cutover ended; null while it is open. */
-export async function readOutcome(
-  target: pg.ClientBase,
-  cutover: string,
-): Promise<Outcome | null> {
+export async function readOutcome(target: pg.ClientBase, cutover: string): Promise<Outcome | null> {
   const { rows } = await target.query<Row>(/* sql */ `${READ} where cutover = $1`, [cutover]);
   return outcomeOf(rows[0]);
 }
@@ -95,8 +92,6 @@ function outcomeOf(row: Row | undefined): Outcome | null {
   if (!row) return null;
   const { cutover, what, lsn, downtime } = row;
   const release =
-    isLsn(lsn) && downtime !== null
-      ? { lsn: parseLsn(lsn), downtimeMs: Number(downtime) }
-      : null;
+    isLsn(lsn) && downtime !== null ? { lsn: parseLsn(lsn), downtimeMs: Number(downtime) } : null;
   return { cutover, what, release };
 }

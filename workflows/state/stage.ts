@@ -4,7 +4,13 @@
  * is in transition.ts.
  */
 import * as v from 'valibot';
-import { cutoverBox, cutoverStep, waiting, type Phase, type RunState } from '../../contract/progress.ts';
+import {
+  cutoverBox,
+  cutoverStep,
+  waiting,
+  type Phase,
+  type RunState,
+} from '../../contract/progress.ts';
 import { reason } from './reason.ts';
 
 /** What the position of a paused stream is known from. */
