@@ -5,8 +5,10 @@ import { inTransaction } from '../connection/in-transaction.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { takeTurn } from '../store/turn.ts';
+import { hasStore } from '../store/upgrade.ts';
 import { removeFenceFrom } from './remove-fence.ts';
-import { closeTarget, openTarget } from './target-fence.ts';
+import { closeTarget, closeTargetAgain, openTarget } from './target-fence.ts';
 
 /** After the tables are created, and before every plan of the copy: tables join a migration while it runs. */
 export const closeBeforeRows = (migration: Migration, work: Work): Promise<void> =>
@@ -17,14 +19,31 @@ export const closeBeforeRows = (migration: Migration, work: Work): Promise<void>
     }
   });
 
-/** In a cutover, before the application comes. */
+/** In a cutover, before the application comes. An attempt that was superseded opens nothing. */
 export const openWithTriggers = (migration: Migration, work: Work): Promise<void> =>
   onTarget(migration, work, 'opening the target', (target) =>
-    inTransaction(target, () => openTarget(target, migration)),
+    inTurn(target, migration, work, () => openTarget(target, migration)),
   );
 
-/** When a cutover was undone. */
-export const closeAgain = closeBeforeRows;
+/** When a cutover was undone. An attempt that wakes up after a later one has released the target must not close it. */
+export const closeAgain = (migration: Migration, work: Work): Promise<void> =>
+  onTarget(migration, work, 'closing the target', (target) =>
+    inTurn(target, migration, work, () => closeTargetAgain(target, migration)),
+  );
+
+async function inTurn(
+  target: Session,
+  migration: Migration,
+  { scheduledAt }: Work,
+  run: () => Promise<void>,
+): Promise<void> {
+  if (!(await hasStore(target))) return;
+  const turn = await takeTurn(target, migration, scheduledAt);
+  await inTransaction(target, async () => {
+    await turn.hold();
+    await run();
+  });
+}
 
 /** When the migration ends, in any way. */
 export const removeFromTarget = (migration: Migration, work: Work): Promise<void> =>
