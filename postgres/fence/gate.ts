@@ -62,24 +62,30 @@ export async function readSelection(
   return rows[0] ?? null;
 }
 
+export interface NewGate {
+  /** State of a gate that is made. */
+  readonly initial: 'open' | 'closed';
+  /** First statement of the transaction; false: nothing is to be made. */
+  readonly hold?: () => Promise<boolean>;
+}
+
 /**
  * Creates schema, gate and function where they are missing; a gate that is there keeps its state.
- * @param initial state of a new gate.
+ * @returns whether there is one now.
  * @throws an error of the driver: 42501 without CREATE on the database, or when the schema belongs to another role.
  */
 export async function ensureGate(
   client: pg.ClientBase,
   migration: Migration,
   { include, exclude }: Selection,
-  initial: 'open' | 'closed',
-): Promise<void> {
-  await inTransaction(
+  { initial, hold }: NewGate,
+): Promise<boolean> {
+  return inTransaction(
     client,
     async () => {
+      if (hold && !(await hold())) return false;
       // `if not exists` is not safe between two sessions, and asks for CREATE on the database even when the schema is there.
-      await client.query(
-        /* sql */ `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('${FENCE_SCHEMA}', 0))`,
-      );
+      await client.query(ONE_AT_A_TIME);
       if (!(await hasGate(client))) await client.query(CREATE);
       const { rowCount } = await client.query(
         /* sql */ `
@@ -93,10 +99,13 @@ export async function ensureGate(
           [migration.id, include, exclude],
         );
       }
+      return true;
     },
     BEGIN,
   );
 }
+
+const ONE_AT_A_TIME = /* sql */ `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('${FENCE_SCHEMA}', 0))`;
 
 const CREATE = /* sql */ `
 create schema if not exists ${FENCE_SCHEMA};
@@ -255,9 +264,7 @@ export async function dropGate(
   await inTransaction(
     client,
     async () => {
-      await client.query(
-        /* sql */ `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('${FENCE_SCHEMA}', 0))`,
-      );
+      await client.query(ONE_AT_A_TIME);
       if (!(await hasGate(client))) return;
       // Without CASCADE: a trigger that is left keeps its function.
       await client.query(

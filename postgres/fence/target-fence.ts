@@ -10,7 +10,7 @@ import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import { inTransaction } from '../connection/in-transaction.ts';
+import { holdMigration } from '../store/migration.ts';
 import { hasPlan, PLANNED_DESTINATIONS } from '../store/planned-relation.ts';
 import { fenceNames } from './fence-name.ts';
 import { ensureGate, setTargetGate } from './gate.ts';
@@ -36,8 +36,9 @@ export interface Closing {
 }
 
 /**
- * Closes the target: installs the fence on its tables and on those that were added since, and closes the gate. Idempotent. What a
- * missing right or a lock leaves open is reported, not refused: the fence protects against accidents, and rows are safe without it.
+ * Installs the fence on the target's tables, and on those that were added since; a new gate is closed, one that is there keeps its
+ * state. Idempotent. What a missing right or a lock leaves open is reported, not refused: the fence protects against accidents, and
+ * rows are safe without it.
  * @param client a session outside of a transaction; the control schema has the tables.
  */
 export async function closeTarget(
@@ -46,21 +47,26 @@ export async function closeTarget(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<Closing> {
   if (!(await hasPlan(client))) return { open: [] };
+  const { trigger } = fenceNames(migration);
+  const { rows } = await client.query<TableName>(WITHOUT, [migration.id, trigger, true]);
+  if (rows.length === 0) return { open: [] };
   try {
-    await ensureGate(client, migration, { include: [], exclude: [] }, 'closed');
+    // An attempt that wakes up after the migration has ended must not close the target again.
+    const gate = { initial: 'closed', hold: () => holdMigration(client, migration) } as const;
+    if (!(await ensureGate(client, migration, NO_SELECTION, gate))) return { open: [] };
   } catch (error) {
     if (sqlstate(error) !== SQLSTATE.insufficientPrivilege) throw error;
-    return { open: [`all tables: the role may not create a schema`] };
+    return { open: ['all tables: the role may not create a schema'] };
   }
-  await inTransaction(client, () => setTargetGate(client, migration, 'closed'));
-  const open = await install(client, migration, work);
+  const open = await install(client, migration, rows, work);
+  const names = namesOf(open, MOST_NAMED);
   return {
-    open: [
-      ...namesOf(open, MOST_NAMED),
-      ...(open.length > MOST_NAMED ? [`and ${open.length - MOST_NAMED} more`] : []),
-    ],
+    open: open.length > MOST_NAMED ? [...names, `and ${open.length - MOST_NAMED} more`] : names,
   };
 }
+
+/** The tables of a target are those of the control schema. */
+const NO_SELECTION = { include: [], exclude: [] };
 
 /** Locks of one table, and most tables of one transaction: a target that nobody uses yet. */
 const LOCKS_EACH = 4;
@@ -69,15 +75,13 @@ const AT_ONCE = 200;
 async function install(
   client: pg.ClientBase,
   migration: Migration,
+  tables: readonly TableName[],
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<TableName[]> {
-  const { trigger } = fenceNames(migration);
-  const { rows } = await client.query<TableName>(WITHOUT, [migration.id, trigger, true]);
-  if (rows.length === 0) return [];
   const { waiting, denied } = await installTriggers(
     client,
     migration,
-    rows.map((table) => ({ ...table, always: false, there: false })),
+    tables.map((table) => ({ ...table, always: false, there: false })),
     work,
     within(await lockCapacity(client), LOCKS_EACH, AT_ONCE),
   );
@@ -90,3 +94,7 @@ async function install(
  */
 export const openTarget = (client: pg.ClientBase, migration: Migration): Promise<void> =>
   setTargetGate(client, migration, 'open');
+
+/** Closes a gate that was opened, in the caller's transaction: a cutover was undone. */
+export const closeTargetAgain = (client: pg.ClientBase, migration: Migration): Promise<void> =>
+  setTargetGate(client, migration, 'closed');

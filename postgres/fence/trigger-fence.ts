@@ -23,7 +23,7 @@ export async function installFence(
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<InstallReport> {
   try {
-    await ensureGate(source, migration, selection, 'open');
+    await ensureGate(source, migration, selection, { initial: 'open' });
     const { tables, also } = await readFencedTables(source, selection);
     const owned = await readOwned(source, tables);
     const states = await readTriggers(source, migration, tables);

@@ -21,7 +21,7 @@ select l.virtualtransaction as id, min(l.pid) as pid
  group by 1`;
 
 export interface Writer {
-  /** Virtual transaction id: never used again while the server runs. */
+  /** Virtual transaction id: never used again while the server runs. Before 14 a transaction that is prepared gets another. */
   readonly id: string;
   /** Null: a prepared transaction. */
   readonly pid: number | null;
@@ -47,8 +47,10 @@ select l.id, l.pid, coalesce(a.usename, x.owner)::text as "user", coalesce(a.app
        x.gid
   from unnest($1::text[], $2::int4[]) as l (id, pid)
   left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-  -- A prepared transaction has no backend: its virtual id is -1 and its transaction id.
-  left join pg_catalog.pg_prepared_xacts x on l.pid is null and x.transaction::text = pg_catalog.split_part(l.id, '/', 2)`;
+  -- A prepared transaction has no backend; it still holds the lock on its own transaction id.
+  left join pg_catalog.pg_locks t on l.pid is null and t.pid is null and t.virtualtransaction = l.id
+                                  and t.locktype = 'transactionid' and t.mode = 'ExclusiveLock'
+  left join pg_catalog.pg_prepared_xacts x on x.transaction = t.transactionid`;
 
 interface Named extends Writer {
   readonly user: string | null;
