@@ -52,6 +52,7 @@ const ROOMS = [
   'snapshot',
   'stream',
   'verification',
+  'fence',
   'definition',
   'cutover',
   'preflight',

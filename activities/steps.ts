@@ -24,6 +24,12 @@ import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
+import {
+  closeBeforeRows,
+  closeAgain,
+  openWithTriggers,
+  removeFromTarget,
+} from '../postgres/fence/target-steps.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
@@ -41,7 +47,8 @@ import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
-import type { BareStep, Step } from './step-input.ts';
+import { cutoverSteps } from './cutover-steps.ts';
+import type { BareStep, Step } from './step.ts';
 import { verificationSteps } from './verification-steps.ts';
 
 /** The functions behind the activities, by the names of these. */
@@ -57,10 +64,16 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 export const steps = {
   ...verificationSteps,
 
+  ...cutoverSteps,
+
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
 
-  copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
+  copySchema: async ({ migration, input }: Step, work: Work) => {
+    const report = await copySchema(migration, input, work);
+    await closeBeforeRows(migration, work);
+    return report;
+  },
 
   createSlot: ({ migration }: BareStep, work: Work) => createSlot(migration, work),
 
@@ -79,7 +92,11 @@ export const steps = {
   },
 
   /** Waits for an exported snapshot and lists the remaining runs; none when everything is copied. */
-  planCopy: ({ migration, input }: Step, work: Work) => planCopy(migration, input, work),
+  planCopy: async ({ migration, input }: Step, work: Work) => {
+    // Tables that joined the migration since.
+    await closeBeforeRows(migration, work);
+    return planCopy(migration, input, work);
+  },
 
   copyChunks: (
     {
@@ -138,11 +155,11 @@ export const steps = {
 
   /** @returns tables that changed at or after `since`. */
   laterChanges: async (
-    { migration, input, since }: Step & { readonly since: Lsn },
+    { migration, input, since, sequences }: LaterStep,
     { signal, beat }: Work,
   ): Promise<string[]> => {
     await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat);
+    return laterChanges(migration, input, since, signal, beat, sequences);
   },
 
   /**
@@ -157,12 +174,16 @@ export const steps = {
       return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
     }
     const enabled = await enableTriggers(migration, work);
+    await openWithTriggers(migration, work);
     const differences = await checkLines(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
 
   /** Disables them again, for a cutover that was undone. @returns how many. */
-  disableTriggers: ({ migration }: BareStep, work: Work) => disableTriggers(migration, work),
+  disableTriggers: async ({ migration }: BareStep, work: Work): Promise<number> => {
+    await closeAgain(migration, work);
+    return disableTriggers(migration, work);
+  },
 
   dropSlot: (
     { migration, input, since }: DropSlotStep,
@@ -173,12 +194,15 @@ export const steps = {
       : releaseSlot(migration, input, since, signal, scheduledAt, beat),
 
   /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
-  undoSchema: ({ migration }: BareStep, { signal, beat }: Work) =>
-    undoSchema(migration, signal, beat),
+  undoSchema: async ({ migration }: BareStep, work: Work): Promise<void> => {
+    await undoSchema(migration, work.signal, work.beat);
+    await removeFromTarget(migration, work);
+  },
 
   /** Removes the migration's control rows, and the control schema with the last of them. */
-  dropControl: async ({ migration }: BareStep): Promise<void> => {
+  dropControl: async ({ migration }: BareStep, work: Work): Promise<void> => {
     await runLateGrants(migration);
+    await removeFromTarget(migration, work);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await endOnTarget(target, migration);
   },
@@ -190,6 +214,12 @@ interface StreamStep extends Step {
   /** Apply everything up to this position and return, instead of working for a lease. */
   readonly until: Lsn | null;
   readonly leaseMs: number;
+}
+
+interface LaterStep extends Step {
+  readonly since: Lsn;
+  /** Left out where sequences are set after the check. */
+  readonly sequences?: 'sequences' | 'no sequences';
 }
 
 interface TriggerStep extends BareStep {

@@ -7,7 +7,7 @@ import { comparePieces } from '../postgres/verification/piece-run.ts';
 import { repairRows } from '../postgres/verification/row-repair.ts';
 import { holdVerification } from '../postgres/verification/verification-hold.ts';
 import { planVerification } from '../postgres/verification/verification-plan.ts';
-import type { BareStep, Step } from './step-input.ts';
+import type { BareStep, Step } from './step.ts';
 
 interface OfVerification {
   /** Id of the verification: its pieces and differences are recorded under it. */

@@ -8,11 +8,12 @@ import {
   type ApplicationFailure,
   type CancellationScope,
 } from '@temporalio/workflow';
-import type { BareStep, Step } from '../activities/step-input.ts';
+import type { BareStep, Step } from '../activities/step.ts';
 import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
+import type { CutoverOptions } from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
@@ -37,8 +38,7 @@ export interface Lease {
 }
 
 /** A cutover that was requested and is not answered yet. */
-export interface CutoverRequest {
-  readonly compare: 'exact' | 'off';
+export interface CutoverRequest extends CutoverOptions {
   /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
@@ -176,6 +176,16 @@ export class Execution {
     if (!this.lease) this.tell({ type: 'positionUnknown', reason: null });
   }
 
+  /** A run before a reset has switched: the cutover that is begun here finds the outcome, decides nothing, and completes. */
+  followSwitch(): void {
+    if (this.cutover) return;
+    const { compare, maxDowntimeSeconds } = this.input.cutover;
+    const unasked = { updateId: undefined, answer: new Deferred<string>() };
+    const begun = { scope: undefined, cancelled: false };
+    this.cutover = { compare, maxDowntimeSeconds, ...unasked, ...begun };
+    this.tell({ type: 'cutover' });
+  }
+
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
@@ -212,7 +222,8 @@ export class Execution {
     const { unsure } = this;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
-      cutover: stage.at === 'cuttingOver' ? stage.step : null,
+      cutover: 'step' in stage ? stage.step : null,
+      ...(stage.at === 'fenced' ? { box: stage.box } : {}),
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,

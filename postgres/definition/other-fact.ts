@@ -1,5 +1,5 @@
 /** Queries for the remaining kinds: schemas, extensions, sequences, text search, collations, languages, foreign servers, event triggers. */
-import { FIRST_USER_OID, owned } from './own-object.ts';
+import { FIRST_USER_OID, owned } from './compared-object.ts';
 
 const SCHEMAS = owned(/* sql */ `
   select 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.oid, n.nspname, '', '', pg_catalog.format('create schema %I', n.nspname)

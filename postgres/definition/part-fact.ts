@@ -1,4 +1,5 @@
 /** Queries for what belongs to a table or view: indexes, constraints, triggers, rules, policies and statistics objects. */
+import { notOfFence } from '../catalog/own-object.ts';
 import { ON_RELATIONS } from './on-relation.ts';
 
 /** A failed `create index concurrently` leaves an index that pg_dump does not carry. An index of a constraint belongs to it. */
@@ -69,7 +70,7 @@ const setOf = (column: string): string => /* sql */ `
 const TRIGGERS = /* sql */ `${ON_RELATIONS}, own as (
   select t.schema, t."table", t.sql, 'trigger' as kind, g.tgname as name, pg_catalog.pg_get_triggerdef(g.oid) as text, g.tgenabled as state,
          g.tgparentid <> 0 as cloned, 'pg_catalog.pg_trigger'::pg_catalog.regclass::oid as cls, g.oid
-    from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal and g.tgname !~ '^~walferry'
+    from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal and ${notOfFence('g')}
   union all
   select t.schema, t."table", t.sql, 'rule', r.rulename, pg_catalog.pg_get_ruledef(r.oid), r.ev_enabled, false,
          'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid

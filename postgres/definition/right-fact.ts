@@ -1,5 +1,5 @@
 /** Queries for owners, rights and comments of objects beside relations, and for default privileges. */
-import { KEYWORD, owned } from './own-object.ts';
+import { KEYWORD, owned } from './compared-object.ts';
 import { grantOf, revokeOf, rights } from './on-relation.ts';
 
 /** Catalog, column of the namespace, owner and list of rights, and the letter of the default rights. */

@@ -1,5 +1,5 @@
 /** Queries for functions, procedures and aggregates, and for operators with their classes, families and casts. */
-import { owned } from './own-object.ts';
+import { owned } from './compared-object.ts';
 
 const AGGREGATE = /* sql */ `
   pg_catalog.concat_ws(', ', 'kind = ' || a.aggkind::text, 'direct arguments = ' || a.aggnumdirectargs, 'sfunc = ' || a.aggtransfn, 'stype = ' || a.aggtranstype::pg_catalog.regtype,

@@ -6,6 +6,7 @@
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { compileSelection, type TableName } from '../catalog/selection.ts';
@@ -29,7 +30,7 @@ interface View extends TableName {
 
 const VIEWS = /* sql */ `
 select c.oid::text as oid, n.nspname as schema, c.relname as name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where c.relkind = any($1) and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry', 'walferry_fence')
+ where c.relkind = any($1) and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})
    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')
  order by 2, 3`;
 

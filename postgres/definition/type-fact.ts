@@ -1,5 +1,5 @@
 /** Queries for types: enums, composites, domains with their constraints, ranges, base types. */
-import { owned } from './own-object.ts';
+import { owned } from './compared-object.ts';
 
 /** Without row types of relations, array types and multiranges, which come with another object. */
 const OWN_TYPES = /* sql */ `

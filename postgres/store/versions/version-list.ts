@@ -2,6 +2,8 @@
 import { VERSION_0001 } from './version-0001.ts';
 import { VERSION_0002 } from './version-0002.ts';
 import { VERSION_0003 } from './version-0003.ts';
+import { VERSION_0004 } from './version-0004.ts';
+import { VERSION_0005 } from './version-0005.ts';
 
 export interface Version {
   readonly number: number;
@@ -13,4 +15,6 @@ export const VERSIONS: readonly Version[] = [
   { number: 1, sql: VERSION_0001 },
   { number: 2, sql: VERSION_0002 },
   { number: 3, sql: VERSION_0003 },
+  { number: 4, sql: VERSION_0004 },
+  { number: 5, sql: VERSION_0005 },
 ];

@@ -1,4 +1,5 @@
 /** What the queries for objects beside relations have in common: which are the users', and their names. */
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 /** The server's own objects have lower numbers (FirstNormalObjectId). */
 export const FIRST_USER_OID = 16_384;
@@ -22,5 +23,5 @@ select i.type as kind, i.identity, n.nspname as schema, w.tag, w.what, w.text, $
   from (${rows}) w (cls, oid, namespace, tag, what, text, make)
   left join pg_catalog.pg_namespace n on n.oid = w.namespace
  cross join lateral pg_catalog.pg_identify_object(w.cls, w.oid, 0) i
- where (n.oid is null and w.oid >= ${FIRST_USER_OID} or n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry', 'walferry_fence'))
+ where (n.oid is null and w.oid >= ${FIRST_USER_OID} or n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS}))
    and not exists (select from pg_catalog.pg_depend e where e.classid = w.cls and e.objid = w.oid and e.deptype = 'e')`;

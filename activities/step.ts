@@ -1,4 +1,4 @@
-/** What every step gets as input. */
+/** Input of the steps. */
 import type { MigrationInput } from '../contract/input-schema.ts';
 import type { Migration } from '../contract/migration.ts';
 
