@@ -14,6 +14,7 @@ import type {
   TriggerReport,
   Work,
 } from '../contract/work.ts';
+import { resolvedWindow, type CutoverWindow, type WindowInput } from '../contract/window.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
@@ -64,6 +65,10 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 export const steps = {
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
+
+  /** The window of the input in UTC, by this worker's data of time zones. */
+  resolveWindow: ({ window }: BareStep & { readonly window: WindowInput }): Promise<CutoverWindow> =>
+    Promise.resolve(resolvedWindow(window)),
 
   copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
 

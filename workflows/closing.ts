@@ -70,6 +70,7 @@ function answer(run: Execution, outcome: Outcome, how: string, left: string): vo
   const { cutover } = run;
   if (outcome.done) cutover?.answer.give(`Cutover complete: ${how}${left}`);
   else cutover?.answer.refuse(ending('Ended', `the migration ended: ${how}${left}`));
+  run.asked?.refuse(ending('Ended', `the migration ended: ${how}${left}`));
   run.ended.give(`${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`);
   run.cutover = undefined;
 }

@@ -9,6 +9,7 @@ import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts'
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
 import { Deferred } from './deferred.ts';
+import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
 import type { Event } from './state/event.ts';
@@ -54,6 +55,10 @@ export class Execution {
   lease: Lease | undefined;
   /** From the request to its answer. */
   cutover: CutoverRequest | undefined;
+  /** What the callers of `await-cutover` wait for while a request is kept in the state. */
+  asked: Deferred<string> | undefined;
+  /** The request that is kept is being watched (window.ts). */
+  watching = false;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
@@ -164,12 +169,13 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored, tables } = this.#state;
+    const { placeWait, guard, unstored, tables, dropped } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
       cutover: stage.at === 'cuttingOver' ? stage.step : null,
+      ...shownApproval(this),
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,
@@ -182,6 +188,7 @@ export class Execution {
       ...{ startedAt, asOf },
       notes: [
         ...listNotes(notes),
+        ...(dropped === undefined ? [] : [dropped]),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],

@@ -1,31 +1,40 @@
 /**
- * The operator's side: five updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: seven updates and one query. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
-  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
   setHandler,
   type CancellationScope,
 } from '@temporalio/workflow';
+import { parseCutoverOptions, type CutoverOptions } from '../contract/cutover-request.ts';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
-import { Deferred } from './deferred.ts';
+import { approve, requireApproval } from './approval.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
+import {
+  askForCutover,
+  awaitCutover,
+  dropRequest,
+  refuseLateWait,
+  requireOpenWindow,
+} from './window.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
 const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
+const approveUpdate = defineUpdate<string, [unknown]>('approve');
+const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
 const abortUpdate = defineUpdate<string>('abort');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
@@ -48,10 +57,26 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off"}',
+      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "exact" | "off", "window": {"from": …, "to": …}}',
     validator: (options) => {
       mayAsk(run, 'cutover');
-      compareOf(run, options);
+      const wanted = requireOptions(options);
+      if (!run.cutover) requireOpenWindow(run, wanted);
+    },
+  });
+  setHandler(approveUpdate, (given) => approve(run, given), {
+    description:
+      'Let the cutover begin, where the input says "approval": "required", before or after it is asked for: {"name": "…", "note": "…"}',
+    validator: (given) => {
+      mayAsk(run, 'approve');
+      requireApproval(run, given);
+    },
+  });
+  setHandler(awaitCutoverUpdate, () => awaitCutover(run), {
+    description: 'Wait for the end of the cutover that was asked for; returns its answer',
+    validator: () => {
+      mayAsk(run, 'await-cutover');
+      refuseLateWait(run);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -80,6 +105,14 @@ function mayAsk(run: Execution, update: UpdateName): void {
 
 async function pause(run: Execution, work: CancellationScope): Promise<string> {
   if (run.cutover) return cancelCutover(run, run.cutover, work);
+  const { held } = run.state;
+  // Whoever pauses wants nothing to begin on its own.
+  dropRequest(run, 'Cancelled', 'the cutover that was asked for was withdrawn by pause');
+  const answer = await pauseStream(run, work);
+  return held ? `${answer} The cutover that was asked for is withdrawn.` : answer;
+}
+
+async function pauseStream(run: Execution, work: CancellationScope): Promise<string> {
   run.tell({ type: 'pause' });
   // Waits for the end of this lease: a condition "none is running" would miss it when a resume starts the next at once.
   const { lease } = run;
@@ -143,43 +176,25 @@ function resume(run: Execution): string {
   return `The migration is running, in phase ${STAGES[at].phase}.`;
 }
 
-function cutover(run: Execution, options: unknown): Promise<string> {
-  const compare = compareOf(run, options);
-  if (run.cutover && options != null && run.cutover.compare !== compare) {
+function cutover(run: Execution, raw: unknown): Promise<string> | string {
+  const wanted = requireOptions(raw);
+  const { cutover } = run;
+  if (!cutover) return askForCutover(run, wanted);
+  const { compare = run.input.cutover.compare, window } = wanted;
+  if (raw != null && (cutover.compare !== compare || window)) {
     throw ending(
       'Refused',
-      `a cutover with {"compare": "${run.cutover.compare}"} is under way: cancel it with pause, then call cutover again`,
+      `a cutover with {"compare": "${cutover.compare}"} is under way: cancel it with pause, then call cutover again`,
     );
   }
-  if (!run.cutover) {
-    run.cutover = {
-      ...{ compare, updateId: currentUpdateInfo()?.id },
-      ...{ answer: new Deferred(), scope: undefined, cancelled: false },
-    };
-    // Here and not when the drain begins, so that a pause in between cancels the cutover.
-    run.tell({ type: 'cutover' });
-    run.asking?.cancel();
-    run.lease?.scope.cancel();
-  }
-  return run.cutover.answer.promise;
+  return cutover.answer.promise;
 }
 
-/** What the caller of `cutover` wants compared; by default the setting of the input. */
-function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
-  if (options === undefined || options === null) return run.input.cutover.compare;
-  if (typeof options === 'object' && !Array.isArray(options)) {
-    const entries: [string, unknown][] = Object.entries(options);
-    const [first] = entries;
-    if (!first) return run.input.cutover.compare;
-    const [name, value] = first;
-    if (entries.length === 1 && name === 'compare' && (value === 'exact' || value === 'off')) {
-      return value;
-    }
-  }
-  throw ending(
-    'Refused',
-    'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
-  );
+/** @throws ApplicationFailure `Refused` naming what is possible. */
+function requireOptions(raw: unknown): CutoverOptions {
+  const parsed = parseCutoverOptions(raw);
+  if (!parsed.ok) throw ending('Refused', parsed.message);
+  return parsed.options;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

@@ -31,6 +31,7 @@ import {
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
+import { answerWaiting } from './window.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -50,6 +51,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       outdated = false;
       continue;
     }
+    if (workflowInfo().continueAsNewSuggested) answerWaiting(run);
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
     // outlive this run, or an update could be lost.
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {

@@ -1,4 +1,6 @@
 /** Everything that can happen to a migration. */
+import type { GivenApproval } from '../../contract/approval.ts';
+import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -11,6 +13,7 @@ import type {
   LeftOut,
   StreamReport,
 } from '../../contract/work.ts';
+import type { CutoverWindow } from '../../contract/window.ts';
 import type { Reason } from './reason.ts';
 
 interface Totals {
@@ -29,6 +32,10 @@ export type Move =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'cutover' }
+  /** A cutover that may not begin yet: it is kept. */
+  | { readonly type: 'cutoverHeld'; readonly request: Omit<HeldCutover, 'at'> }
+  | { readonly type: 'approve'; readonly given: GivenApproval }
+  | { readonly type: 'await-cutover' }
   | { readonly type: 'abort' }
   | {
       readonly type: 'setLimits';
@@ -55,6 +62,9 @@ export type Fact =
       readonly notes: readonly string[];
     }
   | { readonly type: 'slotBegun' }
+  | { readonly type: 'windowSet'; readonly window: CutoverWindow }
+  /** A kept cutover will not begin, and why: the window has passed, or it was withdrawn. */
+  | { readonly type: 'cutoverDropped'; readonly why: string }
   | { readonly type: 'slotCreated'; readonly consistentLsn: Lsn }
   | { readonly type: 'planned'; readonly plan: CopyPlan }
   | { readonly type: 'guardBegun' }

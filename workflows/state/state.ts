@@ -4,6 +4,8 @@
  * transition.ts makes the next state.
  */
 import * as v from 'valibot';
+import { approval } from '../../contract/approval.ts';
+import { heldCutover } from '../../contract/cutover-request.ts';
 import {
   confirmedLsn,
   guardState,
@@ -16,6 +18,7 @@ import {
 import { limits } from '../../contract/limits.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
+import { cutoverWindow } from '../../contract/window.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
 import { stage } from './stage.ts';
@@ -71,6 +74,14 @@ const schema = v.pipe(
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
+    /** Of the input, or of the last `cutover` that gave another one. */
+    window: v.exactOptional(cutoverWindow),
+    /** The newest ones, also those for another window. */
+    approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
+    /** A cutover that waits for its window, or for approval. */
+    held: v.exactOptional(heldCutover),
+    /** Why the last one that waited did not begin; until the next cutover. */
+    dropped: v.exactOptional(v.string()),
   }),
   v.readonly(),
 );

@@ -2,6 +2,7 @@
  * The one place where state changes: `transition(state, event)`, pure. `MOVES` is the state machine: from which stage an event leads
  * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/reference/states.md.
  */
+import { MOST_APPROVALS } from '../../contract/approval.ts';
 import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';
 import { isDecided, STAGES, type At, type Stage } from './stage.ts';
@@ -43,6 +44,15 @@ export const MOVES = {
     // A second call joins, also while slot and control schema are being removed.
     ...stay('cuttingOver', 'releasing', 'completing'),
   },
+  // The stage stays: the stream goes on until the window opens, or the approval comes.
+  cutoverHeld: stay('streaming', 'paused'),
+  // Before the request or after it.
+  approve: stay(...OPEN),
+  // A resync or a wait for the operator does not end a request that is kept.
+  'await-cutover': stay(
+    ...(['copying', 'copyWaiting', 'streaming', 'paused', 'streamWaiting'] as const),
+    ...(['cuttingOver', 'releasing', 'completing'] as const),
+  ),
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
@@ -85,6 +95,11 @@ function moved(state: State, event: Move, now: string): State {
   const at = destination(event.type, stage.at);
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
+  if (event.type === 'cutover') return withoutRequest(next);
+  if (event.type === 'cutoverHeld') {
+    return { ...withoutRequest(next), held: { ...event.request, at: now } };
+  }
+  if (event.type === 'approve') return approved(next, event, now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   // A step that is retried has no wait of its last attempt.
   if (event.type === 'resyncBegun') return { ...next, consistent: false, placeWait: null };
@@ -98,7 +113,19 @@ function moved(state: State, event: Move, now: string): State {
     return { ...next, limits: { values, version, stored } };
   }
   // The end does not wait for limits; a cutover that is being released may still be undone.
-  return isDecided(at) ? { ...next, unstored: null } : next;
+  return isDecided(at) ? { ...withoutRequest(next), unstored: null } : next;
+}
+
+/** The next cutover makes an earlier request a thing of the past, begun or not. */
+function withoutRequest({ held: _held, dropped: _dropped, ...state }: State): State {
+  return state;
+}
+
+/** What was approved is a cutover in the window that is in force. */
+function approved(state: State, { given }: Extract<Move, { type: 'approve' }>, at: string): State {
+  const { window, approvals = [] } = state;
+  const approval = { ...given, at, ...(window === undefined ? {} : { window }) };
+  return { ...state, approvals: [...approvals, approval].slice(-MOST_APPROVALS) };
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */
