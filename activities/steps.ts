@@ -41,6 +41,7 @@ import { copyChunks } from '../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
+import { LagSamples } from './lag-samples.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 
 /** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
@@ -119,11 +120,14 @@ export const steps = {
     refreshViews(migration, input, at, work),
 
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
-  streamChanges: ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+  streamChanges: async ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
-    return streamChanges(migration, options, work, parked);
+    const samples = new LagSamples();
+    return samples.addedTo(
+      await streamChanges(migration, options, samples.watching(work), parked),
+    );
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */

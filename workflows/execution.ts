@@ -8,6 +8,7 @@ import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
+import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
 import { Deferred } from './deferred.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
@@ -141,7 +142,7 @@ export class Execution {
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    this.tell({ type: 'cutoverUndone' });
+    this.tell({ type: 'cutoverUndone', reason });
     this.refuseCutover(reason, what);
   }
 
@@ -192,6 +193,18 @@ export class Execution {
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],
+    };
+  }
+
+  /** @param leftBehind at the end: what could not be removed. */
+  record(leftBehind?: readonly string[]): MigrationRecord {
+    const { course = NO_COURSE, startedAt, approvals, window } = this.#state;
+    return {
+      ...course,
+      startedAt,
+      ...(approvals ? { approvals } : {}),
+      ...(window ? { window } : {}),
+      ...(leftBehind ? { leftBehind } : {}),
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * The operator's side: seven updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: seven updates and two queries. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
@@ -14,6 +14,7 @@ import {
 import { parseCutoverOptions, type CutoverOptions } from '../contract/cutover-request.ts';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
+import type { MigrationRecord } from '../contract/record.ts';
 import { approve, requireApproval } from './approval.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -30,6 +31,7 @@ import {
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
+const recordQuery = defineQuery<MigrationRecord>('record');
 const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
@@ -44,6 +46,9 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   setHandler(progressQuery, () => run.progress(), {
     description:
       'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
+  });
+  setHandler(recordQuery, () => run.record(), {
+    description: 'How the migration went so far, for walferry report',
   });
   setHandler(pauseUpdate, () => pause(run, work), {
     description:

@@ -45,7 +45,7 @@ export type Move =
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
   | { readonly type: 'releaseBegun' }
-  | { readonly type: 'cutoverUndone' }
+  | { readonly type: 'cutoverUndone'; readonly reason?: Pick<Reason, 'code' | 'message'> }
   | { readonly type: 'cutoverCancelled' }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }

@@ -16,6 +16,7 @@ import {
   streamCounters,
 } from '../../contract/progress.ts';
 import { limits } from '../../contract/limits.ts';
+import { course } from '../../contract/record.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
 import { cutoverWindow } from '../../contract/window.ts';
@@ -74,6 +75,8 @@ const schema = v.pipe(
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
+    /** How it went so far. */
+    course: v.exactOptional(course),
     /** Of the input, or of the last `cutover` that gave another one. */
     window: v.exactOptional(cutoverWindow),
     /** The newest ones, also those for another window. */

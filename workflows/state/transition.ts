@@ -3,6 +3,7 @@
  * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/reference/states.md.
  */
 import { MOST_APPROVALS } from '../../contract/approval.ts';
+import { courseAfter } from './course.ts';
 import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';
 import { isDecided, STAGES, type At, type Stage } from './stage.ts';
@@ -71,7 +72,8 @@ export const MOVES = {
  * @throws IllegalMove for a move that its stage does not have: a programming error, which must fail the workflow task.
  */
 export function transition(state: State, event: Event, now: string): State {
-  return isMove(event) ? moved(state, event, now) : noted(state, event, now);
+  const next = isMove(event) ? moved(state, event, now) : noted(state, event, now);
+  return courseAfter(state, next, event, now);
 }
 
 export class IllegalMove extends Error {

@@ -1,0 +1,125 @@
+/** What a transition adds to the course of the migration, which the report shows. Pure. */
+import {
+  MOST_CUTOVERS,
+  MOST_LAG_SAMPLES,
+  MOST_STEPS,
+  MOST_STOPS,
+  NO_COURSE,
+  shortReason,
+  type Course,
+  type CutoverRecord,
+  type LagSample,
+} from '../../contract/record.ts';
+import type { StreamReport } from '../../contract/work.ts';
+import type { Event } from './event.ts';
+import { STAGES } from './stage.ts';
+import type { State } from './state.ts';
+
+const MS_PER_SECOND = 1000;
+
+/**
+ * The course after an event.
+ * @param before the state that the event met.
+ * @param after the state that it led to.
+ */
+export function courseAfter(before: State, after: State, event: Event, now: string): State {
+  const { course = NO_COURSE } = before;
+  const next = advanced(course, before, after, event, now);
+  return next === course ? after : { ...after, course: next };
+}
+
+function advanced(course: Course, before: State, after: State, event: Event, now: string): Course {
+  switch (event.type) {
+    case 'attemptReported':
+      return { ...course, lag: thinned([...course.lag, ...samplesOf(event.report, now)]) };
+    case 'cutover': {
+      if (before.stage.at === 'cuttingOver' || STAGES[before.stage.at].ending) return course;
+      const cutovers = [...course.cutovers, { at: now, steps: [] }].slice(-MOST_CUTOVERS);
+      return { ...course, cutovers };
+    }
+    case 'stepBegun':
+      return withCutover(course, (one) => ({
+        ...one,
+        steps: [...one.steps, { step: event.step, at: now }].slice(-MOST_STEPS),
+      }));
+    case 'releaseBegun':
+      return withCutover(course, (one) => ({
+        ...one,
+        steps: [...one.steps, { step: 'release the slot', at: now }].slice(-MOST_STEPS),
+      }));
+    case 'cutoverUndone': {
+      const { reason } = event;
+      const why = reason ? { code: reason.code, reason: shortReason(reason.message) } : {};
+      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'undone', ...why } }));
+    }
+    case 'cutoverCancelled':
+      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'cancelled' } }));
+    case 'completed':
+      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'done' } }));
+    case 'operatorNeeded': {
+      const { step, code } = event.waiting;
+      const stops = [...course.stops, { at: now, step, code }].slice(-MOST_STOPS);
+      return { ...withoutCutover(course, now), stops };
+    }
+    case 'resyncBegun':
+      // From `copying`: the next try of the same one.
+      return before.stage.at === 'streaming'
+        ? { ...course, resyncs: course.resyncs + 1 }
+        : course;
+    case 'abort':
+    case 'cancelled':
+    case 'failed':
+    case 'resume': {
+      const waited = 'waiting' in before.stage && !('waiting' in after.stage);
+      const ended = event.type === 'resume' ? course : withoutCutover(course, now);
+      return waited ? withStopEnded(ended, now) : ended;
+    }
+    default:
+      return course;
+  }
+}
+
+/** Changes the cutover that is under way; without one, nothing. */
+function withCutover(course: Course, change: (one: CutoverRecord) => CutoverRecord): Course {
+  const newest = course.cutovers.at(-1);
+  if (!newest || newest.end) return course;
+  return { ...course, cutovers: [...course.cutovers.slice(0, -1), change(newest)] };
+}
+
+/** A cutover that the end of the migration, or a wait for the operator, has ended. */
+const withoutCutover = (course: Course, at: string): Course =>
+  withCutover(course, (one) => ({ ...one, end: { at, how: 'ended' } }));
+
+function withStopEnded(course: Course, until: string): Course {
+  const newest = course.stops.at(-1);
+  if (!newest || newest.until !== undefined) return course;
+  return { ...course, stops: [...course.stops.slice(0, -1), { ...newest, until }] };
+}
+
+/** Those of the lease, then its end. */
+function samplesOf({ lag = [], lagBytes, lagSeconds }: StreamReport, now: string): LagSample[] {
+  const end = Date.parse(now);
+  const during = lag.map(({ secondsBefore, bytes, seconds }) => ({
+    ...{ at: new Date(end - secondsBefore * MS_PER_SECOND).toISOString(), bytes, seconds },
+  }));
+  return [...during, { at: now, bytes: lagBytes, seconds: lagSeconds }];
+}
+
+/**
+ * When there are too many, the worst one of each part of the whole time, and the newest: peaks stay, and so does the beginning. Parts
+ * of equal length, because removing every other one would forget the first hours of a long migration.
+ */
+function thinned(samples: LagSample[]): LagSample[] {
+  const [first] = samples;
+  const last = samples.at(-1);
+  if (!first || !last || samples.length <= MOST_LAG_SAMPLES) return samples;
+  const begin = Date.parse(first.at);
+  const width = (Date.parse(last.at) - begin) / (MOST_LAG_SAMPLES / 2) || 1;
+  const worst = new Map<number, LagSample>();
+  for (const sample of samples.slice(0, -1)) {
+    const part = Math.floor((Date.parse(sample.at) - begin) / width);
+    const other = worst.get(part);
+    if (!other || sample.bytes > other.bytes) worst.set(part, sample);
+  }
+  return [...worst.values(), last];
+}
