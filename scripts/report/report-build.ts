@@ -13,6 +13,7 @@ import {
   resultOf,
   storedRecord,
   streamReportOf,
+  verificationOf,
   type Known,
 } from './report-facts.ts';
 import { cutoversOf, lagOf, phasesOf, secondsBetween } from './report-course.ts';
@@ -39,7 +40,7 @@ export function buildReport(known: Known): Report {
     histories: { read: known.runs.length, complete: known.complete },
     moved: movedOf(known),
     phases: phasesOf(known, ended),
-    ...(downtime === undefined ? {} : { downtimeSeconds: downtime }),
+    ...(downtime == null ? {} : { downtimeSeconds: downtime }),
     ...{ cutovers: cutoversOf(known), lag: lagOf(known), faults: faultsOf(known) },
     stops: record?.stops ?? carried?.course?.stops ?? [],
     resyncs: record?.resyncs ?? carried?.course?.resyncs ?? 0,
@@ -114,21 +115,15 @@ function countedStream(known: Known) {
   return reports.at(-1) ?? carriedOf(newestOf(known))?.stream ?? undefined;
 }
 
-const verification = v.object({
-  ...{ result: v.string(), endedAt: v.exactOptional(v.string()) },
-  ...{ seconds: v.exactOptional(v.number()), tables: v.exactOptional(v.number()) },
-  ...{ rows: v.exactOptional(v.number()), bytes: v.exactOptional(v.number()) },
-  lsn: v.exactOptional(v.string()),
-  differing: v.exactOptional(v.array(v.object({ table: v.string(), keys: v.number() }))),
-});
-
+/** Those whose activity a history still has, and the newest ones that an earlier run passed on. */
 function verificationsOf(known: Known): VerificationShown[] {
-  return ofType(known, 'concludeVerification').flatMap(({ result, endedAt }) => {
-    const parsed = v.safeParse(verification, result);
-    if (!parsed.success) return [];
-    const { endedAt: at = endedAt ?? '', ...shown } = parsed.output;
-    return [{ ...shown, at }];
+  const { last, rechecked } = carriedOf(known.runs[0])?.verification ?? {};
+  const passedOn = [last?.report, rechecked?.report].flatMap((one) => (one ? [one] : []));
+  const ended = ofType(known, 'concludeVerification').flatMap((one) => {
+    const report = verificationOf(one);
+    return report ? [{ endedAt: one.endedAt ?? '', ...report }] : [];
   });
+  return [...passedOn, ...ended].map(({ endedAt: at = '', ...shown }) => ({ ...shown, at }));
 }
 
 const accepting = v.object({ accept: v.array(v.string()) });

@@ -24,10 +24,19 @@ const result = v.object({
   ...{ copiedRows: v.number(), copiedBytes: v.number(), sequences: v.number() },
   ...applied.entries,
   ...{ leftOut: optional(names), skippedViews: optional(names), differences: optional(names) },
-  /** What the cutover measured. */
-  downtimeSeconds: optional(v.number()),
+  /** What the cutover measured; null: not known. */
+  downtimeSeconds: optional(v.nullable(v.number())),
 });
 export type KnownResult = v.InferOutput<typeof result>;
+
+/** A report of a verification. Lax: it is shown as far as it is known. */
+const verification = v.object({
+  ...{ result: v.string(), endedAt: optional(v.string()), seconds: optional(v.number()) },
+  ...{ tables: optional(v.number()), rows: optional(v.number()), bytes: optional(v.number()) },
+  lsn: optional(v.string()),
+  differing: optional(v.array(v.object({ table: v.string(), keys: v.number() }))),
+});
+const received = optional(v.nullable(v.object({ report: verification })));
 
 const carried = v.object({
   startedAt: v.record(v.string(), v.string()),
@@ -36,6 +45,7 @@ const carried = v.object({
   window: optional(cutoverWindow),
   snapshot: optional(v.nullable(counters)),
   stream: optional(v.nullable(applied)),
+  verification: optional(v.object({ last: received, rechecked: received })),
 });
 export type Carried = v.InferOutput<typeof carried>;
 
@@ -54,6 +64,7 @@ export const carriedOf = (run: RunHistory | undefined) => parsed(carried, run?.c
 export const planOf = ({ result: raw }: Activity) => parsed(counters, raw);
 export const copiedOf = ({ result: raw }: Activity) => parsed(copied, raw);
 export const streamReportOf = ({ result: raw }: Activity) => parsed(streamReport, raw);
+export const verificationOf = ({ result: raw }: Activity) => parsed(verification, raw);
 export const findingsOf = ({ result: raw }: Activity) => parsed(findings, raw) ?? [];
 
 const holder = v.object({ record: migrationRecord });

@@ -15,7 +15,11 @@ const ALLOWED = new Set([
   ...['streaming', 'paused', 'cuttingOver'].map((at) => `pause ${at}`),
   ...OPEN.slice(2, 9).map((at) => `resume ${at}`),
   ...['streaming', 'paused', 'cuttingOver', 'releasing', 'completing'].map((at) => `cutover ${at}`),
-  ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`]),
+  ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`, `approve ${at}`]),
+  ...['copying', 'copyWaiting', 'streaming', 'paused', 'streamWaiting'].map(
+    (at) => `await-cutover ${at}`,
+  ),
+  ...['cuttingOver', 'releasing', 'completing'].map((at) => `await-cutover ${at}`),
   'abort aborting',
 ]);
 
@@ -45,6 +49,8 @@ describe('what an operator may ask for', () => {
     ['abort', 'releasing', /too late to abort: the slot is being dropped after a last check/],
     ['resume', 'completing', /the answer of cutover says how it ends/],
     ['setLimits', 'completing', /the answer of cutover says how it ends/],
+    ['await-cutover', 'indexing', /no cutover can have been asked for.*phase indexes/],
+    ['approve', 'completing', /the answer of cutover says how it ends/],
     ['abort', 'failing', /the migration is ending/],
     ['resume', 'done', /the migration has ended/],
   ];

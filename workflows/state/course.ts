@@ -12,7 +12,6 @@ import {
 } from '../../contract/record.ts';
 import type { StreamReport } from '../../contract/work.ts';
 import type { Event } from './event.ts';
-import { STAGES } from './stage.ts';
 import type { State } from './state.ts';
 
 const MS_PER_SECOND = 1000;
@@ -33,7 +32,8 @@ function advanced(course: Course, before: State, after: State, event: Event, now
     case 'attemptReported':
       return { ...course, lag: thinned([...course.lag, ...samplesOf(event.report, now)]) };
     case 'cutover': {
-      if (before.stage.at === 'cuttingOver' || STAGES[before.stage.at].ending) return course;
+      // A second call joins the first.
+      if (before.stage.at === after.stage.at) return course;
       const cutovers = [...course.cutovers, { at: now, steps: [] }].slice(-MOST_CUTOVERS);
       return { ...course, cutovers };
     }
