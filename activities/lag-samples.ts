@@ -2,9 +2,9 @@
  * How the lag developed within a lease: the workflow hears of a stream only when it ends, so its heartbeats are sampled here and
  * returned with its result. Bounded: the interval between two samples doubles when there are too many.
  */
-import type { Heartbeat, StreamReport, Work } from '../contract/work.ts';
+import type { Heartbeat, LeaseReport, StreamReport, Work } from '../contract/work.ts';
 
-type LeaseSamples = NonNullable<StreamReport['lag']>;
+type LeaseSamples = NonNullable<LeaseReport['lag']>;
 
 /** Each is some 60 bytes of history. */
 const MOST = 24;
@@ -39,7 +39,7 @@ export class LagSamples {
   }
 
   /** The report with the samples of its lease; in the order of time. */
-  addedTo(report: StreamReport): StreamReport {
+  addedTo(report: StreamReport): LeaseReport {
     if (this.#taken.length === 0) return report;
     const end = this.#now();
     const lag: LeaseSamples = this.#taken.map(({ at, bytes, seconds }) => ({

@@ -68,7 +68,9 @@ export const steps = {
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
 
   /** The window of the input in UTC, by this worker's data of time zones. */
-  resolveWindow: ({ window }: BareStep & { readonly window: WindowInput }): Promise<CutoverWindow> =>
+  resolveWindow: ({
+    window,
+  }: BareStep & { readonly window: WindowInput }): Promise<CutoverWindow> =>
     Promise.resolve(resolvedWindow(window)),
 
   copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
@@ -125,9 +127,7 @@ export const steps = {
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
     const samples = new LagSamples();
-    return samples.addedTo(
-      await streamChanges(migration, options, samples.watching(work), parked),
-    );
+    return samples.addedTo(await streamChanges(migration, options, samples.watching(work), parked));
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */

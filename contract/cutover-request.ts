@@ -39,7 +39,8 @@ export function parseCutoverOptions(raw: unknown): ParsedOptions {
   if (!hasOffsets(window)) {
     return {
       ok: false,
-      message: 'in the update, both times of "window" need an offset, like "2026-11-28T01:00+01:00"',
+      message:
+        'in the update, both times of "window" need an offset, like "2026-11-28T01:00+01:00"',
     };
   }
   try {
@@ -76,7 +77,10 @@ export const shownRequest = v.pipe(
 export type ShownRequest = v.InferOutput<typeof shownRequest>;
 
 /** `waits for approval (update approve); runs in the window from … to …`. */
-export function requestText({ unapproved, window }: Pick<ShownRequest, 'unapproved' | 'window'>): string {
+export function requestText({
+  unapproved,
+  window,
+}: Pick<ShownRequest, 'unapproved' | 'window'>): string {
   return [
     ...(unapproved ? ['waits for approval (update approve)'] : []),
     ...(window ? [`runs in the window ${windowText(window)}, or not at all`] : []),

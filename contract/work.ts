@@ -200,6 +200,10 @@ export interface StreamReport extends Checkpoint {
   readonly reached: boolean;
   /** Of all tables, at the end of the lease. Unset when only the position could be read. */
   readonly states?: TableStates;
+}
+
+/** A report with how the lag developed during the lease. */
+export interface LeaseReport extends StreamReport {
   /** How the lag developed, at most 24 samples; unset in reports of earlier code, and of a lease without a heartbeat. */
   readonly lag?: readonly {
     /** Seconds before the end of the lease. */

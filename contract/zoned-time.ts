@@ -4,7 +4,8 @@
  * or IST, `Etc/GMT+1` (an hour *behind* UTC), and a local time that the change of the clocks skips or repeats.
  */
 
-const FORM = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?(?: ?(Z|UTC|[+-]\d\d:\d\d)| ([A-Za-z_]+(?:\/[A-Za-z0-9_+-]+)+))$/;
+const FORM =
+  /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?(?: ?(Z|UTC|[+-]\d\d:\d\d)| ([A-Za-z_]+(?:\/[A-Za-z0-9_+-]+)+))$/;
 const SIGN_REVERSED = /^Etc\/GMT[+-]/i;
 const MS_PER_MINUTE = 60_000;
 /** Longer than any offset, shorter than the time between two changes of a zone. */
@@ -70,11 +71,13 @@ function clockOf(timeZone: string): (at: number) => number {
       ...{ hour: '2-digit', minute: '2-digit', second: '2-digit' },
     });
     return (at) => {
-      const parts = new Map(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+      const parts = new Map(
+        format.formatToParts(at).map(({ type, value }) => [type, Number(value)]),
+      );
       const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
       return Date.UTC(
-        ...[part('year'), part('month') - 1, part('day')] as const,
-        ...[part('hour'), part('minute'), part('second')] as const,
+        ...([part('year'), part('month') - 1, part('day')] as const),
+        ...([part('hour'), part('minute'), part('second')] as const),
       );
     };
   } catch {

@@ -25,8 +25,11 @@ export function approve(run: Execution, raw: unknown): string {
   log.info('approved', { by: given.name });
   const { held, window } = run.state;
   const waits = requestText({ unapproved: false, ...(window ? { window } : {}) });
+  const begins = streams(run) ? 'begins now' : 'begins when the migration streams again';
   const next = held
-    ? `The cutover that was asked for ${waits === '' ? 'begins now' : waits}.`
+    ? `The cutover that was asked for ${waits === '' ? begins : waits}.`
     : `No cutover is asked for yet${waits === '' ? '' : `; it ${waits}`}.`;
   return `Approved by ${given.name}. ${next}`;
 }
+
+const streams = ({ at }: Execution): boolean => at === 'streaming' || at === 'paused';

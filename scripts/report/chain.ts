@@ -23,7 +23,11 @@ export async function readChain(temporal: TemporalClient, workflowId: string): P
     try {
       const handle = workflow.getHandle(workflowId, runId);
       const known = runId ?? (await handle.describe()).runId;
-      const run = readHistory(await workflow.getHandle(workflowId, known).fetchHistory(), workflowId, known);
+      const run = readHistory(
+        await workflow.getHandle(workflowId, known).fetchHistory(),
+        workflowId,
+        known,
+      );
       runs.unshift(run);
       if (run.continues === '') return { runs, complete: true };
       runId = run.continues;

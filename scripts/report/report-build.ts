@@ -134,12 +134,14 @@ function acceptedOf(known: Known): string[] {
       .filter(({ level }) => level === 'warning')
       .map(({ code, message }) => `preflight warned [${code}]: ${message}`),
   );
-  const ignored = Object.entries(inputOf(newestOf(known))?.ignore ?? {}).flatMap(([name, value]) => {
-    if (value === true) return [`the input ignores ${name}`];
-    return Array.isArray(value) && value.length > 0
-      ? [`the input ignores ${name}: ${value.join(', ')}`]
-      : [];
-  });
+  const ignored = Object.entries(inputOf(newestOf(known))?.ignore ?? {}).flatMap(
+    ([name, value]) => {
+      if (value === true) return [`the input ignores ${name}`];
+      return Array.isArray(value) && value.length > 0
+        ? [`the input ignores ${name}: ${value.join(', ')}`]
+        : [];
+    },
+  );
   const named = known.runs.flatMap(({ updates }) =>
     updates.flatMap(({ name, args, ok }) => {
       const parsed = v.safeParse(accepting, args[0]);

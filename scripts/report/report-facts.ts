@@ -53,7 +53,10 @@ const streamReport = v.object({ ...applied.entries, lagBytes: v.number(), lagSec
 const copied = v.object({ rows: v.number(), bytes: v.number() });
 const findings = v.array(v.object({ level: v.string(), code: v.string(), message: v.string() }));
 
-const parsed = <S extends v.GenericSchema>(schema: S, raw: unknown): v.InferOutput<S> | undefined => {
+const parsed = <S extends v.GenericSchema>(
+  schema: S,
+  raw: unknown,
+): v.InferOutput<S> | undefined => {
   const { success, output } = v.safeParse(schema, raw);
   return success ? output : undefined;
 };

@@ -34,17 +34,19 @@ function lagRows(samples: readonly LagSample[]): string[][] {
   for (let from = 0; from < samples.length; from += size) {
     const [first, ...others] = samples.slice(from, from + size);
     if (!first) continue;
-    const { at, bytes: behind, seconds } = others.reduce(
-      (worst, one) => (one.bytes > worst.bytes ? one : worst),
-      first,
-    );
+    const {
+      at,
+      bytes: behind,
+      seconds,
+    } = others.reduce((worst, one) => (one.bytes > worst.bytes ? one : worst), first);
     rows.push([moment(at), bytes(behind), duration(seconds)]);
   }
   return rows;
 }
 
 function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => escaped(cell)).join(' | ')} |`;
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => escaped(cell)).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)];
 }
 

@@ -83,7 +83,10 @@ export function readHistory({ events }: History, workflowId: string, runId: stri
     ending = endOf(event) ?? ending;
   }
   return {
-    ...{ workflowId: started.workflowId || workflowId, runId: started.originalExecutionRunId || runId },
+    ...{
+      workflowId: started.workflowId || workflowId,
+      runId: started.originalExecutionRunId || runId,
+    },
     ...{ startedAt: timeOf(all[0]), newestAt: timeOf(all.at(-1)), input, carried },
     continues: started.continuedExecutionRunId ?? '',
     ...{ activities: [...activities.values()], updates: [...updates.values()] },
@@ -150,7 +153,8 @@ function endOf(event: HistoryEvent): Pick<RunHistory, 'end' | 'result' | 'failur
   const completed = event.workflowExecutionCompletedEventAttributes;
   if (completed) return { end: 'completed', result: valuesOf(completed.result?.payloads)[0] };
   const failed = event.workflowExecutionFailedEventAttributes;
-  if (failed) return { end: 'failed', ...(failed.failure ? { failure: failureOf(failed.failure) } : {}) };
+  if (failed)
+    return { end: 'failed', ...(failed.failure ? { failure: failureOf(failed.failure) } : {}) };
   if (event.workflowExecutionCanceledEventAttributes) return { end: 'canceled' };
   if (event.workflowExecutionTerminatedEventAttributes) return { end: 'terminated' };
   if (event.workflowExecutionTimedOutEventAttributes) return { end: 'timedOut' };

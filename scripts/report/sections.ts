@@ -50,7 +50,10 @@ const when = (iso: string | null | undefined): string => (iso == null ? '' : mom
 function resultBlocks(report: Report): Block[] {
   const { status, summary, began, ended, seconds, histories, runId } = report;
   const { read, complete } = histories;
-  const end = ended === null ? `still runs, for ${duration(seconds)}` : `ended ${when(ended)}, after ${duration(seconds)}`;
+  const end =
+    ended === null
+      ? `still runs, for ${duration(seconds)}`
+      : `ended ${when(ended)}, after ${duration(seconds)}`;
   return [
     text(summary),
     {
@@ -101,7 +104,8 @@ function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
       const how = end ? `${end.how} after ${duration(seconds ?? 0)}${why}${code}` : 'under way';
       const rows = steps.map(({ step, at: from }, place) => {
         const until = steps[place + 1]?.at ?? end?.at;
-        const took = until === undefined ? '' : duration((Date.parse(until) - Date.parse(from)) / 1000);
+        const took =
+          until === undefined ? '' : duration((Date.parse(until) - Date.parse(from)) / 1000);
         return [step, when(from), took];
       });
       return [
@@ -125,7 +129,13 @@ function faultBlocks({ faults, resyncs }: Report): Block[] {
     ),
     ...(rows.length === 0
       ? []
-      : [{ kind: 'table', head: ['when', 'step', 'what', 'attempts', 'last reason'], rows } as const]),
+      : [
+          {
+            kind: 'table',
+            head: ['when', 'step', 'what', 'attempts', 'last reason'],
+            rows,
+          } as const,
+        ]),
     ...(more > 0 ? [text(`And ${count(more)} more.`)] : []),
   ];
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { LagSamples } from '../../activities/lag-samples.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import { MOST_LAG_SAMPLES } from '../../contract/record.ts';
-import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import type { Heartbeat, LeaseReport, Work } from '../../contract/work.ts';
 import type { Event } from '../../workflows/state/event.ts';
 import { initialState, type State } from '../../workflows/state/state.ts';
 import { transition } from '../../workflows/state/transition.ts';
@@ -12,7 +12,7 @@ const BEGIN = Date.parse('2026-11-27T10:00:00.000Z');
 const at = (seconds: number): string => new Date(BEGIN + seconds * 1000).toISOString();
 const lsn = parseLsn('0/10');
 
-const report = (lagBytes: number, lag: StreamReport['lag'] = []): StreamReport => ({
+const report = (lagBytes: number, lag: LeaseReport['lag'] = []): LeaseReport => ({
   ...{ confirmedLsn: lsn, receivedLsn: lsn, transactions: 1, changes: 1, lagBytes },
   ...{ lagSeconds: 0, rate: 0, consistent: true, reached: false, lag },
 });
@@ -84,7 +84,10 @@ test('every cutover is remembered with its steps, its end and why', () => {
     [{ type: 'releaseBegun' }, 31],
     [{ type: 'completed' }, 32],
   ];
-  const state = events.reduce((one, [event, second]) => transition(one, event, at(second)), streaming);
+  const state = events.reduce(
+    (one, [event, second]) => transition(one, event, at(second)),
+    streaming,
+  );
   expect(state.course?.cutovers).toEqual([
     {
       at: at(10),

@@ -74,10 +74,7 @@ describe('workflow input', () => {
       { source: 'a', target: 'b', copy: { threads: 1 } },
       'unknown field "copy.threads"; known in "copy": parallelism, chunkMegabytes',
     ],
-    [
-      { source: 'a', target: 'b', approval: 'please' },
-      '"approval" must be "required" or "none"',
-    ],
+    [{ source: 'a', target: 'b', approval: 'please' }, '"approval" must be "required" or "none"'],
     [
       { source: 'a', target: 'b', window: { from: '2026-11-28T01:00', to: '2026-11-28T02:00Z' } },
       '"window.from" must be a time with its zone, like "2026-11-28T01:00+01:00" or',

@@ -96,7 +96,10 @@ describe('a window', () => {
       ok: false,
       message: expect.stringContaining('need an offset') as unknown,
     });
-    const parsed = parseCutoverOptions({ compare: 'off', window: { from: '2026-11-28T01:00Z', to } });
+    const parsed = parseCutoverOptions({
+      compare: 'off',
+      window: { from: '2026-11-28T01:00Z', to },
+    });
     expect(parsed).toEqual({
       ok: true,
       options: {

@@ -10,7 +10,7 @@ import {
   type CutoverRecord,
   type LagSample,
 } from '../../contract/record.ts';
-import type { StreamReport } from '../../contract/work.ts';
+import type { LeaseReport } from '../../contract/work.ts';
 import type { Event } from './event.ts';
 import type { State } from './state.ts';
 
@@ -63,9 +63,7 @@ function advanced(course: Course, before: State, after: State, event: Event, now
     }
     case 'resyncBegun':
       // From `copying`: the next try of the same one.
-      return before.stage.at === 'streaming'
-        ? { ...course, resyncs: course.resyncs + 1 }
-        : course;
+      return before.stage.at === 'streaming' ? { ...course, resyncs: course.resyncs + 1 } : course;
     case 'abort':
     case 'cancelled':
     case 'failed':
@@ -97,7 +95,7 @@ function withStopEnded(course: Course, until: string): Course {
 }
 
 /** Those of the lease, then its end. */
-function samplesOf({ lag = [], lagBytes, lagSeconds }: StreamReport, now: string): LagSample[] {
+function samplesOf({ lag = [], lagBytes, lagSeconds }: LeaseReport, now: string): LagSample[] {
   const end = Date.parse(now);
   const during = lag.map(({ secondsBefore, bytes, seconds }) => ({
     ...{ at: new Date(end - secondsBefore * MS_PER_SECOND).toISOString(), bytes, seconds },

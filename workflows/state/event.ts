@@ -11,7 +11,7 @@ import type {
   CopyResult,
   CopyRun,
   LeftOut,
-  StreamReport,
+  LeaseReport,
 } from '../../contract/work.ts';
 import type { CutoverWindow } from '../../contract/window.ts';
 import type { Reason } from './reason.ts';
@@ -85,7 +85,7 @@ export type Fact =
   | { readonly type: 'viewsRefreshed'; readonly skipped: readonly string[] }
   | { readonly type: 'resyncNeeded'; readonly reason: Reason }
   | { readonly type: 'attemptBegun' }
-  | { readonly type: 'attemptReported'; readonly report: StreamReport }
+  | { readonly type: 'attemptReported'; readonly report: LeaseReport }
   | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
   /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
