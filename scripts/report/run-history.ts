@@ -4,7 +4,6 @@
  */
 import type { WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
-import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 
 export type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
 type HistoryEvent = NonNullable<History['events']>[number];
@@ -184,6 +183,8 @@ function valuesOf(payloads: readonly Payload[] | null | undefined): unknown[] {
   });
 }
 
+/** Seconds are a `Long` from the server, and a number in a history that was read from JSON. */
 function timeOf(event: HistoryEvent | undefined): string {
-  return new Date(optionalTsToMs(event?.eventTime) ?? 0).toISOString();
+  const { seconds, nanos } = event?.eventTime ?? {};
+  return new Date(Number(String(seconds ?? 0)) * 1000 + (nanos ?? 0) / 1_000_000).toISOString();
 }

@@ -192,9 +192,9 @@ describe('with a window', () => {
   test.concurrent(
     'that passes without an approval, the request is dropped with the reason, and a cutover needs another window, which needs another approval',
     async () => {
-      const migration = await streaming({ approval: 'required', window: windowIn(0, 8) });
+      const migration = await streaming({ approval: 'required' });
       const { world } = migration;
-      await migration.ask('cutover');
+      await migration.ask('cutover', { window: windowIn(0, 6) });
       expect(await migration.ask('await-cutover')).toMatchObject({
         ...{ allowed: false, type: 'Refused' },
         text: text(

@@ -131,7 +131,8 @@ test('no sequence of events reaches a state that does not exist, and a refused o
       const legal = possible.filter((event) => isLegalMove(event, state.stage.at));
       // Half of all events are legal moves: a walk gets far, and is refused often.
       const event = pick.one(pick.chance(0.5) && legal.length > 0 ? legal : possible);
-      const before = structuredClone(state);
+      const before = state;
+      const text = JSON.stringify(before);
       let refused = false;
       try {
         state = transition(state, event, NOW);
@@ -139,10 +140,13 @@ test('no sequence of events reaches a state that does not exist, and a refused o
         expect(error).toBeInstanceOf(IllegalMove);
         refused = true;
       }
-      if (refused) expect(state).toEqual(before);
-      expect(carriedState(JSON.parse(JSON.stringify(state)))).toEqual(
-        JSON.parse(JSON.stringify(state)),
-      );
+      // As text, which is the form in which the next run gets it: deep comparisons would take most of the time.
+      expect(JSON.stringify(before)).toBe(text);
+      if (refused) expect(state).toBe(before);
+      else
+        expect(JSON.stringify(carriedState(JSON.parse(JSON.stringify(state))))).toBe(
+          JSON.stringify(state),
+        );
       for (const update of UPDATES) {
         const ruling = rule(update, state.stage.at);
         expect(ruling.allowed || ruling.text !== '').toBe(true);
