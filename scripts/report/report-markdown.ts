@@ -54,7 +54,7 @@ function tableOf(head: readonly string[], rows: readonly (readonly string[])[]):
 function escaped(text: string): string {
   return text
     .replaceAll(/\s*\n\s*/g, ' ')
-    .replaceAll(/[\\`*_[\]<>|]/g, (sign) => `\\${sign}`)
+    .replaceAll(/[\\`*[\]<>|]|(?<!\w)_|_(?!\w)/g, (sign) => `\\${sign}`)
     .replaceAll('&', '&amp;')
     .replace(/^(\s*)([#+-]|\d+\.)(?=\s)/, '$1\\$2');
 }

@@ -45,6 +45,9 @@ const section = (title: string, blocks: readonly Block[]): Section => ({ title, 
 const text = (words: string): Block => ({ kind: 'text', text: words });
 const list = (items: readonly string[]): Block[] =>
   items.length === 0 ? [] : [{ kind: 'list', items }];
+/** Steps of a cutover often take milliseconds, and all of them count. */
+const took = (seconds: number): string =>
+  seconds < 1 ? `${Math.round(seconds * 1000)} ms` : duration(seconds);
 const when = (iso: string | null | undefined): string => (iso == null ? '' : moment(iso));
 
 function resultBlocks(report: Report): Block[] {
@@ -84,7 +87,7 @@ function movedBlocks({ moved }: Report): Block[] {
 function phaseBlocks({ phases }: Report): Block[] {
   if (phases.length === 0) return [];
   const rows = phases.map(({ phase, from, to, seconds }) => [
-    ...[phase, when(from), when(to), duration(seconds)],
+    ...[phase, when(from), when(to), took(seconds)],
   ]);
   return [{ kind: 'table', head: ['phase', 'began', 'next phase', 'time'], rows }];
 }
@@ -96,17 +99,16 @@ function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
       ? text(
           'The write downtime was not measured by the cutover: it is at least the time of the cutover that was completed, and begins when the writers were stopped.',
         )
-      : text(`Write downtime, as the cutover measured it: ${duration(downtimeSeconds)}.`),
+      : text(`Write downtime, as the cutover measured it: ${took(downtimeSeconds)}.`),
     ...cutovers.flatMap((cutover, index): Block[] => {
       const { at, steps, end, seconds } = cutover;
       const why = end?.reason === undefined ? '' : `: ${end.reason}`;
       const code = end?.code === undefined ? '' : ` (${end.code})`;
-      const how = end ? `${end.how} after ${duration(seconds ?? 0)}${why}${code}` : 'under way';
+      const how = end ? `${end.how} after ${took(seconds ?? 0)}${why}${code}` : 'under way';
       const rows = steps.map(({ step, at: from }, place) => {
         const until = steps[place + 1]?.at ?? end?.at;
-        const took =
-          until === undefined ? '' : duration((Date.parse(until) - Date.parse(from)) / 1000);
-        return [step, when(from), took];
+        const time = until === undefined ? '' : took((Date.parse(until) - Date.parse(from)) / 1000);
+        return [step, when(from), time];
       });
       return [
         text(`Cutover ${index + 1}, ${when(at)}: ${how}.`),
@@ -125,7 +127,7 @@ function faultBlocks({ faults, resyncs }: Report): Block[] {
   ]);
   return [
     text(
-      `${counted(retries, 'retry').replace('retrys', 'retries')} of steps; ${counted(lost, 'attempt')} lost the worker (killed, frozen or cut off); ${counted(workers, 'worker')} took part; ${counted(resyncs, 'resync')}.`,
+      `Retries of steps: ${count(retries)}. Attempts that lost their worker (killed, frozen or cut off): ${count(lost)}. Workers that took part: ${count(workers)}. Resyncs: ${count(resyncs)}.`,
     ),
     ...(rows.length === 0
       ? []

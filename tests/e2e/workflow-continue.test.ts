@@ -5,6 +5,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import { lsnToBigInt } from '../../contract/lsn.ts';
+import type { MigrationRecord } from '../../contract/record.ts';
+import { readChain } from '../../scripts/report/chain.ts';
+import { buildReport } from '../../scripts/report/report-build.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
@@ -79,6 +82,59 @@ test('limits that could not be written are shown in every run until they are wri
   expect((await migration.ask('setLimits', limits)).text).toContain('In force within seconds');
   expect(await noted()).not.toContain(note);
   await migration.ask('abort');
+});
+
+test('a cutover that was asked for outlives many runs and begins when its window opens; who waits for it is asked to call again', async () => {
+  const soon = (seconds: number): string =>
+    new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z/, 'Z');
+  const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+  const before = (await runs(migrations.client, migration)).length;
+  const window = { from: soon(25), to: soon(600) };
+  expect((await migration.ask('cutover', { window })).text).toMatch(/^Cutover asked for: it runs/);
+  const answers: string[] = [];
+  for (;;) {
+    const { allowed, text } = await migration.ask('await-cutover');
+    answers.push(text);
+    if (allowed) break;
+    expect(text).toContain('continues as a new run: call await-cutover again');
+  }
+  expect(answers.at(-1)).toMatch(/^Cutover complete/);
+  expect(answers.length).toBeGreaterThan(1);
+  const { text } = await migration.end();
+  const { record } = JSON.parse(text) as { record: MigrationRecord };
+  expect(Date.parse(record.cutovers[0]?.at ?? '')).toBeGreaterThanOrEqual(Date.parse(window.from));
+  const chain = await runs(migrations.client, migration);
+  expect(chain.length).toBeGreaterThan(before + 1);
+  expect(migration.world.leftovers).toEqual([]);
+  // The report reads the whole chain, and the samples of runs whose history it could no longer read.
+  const { client } = migrations;
+  const temporal = { client, address: server.address, namespace: 'default' };
+  const { runs: histories, complete } = await readChain(
+    { ...temporal, [Symbol.asyncDispose]: () => Promise.resolve() },
+    migration.id,
+  );
+  expect({ complete, ids: histories.map(({ runId }) => runId) }).toEqual({
+    complete: true,
+    ids: chain,
+  });
+  const [newest] = histories.slice(-1);
+  if (!newest) throw new Error('no run');
+  const now = new Date().toISOString();
+  const [first = newest, ...others] = histories;
+  const whole = buildReport({ runs: [first, ...others], complete, now });
+  const last = buildReport({ runs: [newest], complete: false, now });
+  for (const report of [whole, last]) {
+    expect(report).toMatchObject({
+      status: 'done',
+      leftBehind: [],
+      cutovers: [{ end: { how: 'done' } }],
+    });
+    expect(report.phases[0]).toMatchObject({
+      phase: 'preflight',
+      from: record.startedAt.preflight,
+    });
+    expect(report.lag.length).toBeGreaterThan(20);
+  }
 });
 
 test('a cancellation reaches the newest run, and cleans up', async () => {

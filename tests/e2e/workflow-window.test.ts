@@ -167,10 +167,10 @@ describe('with a window', () => {
   test.concurrent(
     'a cutover that is asked for early begins when the window opens, not before',
     async () => {
-      const migration = await streaming({ window: windowIn(6, 600) });
+      const migration = await streaming({ window: windowIn(-600, 600) });
       const { world } = migration;
+      const asked = await migration.ask('cutover', { window: windowIn(12, 600) });
       const { window } = await migration.progress();
-      const asked = await migration.ask('cutover');
       expect(asked.text).toMatch(
         /^Cutover asked for: it runs in the window from \S+ \S+ UTC to .*, or not at all\./,
       );
@@ -194,7 +194,7 @@ describe('with a window', () => {
     async () => {
       const migration = await streaming({ approval: 'required' });
       const { world } = migration;
-      await migration.ask('cutover', { window: windowIn(0, 6) });
+      await migration.ask('cutover', { window: windowIn(0, 12) });
       expect(await migration.ask('await-cutover')).toMatchObject({
         ...{ allowed: false, type: 'Refused' },
         text: text(

@@ -28,53 +28,47 @@ export function courseAfter(before: State, after: State, event: Event, now: stri
 }
 
 function advanced(course: Course, before: State, after: State, event: Event, now: string): Course {
-  switch (event.type) {
-    case 'attemptReported':
-      return { ...course, lag: thinned([...course.lag, ...samplesOf(event.report, now)]) };
-    case 'cutover': {
-      // A second call joins the first.
-      if (before.stage.at === after.stage.at) return course;
-      const cutovers = [...course.cutovers, { at: now, steps: [] }].slice(-MOST_CUTOVERS);
-      return { ...course, cutovers };
-    }
-    case 'stepBegun':
-      return withCutover(course, (one) => ({
-        ...one,
-        steps: [...one.steps, { step: event.step, at: now }].slice(-MOST_STEPS),
-      }));
-    case 'releaseBegun':
-      return withCutover(course, (one) => ({
-        ...one,
-        steps: [...one.steps, { step: 'release the slot', at: now }].slice(-MOST_STEPS),
-      }));
-    case 'cutoverUndone': {
-      const { reason } = event;
-      const why = reason ? { code: reason.code, reason: shortReason(reason.message) } : {};
-      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'undone', ...why } }));
-    }
-    case 'cutoverCancelled':
-      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'cancelled' } }));
-    case 'completed':
-      return withCutover(course, (one) => ({ ...one, end: { at: now, how: 'done' } }));
-    case 'operatorNeeded': {
-      const { step, code } = event.waiting;
-      const stops = [...course.stops, { at: now, step, code }].slice(-MOST_STOPS);
-      return { ...withoutCutover(course, now), stops };
-    }
-    case 'resyncBegun':
-      // From `copying`: the next try of the same one.
-      return before.stage.at === 'streaming' ? { ...course, resyncs: course.resyncs + 1 } : course;
-    case 'abort':
-    case 'cancelled':
-    case 'failed':
-    case 'resume': {
-      const waited = 'waiting' in before.stage && !('waiting' in after.stage);
-      const ended = event.type === 'resume' ? course : withoutCutover(course, now);
-      return waited ? withStopEnded(ended, now) : ended;
-    }
-    default:
-      return course;
+  if (event.type === 'attemptReported') {
+    return { ...course, lag: thinned([...course.lag, ...samplesOf(event.report, now)]) };
   }
+  if (event.type === 'operatorNeeded') {
+    const { step, code } = event.waiting;
+    const stops = [...course.stops, { at: now, step, code }].slice(-MOST_STOPS);
+    return { ...withCutoverEnded(course, { at: now, how: 'ended' }), stops };
+  }
+  if (event.type === 'resyncBegun') {
+    // From `copying`: the next try of the same one.
+    const resyncs = course.resyncs + (before.stage.at === 'streaming' ? 1 : 0);
+    return { ...course, resyncs };
+  }
+  const waited = 'waiting' in before.stage && !('waiting' in after.stage);
+  return cutoverAdvanced(waited ? withStopEnded(course, now) : course, before, after, event, now);
+}
+
+/** What an event means for the cutover that is under way, if one is. */
+function cutoverAdvanced(
+  course: Course,
+  before: State,
+  after: State,
+  event: Event,
+  at: string,
+): Course {
+  if (event.type === 'cutover') {
+    // A second call joins the first.
+    if (before.stage.at === after.stage.at) return course;
+    return { ...course, cutovers: [...course.cutovers, { at, steps: [] }].slice(-MOST_CUTOVERS) };
+  }
+  if (event.type === 'stepBegun') return withStep(course, { step: event.step, at });
+  if (event.type === 'releaseBegun') return withStep(course, { step: 'release the slot', at });
+  if (event.type === 'cutoverUndone') {
+    const { reason } = event;
+    const why = reason ? { code: reason.code, reason: shortReason(reason.message) } : {};
+    return withCutoverEnded(course, { at, how: 'undone', ...why });
+  }
+  if (event.type === 'cutoverCancelled') return withCutoverEnded(course, { at, how: 'cancelled' });
+  if (event.type === 'completed') return withCutoverEnded(course, { at, how: 'done' });
+  const ends = event.type === 'abort' || event.type === 'cancelled' || event.type === 'failed';
+  return ends ? withCutoverEnded(course, { at, how: 'ended' }) : course;
 }
 
 /** Changes the cutover that is under way; without one, nothing. */
@@ -84,9 +78,16 @@ function withCutover(course: Course, change: (one: CutoverRecord) => CutoverReco
   return { ...course, cutovers: [...course.cutovers.slice(0, -1), change(newest)] };
 }
 
-/** A cutover that the end of the migration, or a wait for the operator, has ended. */
-const withoutCutover = (course: Course, at: string): Course =>
-  withCutover(course, (one) => ({ ...one, end: { at, how: 'ended' } }));
+function withStep(course: Course, step: CutoverRecord['steps'][number]): Course {
+  return withCutover(course, (one) => ({
+    ...one,
+    steps: [...one.steps, step].slice(-MOST_STEPS),
+  }));
+}
+
+function withCutoverEnded(course: Course, end: NonNullable<CutoverRecord['end']>): Course {
+  return withCutover(course, (one) => ({ ...one, end }));
+}
 
 function withStopEnded(course: Course, until: string): Course {
   const newest = course.stops.at(-1);
