@@ -19,6 +19,7 @@ const DEVELOPMENT = {
   test: 'scripts/check/suite.ts',
   fidelity: 'scripts/check/fidelity.ts',
   bench: 'bench/main.ts',
+  prove: 'scripts/prove/main.ts',
 };
 
 const words = process.argv.slice(2);

@@ -91,13 +91,21 @@ test('a cutover that was asked for outlives many runs and begins when its window
   const before = (await runs(migrations.client, migration)).length;
   const window = { from: soon(25), to: soon(600) };
   expect((await migration.ask('cutover', { window })).text).toMatch(/^Cutover asked for: it runs/);
+  // The cutover waits in it, so that the last call finds it open.
+  const release = migration.world.hold('compareCounts');
   const answers: string[] = [];
-  for (;;) {
-    const { allowed, text } = await migration.ask('await-cutover');
-    answers.push(text);
-    if (allowed) break;
-    expect(text).toContain('continues as a new run: call await-cutover again');
-  }
+  const end = (async () => {
+    for (;;) {
+      const { allowed, text } = await migration.ask('await-cutover');
+      answers.push(text);
+      if (allowed) return;
+      expect(text).toContain('continues as a new run: call await-cutover again');
+    }
+  })();
+  await until('counting', () => migration.world.isRunning('compareCounts'), { seconds: 90 });
+  await until('the last call to wait', () => isAwaited(migration));
+  release();
+  await end;
   expect(answers.at(-1)).toMatch(/^Cutover complete/);
   expect(answers.length).toBeGreaterThan(1);
   const { text } = await migration.end();
@@ -144,6 +152,13 @@ test('a cancellation reaches the newest run, and cleans up', async () => {
   expect((await migration.end()).status).toBe('CANCELLED');
   expect(migration.world.leftovers).toEqual([]);
 });
+
+/** Whether the newest run has accepted an update that it has not answered. */
+async function isAwaited(migration: SimulatedMigration): Promise<boolean> {
+  const all = (await migration.handle.fetchHistory()).events ?? [];
+  const accepted = all.filter((one) => one.workflowExecutionUpdateAcceptedEventAttributes).length;
+  return accepted > all.filter((one) => one.workflowExecutionUpdateCompletedEventAttributes).length;
+}
 
 /** Ids of all runs of the chain, in order. */
 async function runs(client: Client, migration: SimulatedMigration): Promise<string[]> {
