@@ -70,10 +70,10 @@ export const streamReportOf = ({ result: raw }: Activity) => parsed(streamReport
 export const verificationOf = ({ result: raw }: Activity) => parsed(verification, raw);
 export const findingsOf = ({ result: raw }: Activity) => parsed(findings, raw) ?? [];
 
-const holder = v.object({ record: migrationRecord });
+const ended = v.object({ record: migrationRecord });
 /** What a run stored of its course when it ended; in the details of a failure, if it was one. */
 export function storedRecord(run: RunHistory): MigrationRecord | undefined {
-  return (parsed(holder, run.result) ?? parsed(holder, run.failure?.details))?.record;
+  return (parsed(ended, run.result) ?? parsed(ended, run.failure?.details))?.record;
 }
 
 export const readRecord = (raw: unknown) => parsed(migrationRecord, raw);
