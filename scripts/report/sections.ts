@@ -105,8 +105,10 @@ function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
       const why = end?.reason === undefined ? '' : `: ${end.reason}`;
       const code = end?.code === undefined ? '' : ` (${end.code})`;
       const how = end ? `${end.how} after ${took(seconds ?? 0)}${why}${code}` : 'under way';
-      const rows = steps.map(({ step, at: from }, place) => {
-        const until = steps[place + 1]?.at ?? end?.at;
+      // Nothing of the time may be missing: before the first step the stream stops.
+      const all = steps.length === 0 ? [] : [{ step: 'stop the stream', at }, ...steps];
+      const rows = all.map(({ step, at: from }, place) => {
+        const until = all[place + 1]?.at ?? end?.at;
         const time = until === undefined ? '' : took((Date.parse(until) - Date.parse(from)) / 1000);
         return [step, when(from), time];
       });

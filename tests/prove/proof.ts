@@ -2,32 +2,27 @@
  * What a driver of a long proof is: one module with the export `proof`, listed in proofs.ts. It uses the product's own code on real
  * servers, as the tests do, and whatever tests/support offers.
  */
-import type { Pick } from '../support/random/pick.ts';
 
-/** What was counted; added up over all rounds. Names are read by people: `anchors`, `crashes between barrier and clearing`. */
+/** What was counted. Names are read by people: `anchors`, `crashes between barrier and clearing`. */
 export type Counts = Readonly<Record<string, number>>;
 
-export interface ProofContext {
-  /** All that is random comes from it: a seed repeats a proof as far as the servers' timing allows. */
-  readonly pick: Pick;
-  /** A line for the person who watches. */
-  readonly say: (line: string) => void;
-}
-
-export interface OpenProof extends AsyncDisposable {
-  /**
-   * One round.
-   * @param round from 1.
-   * @throws Error when the claim does not hold, naming what was seen.
-   */
-  round(round: number): Promise<Counts>;
+export interface ProofOptions {
+  /** How often: what a round is, the proof says. At least 1. */
+  readonly rounds: number;
+  /** All that is random comes from it: it repeats a proof as far as the servers' timing allows. */
+  readonly seed: number;
+  /** To be called after each round, with everything counted so far. */
+  readonly counted: (finished: number, counts: Counts) => void;
 }
 
 export interface Proof {
   /** What no round may break, as one sentence. */
   readonly claim: string;
-  /** Databases, load and faults for all rounds. */
-  open(context: ProofContext): Promise<OpenProof>;
+  /**
+   * Runs all rounds.
+   * @throws Error when the claim does not hold, naming what was seen.
+   */
+  run(options: ProofOptions): Promise<void>;
 }
 
 /** The totals of a proof. */
@@ -40,6 +35,6 @@ export interface Proved {
   readonly finished: number;
   readonly seconds: number;
   readonly counts: Counts;
-  /** Why the next round broke it; null: it held in all rounds. */
+  /** Why it was broken; null: it held in all rounds. */
   readonly broken: string | null;
 }

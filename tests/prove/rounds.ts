@@ -1,4 +1,4 @@
-/** Runs the rounds of a proof and adds up what they counted. Stops at the first one that breaks the claim. */
+/** Runs a proof: keeps its counts, says where it stands, and turns whatever stops it into a result. */
 import { Pick } from '../support/random/pick.ts';
 import type { Counts, Proof, Proved } from './proof.ts';
 
@@ -6,31 +6,48 @@ const SAY_EVERY_MS = 2_000;
 
 export async function prove(
   name: string,
-  proof: Proof,
+  { claim, run }: Proof,
   { rounds, seed }: { readonly rounds: number; readonly seed: number },
   say: (line: string) => void,
 ): Promise<Proved> {
   const began = performance.now();
   const seconds = () => Math.round((performance.now() - began) / 1000);
-  let counts: Counts = {};
-  let finished = 0;
+  let known: { finished: number; counts: Counts } = { finished: 0, counts: {} };
   let broken: string | null = null;
   let saidAt = -Infinity;
+  const counted = (finished: number, counts: Counts): void => {
+    known = { finished, counts };
+    if (performance.now() - saidAt < SAY_EVERY_MS && finished < rounds) return;
+    saidAt = performance.now();
+    say(`${name}: round ${finished} of ${rounds}, ${seconds()} s: ${countsText(counts)}`);
+  };
   try {
-    await using open = await proof.open({ pick: new Pick(seed), say });
-    while (finished < rounds) {
-      counts = sum(counts, await open.round(finished + 1));
-      finished += 1;
-      if (performance.now() - saidAt < SAY_EVERY_MS && finished < rounds) continue;
-      saidAt = performance.now();
-      say(`${name}: round ${finished} of ${rounds}, ${seconds()} s: ${countsText(counts)}`);
-    }
+    await run({ rounds, seed, counted });
+    // A driver that ends early without a word has proved less than was asked for.
+    if (known.finished < rounds) broken = `ended after ${known.finished} rounds`;
   } catch (error) {
     // Also a failure of the servers: a proof that could not be run has proved nothing.
     broken = error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
-  const { claim } = proof;
-  return { name, claim, seed, rounds, finished, seconds: seconds(), counts, broken };
+  return { name, claim, seed, rounds, ...known, seconds: seconds(), broken };
+}
+
+/** A proof whose rounds are independent. @param round counts what it met; throws when the claim does not hold. */
+export function inRounds(
+  claim: string,
+  round: (number: number, pick: Pick) => Promise<Counts>,
+): Proof {
+  return {
+    claim,
+    run: async ({ rounds, seed, counted }) => {
+      const pick = new Pick(seed);
+      let counts: Counts = {};
+      for (let number = 1; number <= rounds; number += 1) {
+        counts = sum(counts, await round(number, pick));
+        counted(number, counts);
+      }
+    },
+  };
 }
 
 function sum(a: Counts, b: Counts): Counts {
@@ -38,27 +55,19 @@ function sum(a: Counts, b: Counts): Counts {
   return Object.fromEntries([...names].map((name) => [name, (a[name] ?? 0) + (b[name] ?? 0)]));
 }
 
-export const countsText = (counts: Counts): string =>
+const countsText = (counts: Counts): string =>
   Object.entries(counts)
     .map(([name, value]) => `${value.toLocaleString('en-US')} ${name}`)
     .join(', ');
 
 /** One sentence. */
-export function sentenceOf({
-  name,
-  claim,
-  seed,
-  rounds,
-  finished,
-  seconds,
-  counts,
-  broken,
-}: Proved): string {
-  const totals = countsText(counts);
-  const counted = totals === '' ? '' : ` (${totals})`;
+export function sentenceOf(proved: Proved): string {
+  const { name, claim, seed, rounds, finished, seconds, broken } = proved;
+  const totals = countsText(proved.counts);
+  const counts = totals === '' ? '' : ` (${totals})`;
   if (broken === null) {
-    return `${name}: in ${finished} rounds and ${seconds} s${counted} this held: ${claim} Seed ${seed}.`;
+    return `${name}: in ${finished} rounds and ${seconds} s${counts} this held: ${claim} Seed ${seed}.`;
   }
   const [why = ''] = broken.split('\n');
-  return `${name}: BROKEN in round ${finished + 1} of ${rounds}${counted}, seed ${seed}: ${why}`;
+  return `${name}: BROKEN after ${finished} of ${rounds} rounds${counts}, seed ${seed}: ${why}`;
 }
