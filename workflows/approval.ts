@@ -23,6 +23,7 @@ export function approve(run: Execution, raw: unknown): string {
   const given = requireApproval(run, raw);
   run.tell({ type: 'approve', given });
   log.info('approved', { by: given.name });
+  if (run.cutover) return `Approved by ${given.name}. A cutover is under way.`;
   const { held, window } = run.state;
   const waits = requestText({ unapproved: false, ...(window ? { window } : {}) });
   const begins = streams(run) ? 'begins now' : 'begins when the migration streams again';

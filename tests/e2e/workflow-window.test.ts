@@ -1,8 +1,11 @@
 /** Approval and window of a cutover: asked for early, it begins in its window and approved, or not at all. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MigrationRecord } from '../../contract/record.ts';
+import { drawn } from '../support/random/pick.ts';
 import { temporalServer } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
-import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
+import { Migrations, type Answered, type SimulatedMigration } from './workflow/migrations.ts';
 import type { World } from './workflow/world.ts';
 
 let migrations: Migrations;
@@ -252,6 +255,66 @@ describe('with a window', () => {
     });
     expect(migration.world.count('preflight')).toBe(0);
   });
+});
+
+describe('whatever is asked for, in any order,', () => {
+  test('a cutover begins only in a window that is open and approved, and the last one completes', async () => {
+    const pick = drawn();
+    const migration = await streaming({ approval: 'required' }, (world) => {
+      world.leaseMs = 200;
+    });
+    const { world } = migration;
+    const waits: Promise<Answered>[] = [];
+    const windows = [
+      [-60, 600],
+      [1, 600],
+      [2, 3],
+      [-60, 1],
+    ] as const;
+    for (let step = 0; step < 60; step += 1) {
+      world.equal = pick.chance(0.3);
+      const [from, to] = pick.one(windows);
+      const options = pick.chance(0.6) ? { window: windowIn(from, to) } : {};
+      const asks: (() => Promise<unknown>)[] = [
+        // A cutover that begins at once answers with its end: the next request need not wait for it.
+        () => Promise.resolve(void waits.push(migration.ask('cutover', options))),
+        () => migration.ask('approve', { name: pick.one(['Ada', 'Bob']) }),
+        () => migration.ask('pause'),
+        () => migration.ask('resume'),
+        () => Promise.resolve(void waits.push(migration.ask('await-cutover'))),
+        () => sleep(pick.below(700)),
+      ];
+      await pick.one(asks)();
+      if ((await migration.handle.describe()).status.name !== 'RUNNING') break;
+    }
+    world.equal = true;
+    if ((await migration.handle.describe()).status.name === 'RUNNING') await end(migration);
+    await Promise.all(waits.map((one) => one.catch(() => undefined)));
+    const { status, text: result } = await migration.end();
+    expect(status).toBe('COMPLETED');
+    const { record } = JSON.parse(result) as { record: MigrationRecord };
+    const { cutovers, approvals = [] } = record;
+    expect(cutovers.at(-1)?.end?.how).toBe('done');
+    for (const cutover of cutovers) {
+      const allowed = approvals.some(
+        ({ at, window }) =>
+          at <= cutover.at && (!window || (window.from <= cutover.at && cutover.at < window.to)),
+      );
+      expect(allowed, JSON.stringify({ cutover, approvals })).toBe(true);
+    }
+    expect(world.leftovers).toEqual([]);
+  });
+
+  /** A cutover that is undone meanwhile had differing counts: it is asked for again. */
+  async function end(migration: SimulatedMigration): Promise<void> {
+    await until('the last cutover', async () => {
+      if ((await migration.handle.describe()).status.name !== 'RUNNING') return true;
+      await migration.ask('resume');
+      void migration.ask('cutover', { window: windowIn(-60, 600) }).catch(() => undefined);
+      await migration.ask('approve', ADA).catch(() => undefined);
+      return false;
+    });
+  }
 });
 
 /** Updates that the workflow has accepted. */

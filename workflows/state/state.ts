@@ -83,7 +83,7 @@ const schema = v.pipe(
     approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
     /** A cutover that waits for its window, or for approval. */
     held: v.exactOptional(heldCutover),
-    /** Why the last one that waited did not begin; until the next cutover. */
+    /** Why the last cutover did not begin, or was undone; until the next one. */
     dropped: v.exactOptional(v.string()),
   }),
   v.readonly(),

@@ -3,6 +3,7 @@
  * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/reference/states.md.
  */
 import { MOST_APPROVALS } from '../../contract/approval.ts';
+import { shortReason } from '../../contract/record.ts';
 import { courseAfter } from './course.ts';
 import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';
@@ -98,6 +99,10 @@ function moved(state: State, event: Move, now: string): State {
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
   if (event.type === 'cutover') return withoutRequest(next);
+  if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
+    // Who asked for it may have gone long ago: a request that waited for its window has no caller.
+    return { ...next, dropped: undoneText(event) };
+  }
   if (event.type === 'cutoverHeld') {
     return { ...withoutRequest(next), held: { ...event.request, at: now } };
   }
@@ -121,6 +126,13 @@ function moved(state: State, event: Move, now: string): State {
 /** The next cutover makes an earlier request a thing of the past, begun or not. */
 function withoutRequest({ held: _held, dropped: _dropped, ...state }: State): State {
   return state;
+}
+
+function undoneText(event: Extract<Move, { type: 'cutoverUndone' | 'cutoverCancelled' }>): string {
+  if (event.type === 'cutoverCancelled') return 'the last cutover was cancelled by pause';
+  const { reason } = event;
+  const why = reason ? `: ${shortReason(reason.message)} (${reason.code})` : '';
+  return `the last cutover was undone${why}`;
 }
 
 /** What was approved is a cutover in the window that is in force. */
