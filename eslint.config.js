@@ -171,7 +171,7 @@ export default tseslint.config(
   },
   {
     // What runs against an operator's databases needs no servers of its own.
-    files: ['cleanup', 'preflight', 'replay', 'tail', 'watch'].map(
+    files: ['cleanup', 'preflight', 'replay', 'report', 'tail', 'watch'].map(
       (folder) => `scripts/${folder}/**/*.ts`,
     ),
     rules: {

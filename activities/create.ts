@@ -38,6 +38,7 @@ export function createActivities({ steps, room }: Dependencies) {
     // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); together
     // they may take longer than a heartbeat timeout, and would take as long in every retry.
     preflight: activity('preflight', steps.preflight, { short: { withinMs: PREFLIGHT_MS } }),
+    resolveWindow: activity('resolveWindow', steps.resolveWindow, SHORT),
     copySchema: activity('copySchema', steps.copySchema),
     createSlot: activity('createSlot', steps.createSlot),
     // On shutdown it fails instead, and another worker exports the next snapshot at once: a snapshot owner that

@@ -14,6 +14,7 @@ import type {
   TriggerReport,
   Work,
 } from '../contract/work.ts';
+import { resolvedWindow, type CutoverWindow, type WindowInput } from '../contract/window.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
@@ -46,6 +47,7 @@ import { copyChunks } from '../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
+import { LagSamples } from './lag-samples.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 import { cutoverSteps } from './cutover-steps.ts';
 import type { BareStep, Step } from './step.ts';
@@ -68,6 +70,12 @@ export const steps = {
 
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
+
+  /** The window of the input in UTC, by this worker's data of time zones. */
+  resolveWindow: ({
+    window,
+  }: BareStep & { readonly window: WindowInput }): Promise<CutoverWindow> =>
+    Promise.resolve(resolvedWindow(window)),
 
   copySchema: async ({ migration, input }: Step, work: Work) => {
     const report = await copySchema(migration, input, work);
@@ -126,11 +134,12 @@ export const steps = {
     refreshViews(migration, input, at, work),
 
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
-  streamChanges: ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+  streamChanges: async ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
-    return streamChanges(migration, options, work, parked);
+    const samples = new LagSamples();
+    return samples.addedTo(await streamChanges(migration, options, samples.watching(work), parked));
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */

@@ -1,11 +1,13 @@
 /** The fields of the workflow's input, their defaults and what they mean. Pure: the workflow itself parses it. */
 import * as v from 'valibot';
+import { approvalField } from './approval.ts';
 import { described } from './described.ts';
 import { fenceExtrasField, fenceField } from './fence.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
 import { verifyField } from './verification-state.ts';
 import { whole } from './whole.ts';
+import { windowField } from './window.ts';
 
 /** Service names as libpq reads them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never matches. */
 const serviceName = v.pipe(
@@ -229,6 +231,8 @@ export const inputSchema = v.strictObject({
   verify: verifyField,
   fence: fenceField,
   fenceExtras: fenceExtrasField,
+  approval: approvalField,
+  window: windowField,
   limits: limitsField,
   guard: guardField,
 });

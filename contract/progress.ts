@@ -3,12 +3,15 @@
  * schema, which checks every answer that is read, and the same counters in the state of an earlier run.
  */
 import * as v from 'valibot';
+import { approval } from './approval.ts';
+import { shownRequest } from './cutover-request.ts';
 import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
 import { tableCounts, unreadyTables } from './table-state.ts';
 import { verificationState, verifyMode } from './verification-state.ts';
+import { cutoverWindow } from './window.ts';
 
 /** In their order; the last three are ends. */
 export const PHASES = [
@@ -166,6 +169,13 @@ const progress = v.pipe(
     cutover: v.exactOptional(v.nullable(cutoverStep)),
     /** Only while a cutover has stopped the writes. Absent in answers of earlier code. */
     box: v.exactOptional(cutoverBox),
+    /** A cutover that was asked for and waits: for its window, or for approval. */
+    request: v.exactOptional(shownRequest),
+    /** In which a cutover may begin. Absent: at any time. */
+    window: v.exactOptional(cutoverWindow),
+    /** Whether a cutover needs an approval that was not given yet. Absent: it needs none. */
+    approval: v.exactOptional(v.picklist(['missing', 'given'])),
+    approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
     source: v.string(),
     target: v.string(),
     slot: v.string(),

@@ -12,6 +12,7 @@ import { declareCompletion } from './command/completion.ts';
 import { declareDemo } from './command/demo.ts';
 import { declarePreflight } from './command/preflight.ts';
 import { declareReplay } from './command/replay.ts';
+import { declareReport } from './command/report.ts';
 import { declareSetup } from './command/setup.ts';
 import { declareTail } from './command/tail.ts';
 import { declareWatch } from './command/watch.ts';
@@ -22,7 +23,7 @@ import { ERROR, OperatorError } from './operator-error.ts';
 
 /** In the order of a migration, then what a person uses to try it. */
 const DECLARATIONS = [
-  ...[declareWorker, declarePreflight, declareWatch, declareCompare, declareCleanup],
+  ...[declareWorker, declarePreflight, declareWatch, declareReport, declareCompare, declareCleanup],
   ...[declareTail, declareReplay, declareDemo, declareCluster, declareSetup, declareWriter],
   declareCompletion,
 ];

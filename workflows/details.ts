@@ -3,9 +3,11 @@
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
 import { moment, bytes, count, counted, duration, limitsText, percent } from './wording.ts';
+import { requestText } from '../contract/cutover-request.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import { countUnready, TABLE_STATES } from '../contract/table-state.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
+import { windowText } from '../contract/window.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
@@ -51,6 +53,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
         ]
       : []),
     ...cutoverStep(progress),
+    ...request(progress),
     ...throttling(progress),
     ...numbers(progress),
     ...(progress.verification ? verificationLines(progress.verification) : []).map(
@@ -58,7 +61,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
-    ...commands(workflowId, progress, at),
+    ...commands(workflowId, at, progress),
   ].join('\n');
 }
 
@@ -92,6 +95,19 @@ function boxLines(box: Progress['box']): string[] {
   return [
     `- **writes are stopped** since ${moment(since)}${until}`,
     ...(steps.length > 0 ? [`- steps so far: ${steps.join(', ')}`] : []),
+  ];
+}
+
+/** A cutover that waits, and what one would have to wait for. */
+function request({ request: asked, window, approval, approvals = [] }: Progress): string[] {
+  const newest = approvals.at(-1);
+  return [
+    ...(asked ? [`- **cutover asked for** at ${moment(asked.at)}: ${requestText(asked)}`] : []),
+    ...(window && !asked ? [`- cutover window: ${windowText(window)}`] : []),
+    ...(approval === 'missing' && !asked ? ['- the cutover needs approval'] : []),
+    ...(newest && approval === 'given'
+      ? [`- cutover approved by ${newest.name} at ${moment(newest.at)}`]
+      : []),
   ];
 }
 
@@ -178,9 +194,16 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   resume: 'continue, or retry the step that stopped',
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',
+  approve: 'let the cutover begin',
+  'await-cutover': 'wait for its end',
   setLimits: 'change limits',
   verify: 'compare every row, while it streams',
   repair: 'copy the rows again that differ, and compare them',
+};
+
+/** What an update needs. */
+const INPUTS: Partial<Record<UpdateName, string>> = {
+  approve: `--input '{"name": "YOUR NAME", "note": ""}'`,
 };
 
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
@@ -191,8 +214,15 @@ function nextOf({ verification }: Progress, at: At): readonly UpdateName[] {
   return NEXT[at].map((name) => (name === 'verify' ? 'repair' : name));
 }
 
-function commands(workflowId: string, progress: Progress, at: At): string[] {
-  const updates = nextOf(progress, at);
+function commands(workflowId: string, at: At, progress: Progress): string[] {
+  const { request: asked, approval } = progress;
+  const streams = at === 'streaming' || at === 'paused';
+  const updates: readonly UpdateName[] = [
+    ...(streams && approval === 'missing' ? (['approve'] as const) : []),
+    ...(asked ? (['await-cutover'] as const) : []),
+    // Asked for once is enough.
+    ...nextOf(progress, at).filter((name) => !(asked && name === 'cutover')),
+  ];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
     `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
@@ -200,6 +230,7 @@ function commands(workflowId: string, progress: Progress, at: At): string[] {
       'temporal workflow update execute',
       `-w ${shellWord(workflowId)}`,
       `--name ${name}`,
+      ...(INPUTS[name] === undefined ? [] : [INPUTS[name]]),
     ]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];

@@ -13,8 +13,10 @@ import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
-import type { CutoverOptions } from './cutover-options.ts';
+import type { CutoverOrder } from '../contract/cutover-request.ts';
+import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
 import { Deferred } from './deferred.ts';
+import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
 import type { Event } from './state/event.ts';
@@ -38,7 +40,7 @@ export interface Lease {
 }
 
 /** A cutover that was requested and is not answered yet. */
-export interface CutoverRequest extends CutoverOptions {
+export interface CutoverRequest extends CutoverOrder {
   /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
@@ -72,6 +74,10 @@ export class Execution {
   lease: Lease | undefined;
   /** From the request to its answer. */
   cutover: CutoverRequest | undefined;
+  /** What the callers of `await-cutover` wait for while a request is kept in the state. */
+  asked: Deferred<string> | undefined;
+  /** The request that is kept is being watched (window.ts). */
+  watching = false;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
@@ -189,7 +195,7 @@ export class Execution {
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    this.tell({ type: 'cutoverUndone' });
+    this.tell({ type: 'cutoverUndone', reason });
     this.refuseCutover(reason, what);
   }
 
@@ -217,13 +223,14 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored, tables, verification } = this.#state;
+    const { placeWait, guard, unstored, tables, verification, dropped } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
       cutover: 'step' in stage ? stage.step : null,
       ...(stage.at === 'fenced' ? { box: stage.box } : {}),
+      ...shownApproval(this),
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,
@@ -239,9 +246,22 @@ export class Execution {
       notes: [
         ...listNotes(notes),
         ...(verification ? verificationNotes(verification) : []),
+        ...(dropped === undefined ? [] : [dropped]),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],
+    };
+  }
+
+  /** @param leftBehind at the end: what could not be removed. */
+  record(leftBehind?: readonly string[]): MigrationRecord {
+    const { course = NO_COURSE, startedAt, approvals, window } = this.#state;
+    return {
+      ...course,
+      startedAt,
+      ...(approvals ? { approvals } : {}),
+      ...(window ? { window } : {}),
+      ...(leftBehind ? { leftBehind } : {}),
     };
   }
 

@@ -31,6 +31,7 @@ import { acceptPlaceWaits } from './place-wait.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
+import { resolveWindow, watchRequest } from './window.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
@@ -43,12 +44,14 @@ export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise
   const work = new CancellationScope();
   acceptOperator(run, work);
   acceptPlaceWaits(run);
+  watchRequest(run);
   const outcome = await settled(work, () => migrate(run, raw));
   return CancellationScope.nonCancellable(() => close(run, outcome));
 }
 
 async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> {
   if (run.at === 'preflight') {
+    await resolveWindow(run);
     await preflight(run);
     await prepare(run);
     run.tell({ type: 'copyBegun' });

@@ -1,33 +1,48 @@
 /**
- * The operator's side: seven updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: nine updates and two queries. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
-  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
   setHandler,
   type CancellationScope,
 } from '@temporalio/workflow';
+import {
+  orderOf,
+  orderText,
+  parseCutoverOptions,
+  type CutoverOptions,
+} from '../contract/cutover-request.ts';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
-import { cutoverOptions, optionsText } from './cutover-options.ts';
-import { Deferred } from './deferred.ts';
+import type { MigrationRecord } from '../contract/record.ts';
+import { approve, requireApproval } from './approval.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { requireVerifiable, verifyNow } from './verify-update.ts';
+import {
+  askForCutover,
+  awaitCutover,
+  dropRequest,
+  refuseLateWait,
+  requireOpenWindow,
+} from './window.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
+const recordQuery = defineQuery<MigrationRecord>('record');
 const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
+const approveUpdate = defineUpdate<string, [unknown]>('approve');
+const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
 const abortUpdate = defineUpdate<string>('abort');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const verifyUpdate = defineUpdate<string, [unknown]>('verify');
@@ -39,6 +54,9 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   setHandler(progressQuery, () => run.progress(), {
     description:
       'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
+  });
+  setHandler(recordQuery, () => run.record(), {
+    description: 'How the migration went so far, for walferry report',
   });
   setHandler(pauseUpdate, () => pause(run, work), {
     description:
@@ -52,10 +70,26 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n}',
+      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n, "window": {"from": …, "to": …}}',
     validator: (options) => {
       mayAsk(run, 'cutover');
-      cutoverOptions(run.input, options);
+      const wanted = requireOptions(options);
+      if (!run.cutover) requireOpenWindow(run, wanted);
+    },
+  });
+  setHandler(approveUpdate, (given) => approve(run, given), {
+    description:
+      'Let the cutover begin, where the input says "approval": "required", before or after it is asked for: {"name": "…", "note": "…"}',
+    validator: (given) => {
+      mayAsk(run, 'approve');
+      requireApproval(run, given);
+    },
+  });
+  setHandler(awaitCutoverUpdate, () => awaitCutover(run), {
+    description: 'Wait for the end of the cutover that was asked for; returns its answer',
+    validator: () => {
+      mayAsk(run, 'await-cutover');
+      refuseLateWait(run);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -100,6 +134,14 @@ function mayAsk(run: Execution, update: UpdateName): void {
 
 async function pause(run: Execution, work: CancellationScope): Promise<string> {
   if (run.cutover) return cancelCutover(run, run.cutover, work);
+  const { held } = run.state;
+  // Whoever pauses wants nothing to begin on its own.
+  dropRequest(run, 'Cancelled', 'the cutover that was asked for was withdrawn by pause');
+  const answer = await pauseStream(run, work);
+  return held ? `${answer} The cutover that was asked for is withdrawn.` : answer;
+}
+
+async function pauseStream(run: Execution, work: CancellationScope): Promise<string> {
   run.tell({ type: 'pause' });
   // Waits for the end of this lease: a condition "none is running" would miss it when a resume starts the next at once.
   const { lease } = run;
@@ -165,25 +207,25 @@ function resume(run: Execution): string {
   return `The migration is running, in phase ${STAGES[at].phase}.`;
 }
 
-function cutover(run: Execution, options: unknown): Promise<string> {
-  const wanted = cutoverOptions(run.input, options);
-  if (run.cutover && options != null && optionsText(run.cutover) !== optionsText(wanted)) {
+function cutover(run: Execution, raw: unknown): Promise<string> | string {
+  const options = requireOptions(raw);
+  const { cutover } = run;
+  if (!cutover) return askForCutover(run, options);
+  const wanted = orderText(orderOf(run.input, options));
+  if (raw != null && (orderText(cutover) !== wanted || options.window)) {
     throw ending(
       'Refused',
-      `a cutover with ${optionsText(run.cutover)} is under way: cancel it with pause, then call cutover again`,
+      `a cutover with ${orderText(cutover)} is under way: cancel it with pause, then call cutover again`,
     );
   }
-  if (!run.cutover) {
-    run.cutover = {
-      ...{ ...wanted, updateId: currentUpdateInfo()?.id },
-      ...{ answer: new Deferred(), scope: undefined, cancelled: false },
-    };
-    // Here and not when the drain begins, so that a pause in between cancels the cutover.
-    run.tell({ type: 'cutover' });
-    run.asking?.cancel();
-    run.lease?.scope.cancel();
-  }
-  return run.cutover.answer.promise;
+  return cutover.answer.promise;
+}
+
+/** @throws ApplicationFailure `Refused` naming what is possible. */
+function requireOptions(raw: unknown): CutoverOptions {
+  const parsed = parseCutoverOptions(raw);
+  if (!parsed.ok) throw ending('Refused', parsed.message);
+  return parsed.options;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

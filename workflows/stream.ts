@@ -33,6 +33,7 @@ import {
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
 import { isVerifying, releaseCallers, verifyWhenDue } from './verify.ts';
+import { answerWaiting } from './window.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -56,6 +57,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     if (continueAsNewSuggested && run.verifyCallers > 0 && !isVerifying(run)) {
       await releaseCallers(run);
     }
+    if (continueAsNewSuggested) answerWaiting(run);
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
     // outlive this run, or an update could be lost.
     if (continueAsNewSuggested && allHandlersFinished() && !run.storing && !isVerifying(run)) {

@@ -5,6 +5,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import { lsnToBigInt } from '../../contract/lsn.ts';
+import type { MigrationRecord } from '../../contract/record.ts';
+import { readChain } from '../../scripts/report/chain.ts';
+import { buildReport } from '../../scripts/report/report-build.ts';
 import { testRun } from '../support/run.ts';
 import { until } from '../support/until.ts';
 import { Migrations, type SimulatedMigration } from './workflow/migrations.ts';
@@ -73,6 +76,67 @@ test('limits that could not be written are shown in every run until they are wri
   await migration.ask('abort');
 });
 
+test('a cutover that was asked for outlives many runs and begins when its window opens; who waits for it is asked to call again', async () => {
+  const soon = (seconds: number): string =>
+    new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z/, 'Z');
+  const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
+  const before = (await runs(migrations.client, migration)).length;
+  const window = { from: soon(25), to: soon(600) };
+  expect((await migration.ask('cutover', { window })).text).toMatch(/^Cutover asked for: it runs/);
+  // The cutover waits in it, so that the last call finds it open.
+  const release = migration.world.hold('compareCounts');
+  const answers: string[] = [];
+  const end = (async () => {
+    for (;;) {
+      const { allowed, text } = await migration.ask('await-cutover');
+      answers.push(text);
+      if (allowed) return;
+      expect(text).toContain('continues as a new run: call await-cutover again');
+    }
+  })();
+  await until('counting', () => migration.world.isRunning('compareCounts'), { seconds: 90 });
+  await until('the last call to wait', () => isAwaited(migration));
+  release();
+  await end;
+  expect(answers.at(-1)).toMatch(/^Cutover complete/);
+  expect(answers.length).toBeGreaterThan(1);
+  const { text } = await migration.end();
+  const { record } = JSON.parse(text) as { record: MigrationRecord };
+  expect(Date.parse(record.cutovers[0]?.at ?? '')).toBeGreaterThanOrEqual(Date.parse(window.from));
+  const chain = await runs(migrations.client, migration);
+  expect(chain.length).toBeGreaterThan(before + 1);
+  expect(migration.world.leftovers).toEqual([]);
+  // The report reads the whole chain, and the samples of runs whose history it could no longer read.
+  const { client } = migrations;
+  const temporal = { client, address: server.address, namespace: 'default' };
+  const { runs: histories, complete } = await readChain(
+    { ...temporal, [Symbol.asyncDispose]: () => Promise.resolve() },
+    migration.id,
+  );
+  expect({ complete, ids: histories.map(({ runId }) => runId) }).toEqual({
+    complete: true,
+    ids: chain,
+  });
+  const [newest] = histories.slice(-1);
+  if (!newest) throw new Error('no run');
+  const now = new Date().toISOString();
+  const [first = newest, ...others] = histories;
+  const whole = buildReport({ runs: [first, ...others], complete, now });
+  const last = buildReport({ runs: [newest], complete: false, now });
+  for (const report of [whole, last]) {
+    expect(report).toMatchObject({
+      status: 'done',
+      leftBehind: [],
+      cutovers: [{ end: { how: 'done' } }],
+    });
+    expect(report.phases[0]).toMatchObject({
+      phase: 'preflight',
+      from: record.startedAt.preflight,
+    });
+    expect(report.lag.length).toBeGreaterThan(20);
+  }
+});
+
 test('a cancellation reaches the newest run, and cleans up', async () => {
   const migration = await migrations.streaming((world) => void (world.leaseMs = 100));
   await until('the third run', async () => (await runs(migrations.client, migration)).length >= 3);
@@ -123,6 +187,13 @@ async function expectNothingPending(id: string, runId: string): Promise<void> {
     (e) => e.activityTaskCompletedEventAttributes ?? e.activityTaskCanceledEventAttributes,
   ).length;
   expect(ended, 'an activity was pending when the run ended').toBe(scheduled);
+}
+
+/** Whether the newest run has accepted an update that it has not answered. */
+async function isAwaited(migration: SimulatedMigration): Promise<boolean> {
+  const all = (await migration.handle.fetchHistory()).events ?? [];
+  const accepted = all.filter((one) => one.workflowExecutionUpdateAcceptedEventAttributes).length;
+  return accepted > all.filter((one) => one.workflowExecutionUpdateCompletedEventAttributes).length;
 }
 
 /** Ids of all runs of the chain, in order. */

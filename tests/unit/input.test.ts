@@ -73,12 +73,18 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, approval, window, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },
       'unknown field "copy.threads"; known in "copy": parallelism, chunkMegabytes',
     ],
+    [{ source: 'a', target: 'b', approval: 'please' }, '"approval" must be "required" or "none"'],
+    [
+      { source: 'a', target: 'b', window: { from: '2026-11-28T01:00', to: '2026-11-28T02:00Z' } },
+      '"window.from" must be a time with its zone, like "2026-11-28T01:00+01:00" or',
+    ],
+    [{ source: 'a', target: 'b', window: { from: '2026-11-28T01:00Z' } }, '"window.to" is missing'],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
     [
       { source: 'a', target: 'b', verify: 'always' },

@@ -18,7 +18,13 @@ const ALLOWED = new Set([
     ...['streaming', 'paused', 'cuttingOver', 'fenced'],
     ...['released', 'releasing', 'completing'],
   ].map((at) => `cutover ${at}`),
-  ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`]),
+  ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`, `approve ${at}`]),
+  ...['copying', 'copyWaiting', 'streaming', 'paused', 'streamWaiting'].map(
+    (at) => `await-cutover ${at}`,
+  ),
+  ...['cuttingOver', 'fenced', 'released', 'releasing', 'completing'].map(
+    (at) => `await-cutover ${at}`,
+  ),
   ...['abort aborting', 'verify streaming', 'repair streaming'],
 ]);
 
@@ -54,6 +60,8 @@ describe('what an operator may ask for', () => {
     ['repair', 'streamWaiting', /waits for the operator.*: resume first, call verify or repair/],
     ['repair', 'cuttingOver', /a cutover is under way: .* before it, or after pause and resume/],
     ['verify', 'completing', /the answer of cutover says how it ends/],
+    ['await-cutover', 'indexing', /no cutover can have been asked for.*phase indexes/],
+    ['approve', 'completing', /the answer of cutover says how it ends/],
     ['abort', 'failing', /the migration is ending/],
     ['resume', 'done', /the migration has ended/],
   ];

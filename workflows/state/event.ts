@@ -1,4 +1,6 @@
 /** Everything that can happen to a migration. */
+import type { GivenApproval } from '../../contract/approval.ts';
+import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -9,8 +11,9 @@ import type {
   CopyResult,
   CopyRun,
   LeftOut,
-  StreamReport,
+  LeaseReport,
 } from '../../contract/work.ts';
+import type { CutoverWindow } from '../../contract/window.ts';
 import type { Reason } from './reason.ts';
 import type { VerificationFact } from './verification-fact.ts';
 
@@ -30,6 +33,10 @@ export type Move =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'cutover' }
+  /** A cutover that may not begin yet: it is kept. */
+  | { readonly type: 'cutoverHeld'; readonly request: Omit<HeldCutover, 'at'> }
+  | { readonly type: 'approve'; readonly given: GivenApproval }
+  | { readonly type: 'await-cutover' }
   | { readonly type: 'abort' }
   | {
       readonly type: 'setLimits';
@@ -47,7 +54,7 @@ export type Move =
   | { readonly type: 'releaseBegun' }
   | { readonly type: 'boxBegun'; readonly cutover: string }
   | { readonly type: 'switched' }
-  | { readonly type: 'cutoverUndone' }
+  | { readonly type: 'cutoverUndone'; readonly reason?: Pick<Reason, 'code' | 'message'> }
   | { readonly type: 'cutoverCancelled' }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }
@@ -64,6 +71,9 @@ export type Fact =
       readonly notes: readonly string[];
     }
   | { readonly type: 'slotBegun' }
+  | { readonly type: 'windowSet'; readonly window: CutoverWindow }
+  /** A kept cutover will not begin, and why: the window has passed, or it was withdrawn. */
+  | { readonly type: 'cutoverDropped'; readonly why: string }
   | { readonly type: 'slotCreated'; readonly consistentLsn: Lsn }
   | { readonly type: 'planned'; readonly plan: CopyPlan }
   | { readonly type: 'guardBegun' }
@@ -84,7 +94,7 @@ export type Fact =
   | { readonly type: 'viewsRefreshed'; readonly skipped: readonly string[] }
   | { readonly type: 'resyncNeeded'; readonly reason: Reason }
   | { readonly type: 'attemptBegun' }
-  | { readonly type: 'attemptReported'; readonly report: StreamReport }
+  | { readonly type: 'attemptReported'; readonly report: LeaseReport }
   | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
   /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }

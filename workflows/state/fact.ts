@@ -31,6 +31,12 @@ export function noted(state: State, event: Fact, now: string): State {
       };
     case 'slotBegun':
       return { ...state, slotBegun: true };
+    case 'windowSet':
+      return { ...state, window: event.window };
+    case 'cutoverDropped': {
+      const { held: _held, ...others } = state;
+      return { ...others, dropped: event.why, asOf: now };
+    }
     case 'slotCreated':
       return { ...state, confirmedLsn: event.consistentLsn };
     case 'planned':

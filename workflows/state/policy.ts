@@ -8,7 +8,7 @@ import { STAGES, type At } from './stage.ts';
 import { destination } from './transition.ts';
 
 export const UPDATES = [
-  ...(['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const),
+  ...(['pause', 'resume', 'cutover', 'approve', 'await-cutover', 'abort', 'setLimits'] as const),
   ...(['verify', 'repair'] as const),
 ] as const;
 export type UpdateName = (typeof UPDATES)[number];
@@ -22,6 +22,8 @@ const ALREADY_WAITS =
 const NOTHING_TO_RESUME =
   'nothing to resume: in phase {phase} an error ends the migration instead of waiting';
 const NO_CUTOVER_YET = 'cutover works in phase stream; this migration is in phase {phase}';
+const NO_CUTOVER_TO_AWAIT =
+  'no cutover can have been asked for: this migration is in phase {phase}; call cutover in phase stream';
 const CUTTING_OVER =
   'the cutover is under way and retries a failed step automatically: pause cancels it, resume then continues streaming';
 /** A late write found by this check still undoes the cutover. */
@@ -60,6 +62,8 @@ const REFUSALS: Readonly<
     otherwise: NOTHING_TO_RESUME,
   },
   cutover: { streamWaiting: RESUME_FIRST, otherwise: NO_CUTOVER_YET },
+  approve: { released: SWITCHED, releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
+  'await-cutover': { otherwise: NO_CUTOVER_TO_AWAIT },
   abort: {
     released: `too late to abort: ${SWITCHED}`,
     ...{

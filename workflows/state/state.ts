@@ -4,6 +4,8 @@
  * transition.ts makes the next state.
  */
 import * as v from 'valibot';
+import { approval } from '../../contract/approval.ts';
+import { heldCutover } from '../../contract/cutover-request.ts';
 import {
   confirmedLsn,
   guardState,
@@ -14,9 +16,11 @@ import {
   streamCounters,
 } from '../../contract/progress.ts';
 import { limits } from '../../contract/limits.ts';
+import { course } from '../../contract/record.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
 import { verificationState } from '../../contract/verification-state.ts';
+import { cutoverWindow } from '../../contract/window.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
 import { stage } from './stage.ts';
@@ -74,6 +78,16 @@ const schema = v.pipe(
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
     /** Absent before the first verification. */
     verification: v.exactOptional(verificationState),
+    /** How it went so far. */
+    course: v.exactOptional(course),
+    /** Of the input, or of the last `cutover` that gave another one. */
+    window: v.exactOptional(cutoverWindow),
+    /** The newest ones, also those for another window. */
+    approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
+    /** A cutover that waits for its window, or for approval. */
+    held: v.exactOptional(heldCutover),
+    /** Why the last cutover did not begin, or was undone; until the next one. */
+    dropped: v.exactOptional(v.string()),
   }),
   v.readonly(),
 );

@@ -2,6 +2,9 @@
  * The one place where state changes: `transition(state, event)`, pure. `MOVES` is the state machine: from which stage an event leads
  * to which. What an operator may request follows from it (policy.ts), and so does the diagram in docs/reference/states.md.
  */
+import { MOST_APPROVALS } from '../../contract/approval.ts';
+import { shortReason } from '../../contract/record.ts';
+import { courseAfter } from './course.ts';
 import type { Event, Move } from './event.ts';
 import { noted } from './fact.ts';
 import { isDecided, STAGES, type At, type Stage } from './stage.ts';
@@ -45,6 +48,15 @@ export const MOVES = {
     // A second call joins, also while slot and control schema are being removed.
     ...stay('cuttingOver', 'fenced', 'released', 'releasing', 'completing'),
   },
+  // The stage stays: the stream goes on until the window opens, or the approval comes.
+  cutoverHeld: stay('streaming', 'paused'),
+  // Before the request or after it.
+  approve: stay(...OPEN),
+  // A resync or a wait for the operator does not end a request that is kept.
+  'await-cutover': stay(
+    ...(['copying', 'copyWaiting', 'streaming', 'paused', 'streamWaiting'] as const),
+    ...(['cuttingOver', 'fenced', 'released', 'releasing', 'completing'] as const),
+  ),
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
@@ -71,7 +83,8 @@ export const MOVES = {
  * @throws IllegalMove for a move that its stage does not have: a programming error, which must fail the workflow task.
  */
 export function transition(state: State, event: Event, now: string): State {
-  return isMove(event) ? moved(state, event, now) : noted(state, event, now);
+  const next = isMove(event) ? moved(state, event, now) : noted(state, event, now);
+  return courseAfter(state, next, event, now);
 }
 
 export class IllegalMove extends Error {
@@ -95,6 +108,15 @@ function moved(state: State, event: Move, now: string): State {
   const at = destination(event.type, stage.at);
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
+  if (event.type === 'cutover') return withoutRequest(next);
+  if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
+    // Who asked for it may have gone long ago: a request that waited for its window has no caller.
+    return { ...next, dropped: undoneText(event) };
+  }
+  if (event.type === 'cutoverHeld') {
+    return { ...withoutRequest(next), held: { ...event.request, at: now } };
+  }
+  if (event.type === 'approve') return approved(next, event, now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   // A step that is retried has no wait of its last attempt.
   if (event.type === 'resyncBegun') {
@@ -112,7 +134,26 @@ function moved(state: State, event: Move, now: string): State {
   if (event.type === 'verify' || event.type === 'repair')
     return verificationBegun(next, event, now);
   // The end does not wait for limits; a cutover that is being released may still be undone.
-  return isDecided(at) ? { ...withoutRunning(next), unstored: null } : next;
+  return isDecided(at) ? { ...withoutRequest(withoutRunning(next)), unstored: null } : next;
+}
+
+/** The next cutover makes an earlier request a thing of the past, begun or not. */
+function withoutRequest({ held: _held, dropped: _dropped, ...state }: State): State {
+  return state;
+}
+
+function undoneText(event: Extract<Move, { type: 'cutoverUndone' | 'cutoverCancelled' }>): string {
+  if (event.type === 'cutoverCancelled') return 'the last cutover was cancelled by pause';
+  const { reason } = event;
+  const why = reason ? `: ${shortReason(reason.message)} (${reason.code})` : '';
+  return `the last cutover was undone${why}`;
+}
+
+/** What was approved is a cutover in the window that is in force. */
+function approved(state: State, { given }: Extract<Move, { type: 'approve' }>, at: string): State {
+  const { window, approvals = [] } = state;
+  const approval = { ...given, at, ...(window === undefined ? {} : { window }) };
+  return { ...state, approvals: [...approvals, approval].slice(-MOST_APPROVALS) };
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */

@@ -12,6 +12,7 @@ import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { Decided } from '../../../contract/cutover.ts';
+import { resolvedWindow } from '../../../contract/window.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
 import { Verifications } from './verifications.ts';
 
@@ -186,6 +187,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
   };
   return {
     preflight: ({ migration: m }, work) => on('preflight', m, work, (world) => world.findings),
+    resolveWindow: ({ window }) => Promise.resolve(resolvedWindow(window)),
     copySchema: ({ migration: m }, work) =>
       on('copySchema', m, work, (world) => {
         world.tables = world.control = true;
