@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Log } from '../../contract/work.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { anchorChannel, giveUp, readAsked, standAt, type Asked } from '../store/anchor-request.ts';
 import { barrierOf, type Barrier } from '../store/barrier.ts';
@@ -31,6 +32,9 @@ export interface StandingParts {
   readonly target: pg.Client;
   /** Runs a task on the source's session. */
   readonly onSource: <T>(task: (source: pg.ClientBase) => Promise<T>) => Promise<T>;
+  /** Whether the anchor leaves out a commit before its position. */
+  readonly leaves: () => boolean;
+  readonly log: Log;
   readonly signal: AbortSignal;
   readonly pace: AnchorPace;
   /** Called when a request arrives. */
@@ -110,8 +114,11 @@ export class Standing implements Disposable {
     this.#parts.pace.tried(taken.lsn);
     await this.#parts.onSource((source) => markPast(source, migration));
     const passed = await loop.pass(taken, PASS_MS);
-    if (passed === 'reached') await this.#while(asked.id, 'reached', HOLD_MS);
-    else if (passed !== 'aborted') await this.#refuse(asked.id, ['taken'], REASONS[passed]);
+    if (passed === 'reached') {
+      const { leaves, log } = this.#parts;
+      log.info('the stream stands at an anchor', { lsn: taken.lsn, leaves: leaves() });
+      await this.#while(asked.id, 'reached', HOLD_MS);
+    } else if (passed !== 'aborted') await this.#refuse(asked.id, ['taken'], REASONS[passed]);
     return true;
   }
 

@@ -3,7 +3,6 @@ import { afterEach, expect, test } from 'vitest';
 import { MigrationError } from '../../../contract/failure.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import { liveAnchor, withAnchor } from '../../../postgres/verification/anchor.ts';
-import { proveAnchors } from '../../prove/anchor-rounds.ts';
 import { ManualHolder, readAt } from '../../support/anchor.ts';
 import { freshPair, type FreshPair } from '../../support/database.ts';
 import { streamChanges } from '../../support/lease.ts';
@@ -46,18 +45,6 @@ const codeOf = (asked: Promise<unknown>): Promise<string> =>
   );
 
 const ROWS = /* sql */ `select id, v from t order by id`;
-
-test(
-  'at every anchor both sides are equal, under concurrent writers, cut sessions and kills around the commits of the barrier',
-  { timeout: 300_000 },
-  async () => {
-    await using db = await freshPair();
-    const proof = await proveAnchors(db, { rounds: 12, kills: 4 });
-    process.stdout.write(`${JSON.stringify(proof)}\n`);
-    expect(proof).toMatchObject({ differ: 0, wrong: [], equal: true });
-    expect(Object.keys(proof.killed)).toHaveLength(4);
-  },
-);
 
 test('while an anchor is held the application writes on and the stream applies it; the snapshots stay as they are', async () => {
   await using db = await freshPair();
