@@ -1,8 +1,8 @@
 /**
- * The lease's part of an anchor (docs/explanation/anchor.md). The holder's request arrives by NOTIFY, so a stream without one
+ * The lease's part of an anchor (docs/explanation/anchor.md). The owner's request arrives by NOTIFY, so a stream without one
  * queries nothing. Then the stream stops between two transactions, stores everything received, and says where it stands; the
- * holder takes its snapshot of the source; the stream applies what that one shows, with the barrier; the holder takes its snapshot
- * of the target. Each wait has a limit after which the stream goes on: a holder may be frozen, and the application waits for no
+ * owner takes its snapshot of the source; the stream applies what that one shows, with the barrier; the owner takes its snapshot
+ * of the target. Each wait has a limit after which the stream goes on: an owner may be frozen, and the application waits for no
  * one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,11 +17,11 @@ import { messagePrefix } from '../wal2json/plugin-options.ts';
 import type { AnchorPace } from './anchor-pace.ts';
 import type { Passed } from './anchor-pass.ts';
 
-/** For the holder's snapshot of the source, with the connection that it opens for it. */
+/** For the owner's snapshot of the source, with the connection that it opens for it. */
 const TAKE_MS = 5_000;
 /** For the stream to get from where it stands to the anchor's position, with what it applies on the way. */
 const PASS_MS = 10_000;
-/** For the holder's snapshot of the target, whose session is open already. */
+/** For the owner's snapshot of the target, whose session is open already. */
 const HOLD_MS = 3_000;
 const POLL_MS = 10;
 
@@ -105,9 +105,9 @@ export class Standing implements Disposable {
   async #stand(loop: Stander, at: Lsn): Promise<boolean> {
     const { target, migration, epoch } = this.#parts;
     const asked = await readAsked(target, migration);
-    // It was withdrawn, or something arrived that has no end yet: its holder asks again.
+    // It was withdrawn, or something arrived that has no end yet: its owner asks again.
     if (asked?.state !== 'wanted' || !loop.stands) return false;
-    if (!asked.alive) return this.#refuse(asked.id, ['wanted'], 'its holder is gone');
+    if (!asked.alive) return this.#refuse(asked.id, ['wanted'], 'its owner is gone');
     if (!(await standAt(target, migration, { id: asked.id, epoch, at }))) return false;
     const taken = await this.#taken(asked.id);
     if (taken === null) return false;
@@ -122,9 +122,9 @@ export class Standing implements Disposable {
     return true;
   }
 
-  /** The holder's snapshot; null when there is none in time. */
+  /** The owner's snapshot; null when there is none in time. */
   async #taken(id: string): Promise<Barrier | null> {
-    const late = 'its holder took no snapshot of the source in time';
+    const late = 'its owner took no snapshot of the source in time';
     let asked = await this.#while(id, 'standing', TAKE_MS);
     if (this.#parts.signal.aborted) return null;
     if (asked?.state === 'standing') {
@@ -136,7 +136,7 @@ export class Standing implements Disposable {
     return barrierOf(id, asked.visible, asked.lsn);
   }
 
-  /** Waits while the request is in this state and its holder lives; then returns it, null when it is gone. */
+  /** Waits while the request is in this state and its owner lives; then returns it, null when it is gone. */
   async #while(id: string, state: Asked['state'], withinMs: number): Promise<Asked | null> {
     const deadline = performance.now() + withinMs;
     for (;;) {

@@ -201,11 +201,11 @@ async function leaseWithCuts(
   proof: AnchorProof,
   { rnd, done }: { readonly rnd: () => number; readonly done: () => boolean },
 ): Promise<void> {
-  const quiet = testWork();
+  const plain = testWork();
   const info = (_: string, fields?: Record<string, unknown>): void => {
     if (fields?.['leaves'] === true) proof.left += 1;
   };
-  const work = { ...quiet, log: { ...quiet.log, info } };
+  const work = { ...plain, log: { ...plain.log, info } };
   const floor = await storedLsn(db, migration);
   const batchChanges = 200 + Math.floor(rnd() * 2_000);
   const lease = streamChanges(migration, { ...OPTIONS, floor, leaseMs: 3_000, batchChanges }, work);
@@ -257,9 +257,9 @@ async function stall(db: FreshPair, signal: AbortSignal, rnd: () => number): Pro
     await client.query(waiting);
   }
   // Writers that are still in their last commit, and those of prepared transactions.
-  for (let quiet = 0; quiet < 5; await sleep(100)) {
+  for (let idle = 0; idle < 5; await sleep(100)) {
     const { rowCount } = await client.query(waiting);
-    quiet = rowCount === 0 ? quiet + 1 : 0;
+    idle = rowCount === 0 ? idle + 1 : 0;
   }
 }
 
