@@ -61,12 +61,16 @@ export interface AnchorProof {
   anchors: number;
   /** … those that the two sides were not equal at. Always 0. */
   differ: number;
-  /** Requests that were refused or lost, by code. */
+  /** Anchors of leases in this process that left out an earlier commit: only these need the barrier. */
+  left: number;
+  /** Requests that were refused or lost, by message. */
   readonly refused: Record<string, number>;
   /** Leases that ended by themselves or by a cut session, by outcome. */
   readonly leases: Record<string, number>;
   /** Processes that were killed, by place. */
   readonly killed: Record<string, number>;
+  /** Processes that were frozen, overtaken and let go on. */
+  frozen: number;
   /** Leases that failed with anything but a lost connection: a change that hit no row or two, above all. Always empty. */
   readonly wrong: string[];
   /** Whether both sides are equal after the last change. Always true. */
@@ -78,18 +82,24 @@ export interface ProofOptions {
   readonly rounds: number;
   /** Processes to kill at the places of the barrier, at least; each place in turn. */
   readonly kills: number;
+  /** Processes to freeze at any moment, and to let go on after another attempt has taken over; at least. */
+  readonly freezes?: number;
   readonly writers?: number;
   readonly seed?: number;
   /** Called from time to time. */
   readonly tell?: (proof: AnchorProof) => void;
 }
 
-/** @param db an empty pair; the source allows prepared transactions. */
+/**
+ * @param db an empty pair. The source allows prepared transactions, and waits for a synchronous standby that does not exist where a
+ *   session does not say otherwise: here the proof answers in its place, after up to 0.3 s.
+ */
 export async function proveAnchors(
   db: FreshPair,
   {
     rounds,
     kills,
+    freezes = 0,
     writers = 6,
     seed = Math.floor(Math.random() * 2 ** 31),
     tell = () => undefined,
@@ -101,9 +111,11 @@ export async function proveAnchors(
       seed,
       anchors: 0,
       differ: 0,
+      left: 0,
       refused: {},
       leases: {},
       killed: {},
+      frozen: 0,
       wrong: [],
       equal: false,
     },
@@ -115,13 +127,14 @@ export async function proveAnchors(
   const over = new AbortController();
   const load = [
     ...Array.from({ length: writers }, (_, k) => write(db, k, over.signal)),
+    stall(db, over.signal, random(seed + 200)),
     ...[0, 1].map((k) => prepare(db, k, over.signal, random(seed + 100 + k))),
   ];
   const done = (): boolean => over.signal.aborted;
-  const stream = streaming(db, migration, proof, { kills, rnd: random(seed), done });
+  const stream = streaming(db, migration, proof, { kills, freezes, rnd: random(seed), done });
   try {
     const killed = (): number => Object.values(proof.killed).reduce((sum, n) => sum + n, 0);
-    while (proof.anchors < rounds || killed() < kills) {
+    while (proof.anchors < rounds || killed() < kills || proof.frozen < freezes) {
       if (proof.wrong.length > 0) break;
       await compareOnce(db, migration, proof);
       tell(proof);
@@ -159,13 +172,19 @@ async function streaming(
   db: FreshPair,
   migration: Migration,
   proof: AnchorProof,
-  how: { readonly kills: number; readonly rnd: () => number; readonly done: () => boolean },
+  how: {
+    readonly kills: number;
+    readonly freezes: number;
+    readonly rnd: () => number;
+    readonly done: () => boolean;
+  },
 ): Promise<void> {
   for (let turn = 0; !how.done() && proof.wrong.length === 0; turn += 1) {
     const point = FAIL_POINTS[turn % FAIL_POINTS.length];
     const killed = Object.values(proof.killed).reduce((sum, n) => sum + n, 0);
     if (point !== undefined && killed < how.kills) await killAt(point, migration, proof, how.done);
-    await leaseWithCuts(db, migration, proof, how);
+    if (proof.frozen < how.freezes) await freeze(db, migration, proof, how);
+    else await leaseWithCuts(db, migration, proof, how);
   }
 }
 
@@ -187,6 +206,29 @@ async function killAt(
   else proof.wrong.push(`${point}: ${child.lines.at(-1) ?? 'nothing'}`);
 }
 
+/** A process that is stopped somewhere, overtaken by a lease, and continued: it may write nothing any more. */
+async function freeze(
+  db: FreshPair,
+  migration: Migration,
+  proof: AnchorProof,
+  how: { readonly rnd: () => number; readonly done: () => boolean },
+): Promise<void> {
+  const child = streamProcess(migration);
+  const at = performance.now() + 2_000 + how.rnd() * 3_000;
+  while (!how.done() && performance.now() < at) await sleep(20);
+  child.process.kill('SIGSTOP');
+  if (!how.done()) await leaseWithCuts(db, migration, proof, how);
+  child.process.kill('SIGCONT');
+  // It notices within seconds, or, at the end of the proof, when the drain takes over.
+  await Promise.race([child.ended, sleep(20_000)]);
+  if (child.process.exitCode === null) child.process.kill('SIGKILL');
+  await child.ended;
+  if (how.done()) return;
+  proof.frozen += 1;
+  const last = child.lines.at(-1) ?? 'nothing';
+  if (!/^(Unreachable|Fenced|started)$/.test(last)) proof.wrong.push(`frozen: ${last}`);
+}
+
 /** A lease that ends with its time, by an abort, or because one of its sessions is cut. */
 async function leaseWithCuts(
   db: FreshPair,
@@ -194,7 +236,11 @@ async function leaseWithCuts(
   proof: AnchorProof,
   { rnd, done }: { readonly rnd: () => number; readonly done: () => boolean },
 ): Promise<void> {
-  const work = testWork();
+  const plain = testWork();
+  const info = (_: string, fields?: Record<string, unknown>): void => {
+    if (fields?.['leaves'] === true) proof.left += 1;
+  };
+  const work = { ...plain, log: { ...plain.log, info } };
   const floor = await storedLsn(db, migration);
   const batchChanges = 200 + Math.floor(rnd() * 2_000);
   const lease = streamChanges(migration, { ...OPTIONS, floor, leaseMs: 3_000, batchChanges }, work);
@@ -235,6 +281,23 @@ async function write(db: FreshPair, k: number, signal: AbortSignal): Promise<voi
     await client.query(`call w(clock_timestamp() + interval '300 ms', ${k})`).catch(ignoreConflict);
 }
 
+/** Ends waits for the standby: the commits return, as if it had answered. */
+async function stall(db: FreshPair, signal: AbortSignal, rnd: () => number): Promise<void> {
+  await using client = await connectTo(db.source);
+  const waiting = /* sql */ `
+    select pg_cancel_backend(pid) from pg_stat_activity
+     where datname = current_database() and wait_event = 'SyncRep'`;
+  while (!signal.aborted) {
+    await sleep(rnd() * 300);
+    await client.query(waiting);
+  }
+  // Writers that are still in their last commit, and those of prepared transactions.
+  for (let idle = 0; idle < 5; await sleep(100)) {
+    const { rowCount } = await client.query(waiting);
+    idle = rowCount === 0 ? idle + 1 : 0;
+  }
+}
+
 async function prepare(
   db: FreshPair,
   k: number,
@@ -263,7 +326,8 @@ async function prepare(
 /** Writers that block each other in a circle; the application repeats. */
 function ignoreConflict(error: unknown): void {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code !== '40P01' && code !== '23505') throw error;
+  // 57014: the answer for the standby came when the commit had returned.
+  if (code !== '40P01' && code !== '23505' && code !== '57014') throw error;
 }
 
 async function hashOf(service: string): Promise<{ hash: string | undefined }> {
