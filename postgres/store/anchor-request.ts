@@ -1,7 +1,7 @@
 /**
- * The request for an anchor, one row for each migration, with which its holder (verification/anchor.ts) and the stream's lease
- * (stream/standing.ts) talk to each other. States: `wanted` (by the holder), `standing` (the lease, at its confirmed LSN), `taken`
- * (the holder has the source's snapshot), `reached` (the target has what it shows; written with the barrier), `held` (the holder
+ * The request for an anchor, one row for each migration, with which its owner (verification/anchor.ts) and the stream's lease
+ * (stream/standing.ts) talk to each other. States: `wanted` (by the owner), `standing` (the lease, at its confirmed LSN), `taken`
+ * (the owner has the source's snapshot), `reached` (the target has what it shows; written with the barrier), `held` (the owner
  * has the target's snapshot, too). The lease may give it up until it is reached. Each side makes only its own moves, each from
  * one state, so neither needs a lock.
  */
@@ -11,10 +11,10 @@ import type { Migration } from '../../contract/migration.ts';
 
 type State = 'wanted' | 'standing' | 'taken' | 'reached' | 'held' | 'given up';
 
-/** Whether the session of the row's holder still exists on the target. */
-const HOLDER_LIVES = /* sql */ `
+/** Whether the session of the row's owner still exists on the target. Not equality: a role may be shown no start at all. */
+const OWNER_LIVES = /* sql */ `
   exists (select from pg_catalog.pg_stat_activity s
-           where s.pid = a.holder_pid and s.backend_start = a.holder_started)`;
+           where s.pid = a.owner_pid and s.backend_start is not distinct from a.owner_started)`;
 
 /** The channel on which the target tells the lease of a request: a stream without one queries nothing. */
 export const anchorChannel = ({ id }: Migration): string => `walferry_anchor_${id}`;
@@ -28,12 +28,13 @@ export async function askForAnchor(
   await target.query(
     /* sql */ `
     with asked as (
-      insert into walferry.anchor as a (migration, id, state, holder_pid, holder_started)
+      insert into walferry.anchor as a (migration, id, state, owner_pid, owner_started)
       select $1, $2, 'wanted', pid, backend_start
         from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()
       on conflict (migration) do update
-         set id = excluded.id, state = 'wanted', reason = null, holder_pid = excluded.holder_pid,
-             holder_started = excluded.holder_started, epoch = null, visible = null, lsn = null, source_snapshot = null, target_snapshot = null, taken_at = null
+         set id = excluded.id, state = 'wanted', reason = null, owner_pid = excluded.owner_pid,
+             owner_started = excluded.owner_started, epoch = null, visible = null, lsn = null,
+             source_snapshot = null, target_snapshot = null, taken_at = null
       returning 1)
     select pg_catalog.pg_notify($3, '') from asked`,
     [migration.id, id, anchorChannel(migration)],
@@ -46,7 +47,7 @@ export interface Asked {
   readonly state: State;
   readonly visible: string | null;
   readonly lsn: string | null;
-  /** Whether its holder still lives. */
+  /** Whether its owner still lives. */
   readonly alive: boolean;
 }
 
@@ -54,7 +55,7 @@ export interface Asked {
 export async function readAsked(target: pg.ClientBase, { id }: Migration): Promise<Asked | null> {
   const { rows } = await target.query<Asked>(
     /* sql */ `
-    select a.id, a.state, a.visible, a.lsn::text, ${HOLDER_LIVES} as alive
+    select a.id, a.state, a.visible, a.lsn::text, ${OWNER_LIVES} as alive
       from walferry.anchor a where a.migration = $1`,
     [id],
   );
@@ -97,7 +98,7 @@ export async function giveUp(
   return rowCount === 1;
 }
 
-/** What the holder sees of its request. */
+/** What the owner sees of its request. */
 export interface Answer {
   readonly state: State;
   readonly reason: string | null;
@@ -107,7 +108,7 @@ export interface Answer {
   readonly stands: boolean;
 }
 
-/** The holder's own request; null when another holder has replaced it. */
+/** The owner's own request; null when another owner has replaced it. */
 export async function readAnswer(
   target: pg.ClientBase,
   migration: Migration,
@@ -119,7 +120,8 @@ export async function readAnswer(
            s.pid is not null and coalesce(a.epoch = m.epoch, false) as stands
       from walferry.anchor a
       join walferry.migration m on m.id = a.migration
-      left join pg_catalog.pg_stat_activity s on s.pid = m.attempt_pid and s.backend_start = m.attempt_started
+      left join pg_catalog.pg_stat_activity s on s.pid = m.attempt_pid
+           and s.backend_start is not distinct from m.attempt_started
      where a.migration = $1 and a.id = $2`,
     [migration.id, id],
   );
@@ -226,7 +228,7 @@ export async function readSettled(
   return rows[0]?.settled ?? null;
 }
 
-/** @param name of the target's snapshot. @returns false if another holder has replaced the request. */
+/** @param name of the target's snapshot. @returns false if another owner has replaced the request. */
 export async function recordHeld(
   target: pg.ClientBase,
   migration: Migration,
@@ -242,7 +244,7 @@ export async function recordHeld(
   return rowCount === 1;
 }
 
-/** The holder lets go, in any state. A barrier that was written stays until the stream has passed it. */
+/** The owner lets go, in any state. A barrier that was written stays until the stream has passed it. */
 export async function forgetAnchor(
   target: pg.ClientBase,
   migration: Migration,
@@ -265,7 +267,7 @@ export interface HeldAnchor {
   readonly takenAt: string;
 }
 
-/** The anchor that is held now; null without one, also when its holder's session on the target is gone. */
+/** The anchor that is held now; null without one, also when its owner's session on the target is gone. */
 export async function readHeld(
   target: pg.ClientBase,
   { id }: Migration,
@@ -275,7 +277,7 @@ export async function readHeld(
     select a.id, a.source_snapshot as "sourceSnapshot", a.target_snapshot as "targetSnapshot", a.visible,
            a.lsn::text,
            pg_catalog.to_char(a.taken_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "takenAt"
-      from walferry.anchor a where a.migration = $1 and a.state = 'held' and ${HOLDER_LIVES}`,
+      from walferry.anchor a where a.migration = $1 and a.state = 'held' and ${OWNER_LIVES}`,
     [id],
   );
   const [row] = rows;

@@ -34,7 +34,7 @@ export async function readBarrier(
 }
 
 /**
- * Stores the barrier and tells the anchor's holder, in the caller's transaction. An earlier barrier is replaced: a later snapshot
+ * Stores the barrier and tells the anchor's owner, in the caller's transaction. An earlier barrier is replaced: a later snapshot
  * of the same source shows everything that the earlier one shows.
  * @param confirmed the confirmed LSN that the same transaction stores.
  */
@@ -46,7 +46,7 @@ export async function writeBarrier(
 ): Promise<void> {
   await target.query(
     /* sql */ `
-    with told as (
+    with noted as (
       update walferry.anchor set state = 'reached' where migration = $1 and id = $2 and state = 'taken')
     insert into walferry.barrier (migration, anchor, visible, lsn, confirmed) values ($1, $2, $3, $4, $5)
     on conflict (migration) do update

@@ -1,4 +1,4 @@
-/** How often a stream stands, over its restarts within one activity: a holder that asks again and again must not stop it. */
+/** How often a stream stands, over its restarts within one activity: an owner that keeps asking must not stop it. */
 import { compareLsn, maxLsn, type Lsn } from '../../contract/lsn.ts';
 
 export class AnchorPace {

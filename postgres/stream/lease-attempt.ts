@@ -51,6 +51,7 @@ export async function streamLease(
   const inTurn = turns();
   await meter.measure(source);
   if (parts.barrier !== null) parts.pace.tried(parts.barrier.lsn);
+  const filter = new AnchorFilter(parts.barrier);
   const barriers = new BarrierRecord(applier.client, migration, parts.barrier);
   const { writer, looks } = leaseWriter(parts, barriers, inTurn);
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
@@ -59,7 +60,7 @@ export async function streamLease(
     until === null
       ? await Standing.listen({
           ...{ migration, epoch: attempt.epoch, target: applier.client, signal: work.signal },
-          pace: parts.pace,
+          ...{ pace: parts.pace, log: work.log, leaves: () => filter.leaves },
           onSource: (task) => inTurn(() => task(source)),
           wake: () => reader.nudge(),
         })
@@ -94,7 +95,7 @@ export async function streamLease(
     },
     // During a drain the application's writers wait: no throttle.
     ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
-    filter: new AnchorFilter(parts.barrier),
+    filter,
     anchorWanted: () => {
       const { consistent, confirmedLsn } = writer.checkpoint;
       return consistent && standing?.wantedAt(confirmedLsn) === true;

@@ -1,14 +1,15 @@
 /**
- * The lease's part of an anchor (docs/explanation/anchor.md). The holder's request arrives by NOTIFY, so a stream without one
+ * The lease's part of an anchor (docs/explanation/anchor.md). The owner's request arrives by NOTIFY, so a stream without one
  * queries nothing. Then the stream stops between two transactions, stores everything received, and says where it stands; the
- * holder takes its snapshot of the source; the stream applies what that one shows, with the barrier; the holder takes its snapshot
- * of the target. Each wait has a limit after which the stream goes on: a holder may be frozen, and the application waits for no
+ * owner takes its snapshot of the source; the stream applies what that one shows, with the barrier; the owner takes its snapshot
+ * of the target. Each wait has a limit after which the stream goes on: an owner may be frozen, and the application waits for no
  * one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
+import type { Log } from '../../contract/work.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { anchorChannel, giveUp, readAsked, standAt, type Asked } from '../store/anchor-request.ts';
 import { barrierOf, type Barrier } from '../store/barrier.ts';
@@ -16,11 +17,11 @@ import { messagePrefix } from '../wal2json/plugin-options.ts';
 import type { AnchorPace } from './anchor-pace.ts';
 import type { Passed } from './anchor-pass.ts';
 
-/** For the holder's snapshot of the source, with the connection that it opens for it. */
+/** For the owner's snapshot of the source, with the connection that it opens for it. */
 const TAKE_MS = 5_000;
 /** For the stream to get from where it stands to the anchor's position, with what it applies on the way. */
 const PASS_MS = 10_000;
-/** For the holder's snapshot of the target, whose session is open already. */
+/** For the owner's snapshot of the target, whose session is open already. */
 const HOLD_MS = 3_000;
 const POLL_MS = 10;
 
@@ -31,6 +32,9 @@ export interface StandingParts {
   readonly target: pg.Client;
   /** Runs a task on the source's session. */
   readonly onSource: <T>(task: (source: pg.ClientBase) => Promise<T>) => Promise<T>;
+  /** Whether the anchor leaves out a commit before its position. */
+  readonly leaves: () => boolean;
+  readonly log: Log;
   readonly signal: AbortSignal;
   readonly pace: AnchorPace;
   /** Called when a request arrives. */
@@ -101,23 +105,26 @@ export class Standing implements Disposable {
   async #stand(loop: Stander, at: Lsn): Promise<boolean> {
     const { target, migration, epoch } = this.#parts;
     const asked = await readAsked(target, migration);
-    // It was withdrawn, or something arrived that has no end yet: its holder asks again.
+    // It was withdrawn, or something arrived that has no end yet: its owner asks again.
     if (asked?.state !== 'wanted' || !loop.stands) return false;
-    if (!asked.alive) return this.#refuse(asked.id, ['wanted'], 'its holder is gone');
+    if (!asked.alive) return this.#refuse(asked.id, ['wanted'], 'its owner is gone');
     if (!(await standAt(target, migration, { id: asked.id, epoch, at }))) return false;
     const taken = await this.#taken(asked.id);
     if (taken === null) return false;
     this.#parts.pace.tried(taken.lsn);
     await this.#parts.onSource((source) => markPast(source, migration));
     const passed = await loop.pass(taken, PASS_MS);
-    if (passed === 'reached') await this.#while(asked.id, 'reached', HOLD_MS);
-    else if (passed !== 'aborted') await this.#refuse(asked.id, ['taken'], REASONS[passed]);
+    if (passed === 'reached') {
+      const { leaves, log } = this.#parts;
+      log.info('the stream stands at an anchor', { lsn: taken.lsn, leaves: leaves() });
+      await this.#while(asked.id, 'reached', HOLD_MS);
+    } else if (passed !== 'aborted') await this.#refuse(asked.id, ['taken'], REASONS[passed]);
     return true;
   }
 
-  /** The holder's snapshot; null when there is none in time. */
+  /** The owner's snapshot; null when there is none in time. */
   async #taken(id: string): Promise<Barrier | null> {
-    const late = 'its holder took no snapshot of the source in time';
+    const late = 'its owner took no snapshot of the source in time';
     let asked = await this.#while(id, 'standing', TAKE_MS);
     if (this.#parts.signal.aborted) return null;
     if (asked?.state === 'standing') {
@@ -129,7 +136,7 @@ export class Standing implements Disposable {
     return barrierOf(id, asked.visible, asked.lsn);
   }
 
-  /** Waits while the request is in this state and its holder lives; then returns it, null when it is gone. */
+  /** Waits while the request is in this state and its owner lives; then returns it, null when it is gone. */
   async #while(id: string, state: Asked['state'], withinMs: number): Promise<Asked | null> {
     const deadline = performance.now() + withinMs;
     for (;;) {

@@ -1,4 +1,4 @@
-/** The holder's part of taking an anchor; the stream's is stream/standing.ts. */
+/** The owner's part of taking an anchor; the stream's is stream/standing.ts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
@@ -27,7 +27,7 @@ import { whyNotStanding } from './anchor-refusal.ts';
 /** Longer than the stream itself takes before it gives up. */
 const REACH_MS = 30_000;
 const POLL_MS = 10;
-/** As long as one poll of the stream would take: more often, the waiting holder would burden the target. */
+/** As long as one poll of the stream would take: more often, the waiting owner would burden the target. */
 const SLOW_POLL_MS = 50;
 
 export interface TakingParts {
@@ -35,7 +35,7 @@ export interface TakingParts {
   readonly work: Work;
   /** Of the request. */
   readonly id: string;
-  /** The holder's session, which the request names. */
+  /** The owner's session, which the request names. */
   readonly target: Session;
   /** Locks the control row at the anchor; see `AnchorLimits`. */
   readonly locked?: pg.Client | undefined;

@@ -14,12 +14,12 @@ import { takeAnchor } from './anchor-taking.ts';
 import { AnchorWatch } from './anchor-watch.ts';
 
 /**
- * `sourceSnapshot` and `targetSnapshot`: names from `pg_export_snapshot()`, importable while the holder lives; `visible`:
+ * `sourceSnapshot` and `targetSnapshot`: names from `pg_export_snapshot()`, importable while the owner lives; `visible`:
  * `pg_current_snapshot()` of the source's snapshot; `lsn`: no commit record at or after it is visible there; `takenAt`: ISO 8601.
  */
 export type Anchor = HeldAnchor;
 
-/** How long a holder lives at most, milliseconds: vacuum removes nothing on either side meanwhile. */
+/** How long an owner lives at most, milliseconds: vacuum removes nothing on either side meanwhile. */
 export const HOLD_MS = 900_000;
 /** For the stream to stand after it was asked: it ends its batch first, and starts a lease if none runs. */
 const STAND_MS = 10_000;

@@ -1,4 +1,4 @@
-/** Anchors for tests: a holder that makes each of its moves when the test says so, and the comparison of both sides at one. */
+/** Anchors for tests: an owner that makes each of its moves when the test says so, and the comparison of both sides at one. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { parseLsn } from '../../contract/lsn.ts';
@@ -12,7 +12,7 @@ import {
 import { connectTo, type FreshPair } from './database.ts';
 import { until } from './until.ts';
 
-export class ManualHolder implements AsyncDisposable {
+export class ManualOwner implements AsyncDisposable {
   readonly id = randomUUID();
   readonly #migration: Migration;
   readonly #source: pg.Client & AsyncDisposable;
@@ -29,11 +29,11 @@ export class ManualHolder implements AsyncDisposable {
   }
 
   /** Asks for an anchor. */
-  static async ask(db: FreshPair, migration: Migration): Promise<ManualHolder> {
+  static async ask(db: FreshPair, migration: Migration): Promise<ManualOwner> {
     const [source, target] = await Promise.all([connectTo(db.source), connectTo(db.target)]);
-    const holder = new ManualHolder(migration, source, target);
-    await askForAnchor(target, migration, holder.id);
-    return holder;
+    const owner = new ManualOwner(migration, source, target);
+    await askForAnchor(target, migration, owner.id);
+    return owner;
   }
 
   /** The row of its request. */

@@ -5,12 +5,12 @@ create table walferry.anchor (
   id text not null,                        -- of the request
   state text not null,
   reason text,                             -- why it was given up
-  holder_pid integer not null,             -- backend of the holder on the target ...
-  holder_started timestamptz not null,     -- ... and its backend_start: a reused pid is no holder
+  owner_pid integer not null,              -- backend of the owner on the target ...
+  owner_started timestamptz,               -- ... and its backend_start; null: the role may not see it
   epoch bigint,                            -- of the lease that stands: everything that it has applied is visible in the snapshot
   visible text,                            -- pg_current_snapshot() of the source's snapshot
   lsn pg_lsn,                              -- no commit record at or after it is visible in the snapshot
-  source_snapshot text,                    -- names from pg_export_snapshot(), valid while the holder lives
+  source_snapshot text,                    -- names from pg_export_snapshot(), valid while the owner lives
   target_snapshot text,
   taken_at timestamptz,
   check (state in ('wanted', 'standing', 'taken', 'reached', 'held', 'given up')),

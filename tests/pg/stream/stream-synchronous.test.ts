@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../../contract/lsn.ts';
 import { withAnchor } from '../../../postgres/verification/anchor.ts';
-import { barrierRow, ManualHolder, readAt } from '../../support/anchor.ts';
+import { barrierRow, ManualOwner, readAt } from '../../support/anchor.ts';
 import { streamChanges } from '../../support/lease.ts';
 import { streamProcess } from '../../support/stream-child.ts';
 import type { PostgresServer } from '../../../scripts/local/cluster/postgres-server.ts';
@@ -191,13 +191,13 @@ test('killed between the barrier of an anchor and what the anchor left out, the 
   await write(1);
   await drain(db, migration);
   const child = streamProcess(migration, { WALFERRY_FAILPOINT: 'after-barrier-commit' });
-  await using holder = await ManualHolder.ask(db, migration);
-  await holder.untilState('standing');
+  await using owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
   const stood = await storedLsn(db, migration);
   // Earlier in the WAL than what the snapshot shows.
   await using left = await hanging(db, /* sql */ `insert into log values (2)`);
   await write(3);
-  await holder.take();
+  await owner.take();
   await child.ended;
   expect(child.process.signalCode).toBe('SIGKILL');
   const rows = async () =>
@@ -206,7 +206,7 @@ test('killed between the barrier of an anchor and what the anchor left out, the 
     );
   expect(await rows()).toEqual([1, 3]);
   expect(await storedLsn(db, migration)).toBe(stood);
-  expect(await barrierRow(db.targetClient)).toMatchObject({ anchor: holder.id });
+  expect(await barrierRow(db.targetClient)).toMatchObject({ anchor: owner.id });
   await left.release();
   await write(4);
   await drain(db, migration);
@@ -222,14 +222,14 @@ test('at an anchor the target shows what its snapshot of the source shows, also 
   const work = testWork();
   const lease = streamChanges(migration, OPTIONS, work);
   await untilStreaming(db, migration);
-  const holder = await ManualHolder.ask(db, migration);
-  await holder.untilState('standing');
+  const owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
   await using left = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'is visible')`);
-  await holder.take();
-  await holder.untilState('reached');
+  await owner.take();
+  await owner.untilState('reached');
   expect((await db.targetClient.query(/* sql */ `select id from t`)).rows).toEqual([{ id: 2 }]);
-  await holder[Symbol.asyncDispose]();
+  await owner[Symbol.asyncDispose]();
   await received(db, work);
   // While the commit hangs, nothing after it can be applied: the next anchor is refused, and says why.
   const refused = withAnchor(migration, testWork(), () => Promise.resolve(), { standMs: 4_000 });
@@ -257,15 +257,15 @@ test('an anchor is given up when more than a batch follows a commit that its sna
   const work = testWork();
   const lease = streamChanges(migration, { ...OPTIONS, batchChanges: 50 }, work);
   await untilStreaming(db, migration);
-  await using holder = await ManualHolder.ask(db, migration);
-  await holder.untilState('standing');
+  await using owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
   await using left = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
   await db.sourceClient.query(
     /* sql */ `insert into t select i, 'many' from generate_series(2, 200) i`,
   );
-  await holder.take();
-  await holder.untilState('given up');
-  expect(await holder.reason()).toContain('more than one batch');
+  await owner.take();
+  await owner.untilState('given up');
+  expect(await owner.reason()).toContain('more than one batch');
   expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
   await left.release();
   await until('the rows', async () => {
