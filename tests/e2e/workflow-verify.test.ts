@@ -454,7 +454,7 @@ describe('when the stream stops', () => {
   );
 
   test.concurrent(
-    'a resync makes the newest result outdated: rows that were copied again are compared again',
+    'a resync makes the newest result outdated: rows of a resync are compared again',
     async () => {
       const migration = await streaming('before-cutover', (w) => void (w.leaseMs = 500));
       const { world } = migration;
