@@ -69,6 +69,8 @@ export interface AnchorProof {
   readonly leases: Record<string, number>;
   /** Processes that were killed, by place. */
   readonly killed: Record<string, number>;
+  /** Processes that were frozen, overtaken and let go on. */
+  frozen: number;
   /** Leases that failed with anything but a lost connection: a change that hit no row or two, above all. Always empty. */
   readonly wrong: string[];
   /** Whether both sides are equal after the last change. Always true. */
@@ -80,6 +82,8 @@ export interface ProofOptions {
   readonly rounds: number;
   /** Processes to kill at the places of the barrier, at least; each place in turn. */
   readonly kills: number;
+  /** Processes to freeze at any moment, and to let go on after another attempt has taken over; at least. */
+  readonly freezes?: number;
   readonly writers?: number;
   readonly seed?: number;
   /** Called from time to time. */
@@ -95,6 +99,7 @@ export async function proveAnchors(
   {
     rounds,
     kills,
+    freezes = 0,
     writers = 6,
     seed = Math.floor(Math.random() * 2 ** 31),
     tell = () => undefined,
@@ -110,6 +115,7 @@ export async function proveAnchors(
       refused: {},
       leases: {},
       killed: {},
+      frozen: 0,
       wrong: [],
       equal: false,
     },
@@ -125,10 +131,10 @@ export async function proveAnchors(
     ...[0, 1].map((k) => prepare(db, k, over.signal, random(seed + 100 + k))),
   ];
   const done = (): boolean => over.signal.aborted;
-  const stream = streaming(db, migration, proof, { kills, rnd: random(seed), done });
+  const stream = streaming(db, migration, proof, { kills, freezes, rnd: random(seed), done });
   try {
     const killed = (): number => Object.values(proof.killed).reduce((sum, n) => sum + n, 0);
-    while (proof.anchors < rounds || killed() < kills) {
+    while (proof.anchors < rounds || killed() < kills || proof.frozen < freezes) {
       if (proof.wrong.length > 0) break;
       await compareOnce(db, migration, proof);
       tell(proof);
@@ -166,13 +172,19 @@ async function streaming(
   db: FreshPair,
   migration: Migration,
   proof: AnchorProof,
-  how: { readonly kills: number; readonly rnd: () => number; readonly done: () => boolean },
+  how: {
+    readonly kills: number;
+    readonly freezes: number;
+    readonly rnd: () => number;
+    readonly done: () => boolean;
+  },
 ): Promise<void> {
   for (let turn = 0; !how.done() && proof.wrong.length === 0; turn += 1) {
     const point = FAIL_POINTS[turn % FAIL_POINTS.length];
     const killed = Object.values(proof.killed).reduce((sum, n) => sum + n, 0);
     if (point !== undefined && killed < how.kills) await killAt(point, migration, proof, how.done);
-    await leaseWithCuts(db, migration, proof, how);
+    if (proof.frozen < how.freezes) await freeze(db, migration, proof, how);
+    else await leaseWithCuts(db, migration, proof, how);
   }
 }
 
@@ -192,6 +204,29 @@ async function killAt(
   if (done()) return;
   if (child.process.signalCode === 'SIGKILL') count(proof.killed, point);
   else proof.wrong.push(`${point}: ${child.lines.at(-1) ?? 'nothing'}`);
+}
+
+/** A process that is stopped somewhere, overtaken by a lease, and continued: it may write nothing any more. */
+async function freeze(
+  db: FreshPair,
+  migration: Migration,
+  proof: AnchorProof,
+  how: { readonly rnd: () => number; readonly done: () => boolean },
+): Promise<void> {
+  const child = streamProcess(migration);
+  const at = performance.now() + 2_000 + how.rnd() * 3_000;
+  while (!how.done() && performance.now() < at) await sleep(20);
+  child.process.kill('SIGSTOP');
+  if (!how.done()) await leaseWithCuts(db, migration, proof, how);
+  child.process.kill('SIGCONT');
+  // It notices within seconds, or, at the end of the proof, when the drain takes over.
+  await Promise.race([child.ended, sleep(20_000)]);
+  if (child.process.exitCode === null) child.process.kill('SIGKILL');
+  await child.ended;
+  if (how.done()) return;
+  proof.frozen += 1;
+  const last = child.lines.at(-1) ?? 'nothing';
+  if (!/^(Unreachable|Fenced|started)$/.test(last)) proof.wrong.push(`frozen: ${last}`);
 }
 
 /** A lease that ends with its time, by an abort, or because one of its sessions is cut. */

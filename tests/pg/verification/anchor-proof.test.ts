@@ -9,8 +9,8 @@ import { testRun } from '../../support/run.ts';
 import { serverOf } from '../../support/versions.ts';
 
 test(
-  'at every anchor both sides are equal, under concurrent writers, cut sessions and kills around the commits of the barrier',
-  { timeout: 300_000 },
+  'at every anchor both sides are equal, under concurrent writers, cut sessions, a frozen attempt, and kills around the commits of the barrier',
+  { timeout: 600_000 },
   async () => {
     const { programs: folder } = testRun().source;
     await using source = await serverOf(
@@ -19,7 +19,7 @@ test(
       { synchronous_standby_names: 'absent', synchronous_commit: 'local' },
     );
     await using db = await freshPair({ source });
-    const proof = await proveAnchors(db, { rounds: 10, kills: 4 });
+    const proof = await proveAnchors(db, { rounds: 10, kills: 4, freezes: 1 });
     process.stdout.write(`${JSON.stringify(proof)}\n`);
     expect(proof).toMatchObject({ differ: 0, wrong: [], equal: true });
     expect(Object.keys(proof.killed)).toHaveLength(4);
