@@ -60,7 +60,7 @@ export function verificationOf(
   };
 }
 
-export interface Verdict {
+export interface VerifiedResult {
   readonly report: VerificationReport;
   readonly found: Readonly<Record<string, readonly RowDifference[]>>;
   readonly work: TestWork;
@@ -73,7 +73,7 @@ export async function verify(
   migration: Migration,
   more: Record<string, unknown> = {},
   states: TestStates = statesOf(db),
-): Promise<Verdict> {
+): Promise<VerifiedResult> {
   const step = verificationOf(db, migration, more);
   const work = testWork();
   const report = await runVerification(step, work, states);

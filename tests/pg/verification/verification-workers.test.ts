@@ -89,12 +89,12 @@ test('pieces whose worker is killed before their mark are read again, and no row
     const before = await planVerification(step, testWork(), states);
     expect(before.runs.length).toBeGreaterThan(0);
     // Two workers share what is left.
-    const lanes = [0, 1].map(async (lane) => {
-      for (const one of before.runs.filter((_, at) => at % 2 === lane)) {
+    const workers = [0, 1].map(async (half) => {
+      for (const one of before.runs.filter((_, at) => at % 2 === half)) {
         await comparePieces({ ...step, run: one }, testWork());
       }
     });
-    await Promise.all(lanes);
+    await Promise.all(workers);
   });
   const report = await concludeVerification(step, testWork(), states);
   expect(report).toMatchObject({ result: 'equal', rows: ROWS, tables: 1 });

@@ -1,5 +1,5 @@
 /**
- * A verification of a fidelity migration, after everything was applied and while nobody writes: what it reports is a false alarm,
+ * A verification of a fidelity migration, after everything was applied and while no one writes: what it reports is a false alarm,
  * or the suite's own comparison finds it as well.
  */
 import type { Migration } from '../../../contract/migration.ts';
