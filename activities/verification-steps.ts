@@ -1,5 +1,5 @@
 /** The steps of a verification, beside those of steps.ts: names, inputs and results are wire format, too. */
-import type { VerificationRun, VerifiedTables } from '../contract/verification.ts';
+import type { VerificationRun } from '../contract/verification.ts';
 import type { Work } from '../contract/work.ts';
 import { anchorStates } from '../postgres/verification/anchor-states.ts';
 import { concludeVerification } from '../postgres/verification/conclusion.ts';
@@ -20,10 +20,8 @@ export const verificationSteps = {
     holdVerification(step, work, anchorStates),
 
   /** Waits for an anchor and lists the runs that are left under it; none when every table has been compared. */
-  planVerification: (
-    step: Step & OfVerification & { readonly tables: VerifiedTables },
-    work: Work,
-  ) => planVerification(step, work, anchorStates),
+  planVerification: (step: Step & OfVerification, work: Work) =>
+    planVerification(step, work, anchorStates),
 
   comparePieces: (
     step: BareStep & OfVerification & { readonly run: VerificationRun },
@@ -34,6 +32,6 @@ export const verificationSteps = {
   concludeVerification: (step: Step & OfVerification, work: Work) =>
     concludeVerification(step, work, anchorStates),
 
-  /** Copies the rows again that this verification found to differ. */
+  /** Copies the rows again that this verification found to differ, compares them, and corrects its report. */
   repairRows: (step: Step & OfVerification, work: Work) => repairRows(step, work, anchorStates),
 };

@@ -39,10 +39,8 @@ const time = v.string();
 export const runningVerification = v.pipe(
   v.object({
     id: v.string(),
-    /** `changed`: only the tables that differed in the newest report, after their rows were repaired. */
-    tables: v.picklist(['all', 'changed']),
     by: v.picklist(['operator', 'input']),
-    /** The verification whose differing rows are to be copied again first; null: none, or done. */
+    /** It repairs what this verification found, instead of comparing everything; null: it compares. */
     repairs: v.nullable(v.string()),
     /** Rows that were repaired. */
     repaired: v.number(),
@@ -76,16 +74,14 @@ export const runningVerification = v.pipe(
 );
 export type RunningVerification = v.InferOutput<typeof runningVerification>;
 
-/** A report, and when the workflow received it. */
+/** A report, and when the workflow received it; a repair later on does not make it younger. */
 const received = v.pipe(v.object({ report: verificationReport, at: time }), v.readonly());
 
 export const verificationState = v.pipe(
   v.object({
     running: v.nullable(runningVerification),
-    /** The newest verification of all tables. */
+    /** The newest one, with what a repair has changed about it. */
     last: v.nullable(received),
-    /** The newest one, after a repair, of those tables that differed in `last`. */
-    rechecked: v.nullable(received),
     /** Tables were resynced after `last`: their rows are not those that it compared. */
     outdated: v.boolean(),
     /** Why the newest verification or repair ended without a report; null when it has one. */
@@ -98,29 +94,20 @@ export const verificationState = v.pipe(
 export type VerificationState = v.InferOutput<typeof verificationState>;
 
 export const NO_VERIFICATION: VerificationState = {
-  ...{ running: null, last: null, rechecked: null, outdated: false, failed: null },
+  ...{ running: null, last: null, outdated: false, failed: null },
 };
 
-/**
- * What the newest reports say of the whole target: `none` before the first, `outdated` after a resync. A repair that was compared
- * again counts; what the verification before it left out is still left out.
- */
+/** What is known of the whole target: `none` before the first report, `outdated` after a resync. */
 export function standingOf({
   last,
-  rechecked,
   outdated,
 }: VerificationState): VerificationResult | 'none' | 'outdated' {
   if (last === null) return 'none';
-  if (outdated) return 'outdated';
-  if (last.report.result !== 'different' || rechecked === null) return last.report.result;
-  if (rechecked.report.result !== 'equal') return rechecked.report.result;
-  return last.report.notCompared.length > 0 ? 'incomplete' : 'equal';
+  return outdated ? 'outdated' : last.report.result;
 }
 
-/** The newest report that names differing rows which are still there; null: none. */
-export function differingReport(state: VerificationState): VerificationReport | null {
-  const standing = standingOf(state);
-  if (standing === 'none' || standing === 'outdated') return null;
-  const newest = state.rechecked ?? state.last;
-  return newest && newest.report.differing.length > 0 ? newest.report : null;
+/** The report that names rows which still differ; null: none. */
+export function differingReport({ last, outdated }: VerificationState): VerificationReport | null {
+  if (last === null || outdated || last.report.differing.length === 0) return null;
+  return last.report;
 }

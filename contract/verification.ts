@@ -48,7 +48,7 @@ export interface VerificationRunReport {
   readonly bytes: number;
 }
 
-/** How the holder of an anchor ended. */
+/** How the owner of an anchor ended. */
 export interface AnchorHoldReport {
   /** A plan found nothing left to compare; otherwise its slice ended or it was cancelled. */
   readonly nothingLeft: boolean;

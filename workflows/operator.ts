@@ -115,7 +115,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(repairUpdate, () => verifyNow(run, 'repair'), {
     description:
-      'Copy the rows again that differ in the newest verification, and compare their tables again; returns the result',
+      'Copy the rows again that the newest verification found to differ, and compare them; returns the result',
     validator: (options) => {
       mayAsk(run, 'repair');
       requireVerifiable(run, 'repair', options);

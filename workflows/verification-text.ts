@@ -13,16 +13,26 @@ import { bytes, count, counted, duration, moment, percent } from './wording.ts';
 /** Names per sentence; the remaining ones are counted. */
 const SHOWN = 5;
 
-/** The answer of `verify` and `repair`: one sentence with the result, and what to do if it is not `equal`. */
-export function reportText(report: VerificationReport): string {
-  const { result, tables, rows, lsn, seconds, differing } = report;
-  const extent = `${counted(tables, 'table')}, ${counted(rows, 'row')}, ${bytes(report.bytes)}, at ${lsn}, in ${duration(seconds)}`;
+/**
+ * The answer of `verify` and `repair`: one sentence with the result, and what to do if it is not `equal`.
+ * @param repaired rows that were repaired; null: none were to be.
+ */
+export function reportText(report: VerificationReport, repaired: number | null): string {
+  if (repaired === null) return resultText(report, `, in ${duration(report.seconds)}`);
+  return `Repaired ${counted(repaired, 'row')} and compared them again. ${resultText(report, '')}`;
+}
+
+function resultText(report: VerificationReport, took: string): string {
+  const { result, tables, rows, lsn, differing } = report;
+  const extent = `${counted(tables, 'table')}, ${counted(rows, 'row')}, ${bytes(report.bytes)}, at ${lsn}${took}`;
   const left = notCompared(report);
   if (result === 'equal') return `Equal: every row is the same on both sides (${extent}).${left}`;
   if (result === 'incomplete') {
     return `Incomplete: what was compared is the same on both sides (${extent}).${left}`;
   }
-  const more = differing.some((one) => one.more) ? '; call it again until none differs' : '';
+  const more = differing.some((one) => one.more)
+    ? '; then call verify again, because not all of them are listed'
+    : '';
   return `Different: ${differingText(report)} (compared ${extent}).${left} repair copies these rows again${more}.`;
 }
 
@@ -69,11 +79,10 @@ export function stillRunningText(running: RunningVerification | null): string {
 
 /** What runs, and the newest result: no line before the first verification. */
 export function verificationLines(state: VerificationState): string[] {
-  const { running, last, rechecked } = state;
-  const newest = rechecked ?? last;
+  const { running, last } = state;
   return [
     ...(running ? [`verification since ${moment(running.since)}: ${runningText(running)}`] : []),
-    ...(newest ? [resultLine(state, newest.report, newest.at)] : []),
+    ...(last ? [resultLine(state, last.report, last.at)] : []),
   ];
 }
 

@@ -22,11 +22,11 @@ function refusalOf(run: Execution, update: Verifying, options: unknown): string 
   const state = verificationOf(run.state);
   const { running } = state;
   if (update === 'verify') {
-    return running?.tables === 'changed'
-      ? 'differing rows are being repaired and compared again: call verify when that is done'
+    return running && running.repairs !== null
+      ? 'differing rows are being repaired: call verify when that is done'
       : null;
   }
-  if (running?.tables === 'all') return 'a verification is running: call repair when it has ended';
+  if (running?.repairs === null) return 'a verification is running: call repair when it has ended';
   if (running || differingReport(state)) return null;
   return 'nothing to repair: the newest verification found no row that differs, or there was none';
 }

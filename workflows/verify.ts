@@ -134,10 +134,11 @@ async function pauseBefore(verifier: Verifier, failures: number): Promise<void> 
   verifier.idle = false;
 }
 
-/** One anchor and what is compared under it; before the first one, the rows of a repair. */
+/** One anchor and what is compared under it, or a repair. */
 async function slice(run: Execution): Promise<'reported' | 'again'> {
   const id = idOf(run);
-  await repairRows(run, id);
+  const repairs = verificationOf(run.state).running?.repairs ?? null;
+  if (repairs !== null) return repairRows(run, id, repairs);
   run.tell({ type: 'sliceBegun', id });
   const met = { pieces: 0 };
   const { first, owner, worked } = await heldWhile(
@@ -145,23 +146,22 @@ async function slice(run: Execution): Promise<'reported' | 'again'> {
     () => planAndCompare(run, id, met),
   );
   throwIfStopped();
-  if (worked.status === 'fulfilled' && worked.value === 'complete') return conclude(run, id);
+  if (worked.status === 'fulfilled' && worked.value === 'complete') return conclude(run, id, id);
   if (first === 'work' && worked.status === 'rejected') raise(worked.reason);
   if (owner.status === 'rejected') raise(owner.reason);
   if (met.pieces > 0) return 'again';
   throw ending('Stalled', 'no piece was compared under the last anchor');
 }
 
-/** A repair that was interrupted begins again: a row that is equal already is not written. */
-async function repairRows(run: Execution, id: string): Promise<void> {
-  const verification = verificationOf(run.state).running?.repairs ?? null;
-  if (verification === null) return;
+/** The step compares the repaired rows again, too. One that was interrupted begins again: what is equal by then is not written. */
+async function repairRows(run: Execution, id: string, verification: string): Promise<'reported'> {
   const report = await long.repairRows.executeWithOptions(
     { ...VERIFYING, activityId: 'repair', summary: 'repair differing rows' },
     [{ ...run.step, verification }],
   );
   throwIfStopped();
   run.tell({ type: 'rowsRepaired', id, report });
+  return conclude(run, id, verification);
 }
 
 function holdAnchor(run: Execution, verification: string) {
@@ -176,11 +176,10 @@ async function planAndCompare(
   id: string,
   met: { pieces: number },
 ): Promise<'complete' | 'again'> {
-  const tables = verificationOf(run.state).running?.tables ?? 'all';
-  for (;;) {
+  for (let idle = 0; ;) {
     const plan = await long.planVerification.executeWithOptions(
       { ...LONG, activityId: 'verify-plan', summary: 'plan verification' },
-      [{ ...run.step, verification: id, tables }],
+      [{ ...run.step, verification: id }],
     );
     throwIfStopped();
     run.tell({ type: 'verificationPlanned', id, plan });
@@ -188,8 +187,10 @@ async function planAndCompare(
     const before = met.pieces;
     const { failed, lost } = await compareRuns(run, id, plan, met);
     if (failed) raise(failed.error);
-    // Without this, runs that find nothing to do under this anchor would be planned again without end.
-    if (met.pieces === before) return lost ? raise(lost.error) : 'again';
+    // Once is usual: a worker died with the anchor, and the next plan is for the next one. Runs that find nothing to do twice would
+    // be planned again without end.
+    idle = met.pieces === before ? idle + 1 : 0;
+    if (idle > 1) return lost ? raise(lost.error) : 'again';
   }
 }
 
@@ -232,26 +233,25 @@ function compareOne(run: Execution, verification: string, next: VerificationRun)
   );
 }
 
-/** Names the keys where sums differ, at an anchor of its own, and gives the report to those who wait. */
-async function conclude(run: Execution, id: string): Promise<'reported'> {
+/**
+ * Names the keys where sums differ, at an anchor of its own, and gives the report to those who wait.
+ * @param verification the one that the report is of: after a repair the one that found the differences.
+ */
+async function conclude(run: Execution, id: string, verification: string): Promise<'reported'> {
   const report = await long.concludeVerification.executeWithOptions(
     { ...VERIFYING, activityId: 'verify-result', summary: 'result of the verification' },
-    [{ ...run.step, verification: id }],
+    [{ ...run.step, verification }],
   );
   throwIfStopped();
-  const repaired = verificationOf(run.state).running?.repaired ?? 0;
+  const repaired = id === verification ? null : (verificationOf(run.state).running?.repaired ?? 0);
   run.tell({ type: 'verificationEnded', id, report });
   const { result, tables, rows, lsn, seconds } = report;
   log.info('verification', { result, tables, rows, lsn, seconds });
-  run.answerVerified({ text: `${repairedText(repaired)}${reportText(report)}` });
+  run.answerVerified({ text: reportText(report, repaired) });
   return 'reported';
 }
 
-function repairedText(rows: number): string {
-  return rows === 0 ? '' : `Repaired ${rows} ${rows === 1 ? 'row' : 'rows'}, then compared again. `;
-}
-
-/** @throws ApplicationFailure when none runs: only a programming error asks then. */
+/** @throws TypeError when none runs: only a programming error asks then. */
 function idOf(run: Execution): string {
   return verificationOf(run.state).running?.id ?? raise(new TypeError('no verification runs'));
 }

@@ -40,6 +40,7 @@ export async function concludeVerification(
   const { migration } = step;
   try {
     await using target = await connectTarget(migration, 'verify', { signal: work.signal });
+    await target.takeOver();
     await requireMigration(target, migration);
     await settleTables(target, step);
     const tables = await readVerifiedTables(target, step);

@@ -1,5 +1,5 @@
 /**
- * One state of both sides that a verification compares at: exported snapshots that a holder keeps alive. This room only needs the
+ * One state of both sides that a verification compares at: exported snapshots that a owner keeps alive. This room only needs the
  * two ways to get one, so that every step is tested with ordinary snapshots, too.
  */
 import type pg from 'pg';
@@ -9,7 +9,7 @@ import type { Work } from '../../contract/work.ts';
 
 export interface HeldState {
   readonly id: string;
-  /** Names from pg_export_snapshot(), which can be imported while the holder lives. */
+  /** Names from pg_export_snapshot(), which can be imported while the owner lives. */
   readonly sourceSnapshot: string;
   readonly targetSnapshot: string;
   /** pg_current_snapshot() of the source's snapshot. */
@@ -18,7 +18,7 @@ export interface HeldState {
 }
 
 export interface StateSource {
-  /** The state that a holder keeps now; null: none. */
+  /** The state that a owner keeps now; null: none. */
   live(target: pg.ClientBase, migration: Migration): Promise<HeldState | null>;
   /**
    * Holds a state while `use` runs. Its signal is aborted when the state is over; `use` must end then.

@@ -18,21 +18,25 @@ export interface SizedComparison {
 }
 
 /** Bounds the locks and statements of one piece. */
-const TABLES_PER_BUNDLE = 100;
+export const TABLES_PER_PIECE = 100;
 const SIDES = ['source', 'target'] as const;
 
 /**
  * Pieces of one table follow each other, those of both sides: an anchor that is lost costs the tables that are not finished, and
  * so few are begun at a time. The largest first, small ones in bundles.
  */
-export function cutPieces(tables: readonly SizedComparison[], chunkBytes: number): Piece[] {
+export function cutPieces(
+  tables: readonly SizedComparison[],
+  chunkBytes: number,
+  tablesPerPiece = TABLES_PER_PIECE,
+): Piece[] {
   const ordered = [...tables].sort((a, b) => sizeOf(b) - sizeOf(a) || a.id - b.id);
   const isSmall = (table: SizedComparison) =>
-    sizeOf(table) <= chunkBytes && partsOf(table) <= TABLES_PER_BUNDLE;
+    sizeOf(table) <= chunkBytes && partsOf(table) <= tablesPerPiece;
   const large = ordered.filter((table) => !isSmall(table));
   return [
     ...large.flatMap((table) => SIDES.flatMap((side) => cutSide(table, side, chunkBytes))),
-    ...bundle(ordered.filter(isSmall), chunkBytes),
+    ...bundle(ordered.filter(isSmall), chunkBytes, tablesPerPiece),
   ];
 }
 
@@ -45,13 +49,13 @@ function cutSide({ id, parts }: SizedComparison, side: ComparedSide, chunkBytes:
   );
 }
 
-function bundle(tables: readonly SizedComparison[], chunkBytes: number): Piece[] {
+function bundle(tables: readonly SizedComparison[], chunkBytes: number, most: number): Piece[] {
   const bundles: SizedComparison[][] = [];
   let [bytes, parts] = [Infinity, 0];
   for (const table of tables) {
     bytes += sizeOf(table);
     parts += partsOf(table);
-    if (bytes > chunkBytes || parts > TABLES_PER_BUNDLE) {
+    if (bytes > chunkBytes || parts > most) {
       bundles.push([]);
       [bytes, parts] = [sizeOf(table), partsOf(table)];
     }

@@ -7,7 +7,6 @@ import type pg from 'pg';
 import type { VerificationRun, VerificationRunReport } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
-import { inTransaction } from '../connection/in-transaction.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectTarget } from '../session/open.ts';
 import { holdAt } from '../snapshot/test-hold.ts';
@@ -109,9 +108,8 @@ async function tryPiece(
     how.work.beat({ step: 'held by a test' });
   });
   const worker = `${hostname()}:${process.pid}`;
-  const marked = await inTransaction(target, async () => {
-    if (unreadable.length > 0) await postponeTables(target, place, anchor.id, unreadable);
-    return markPiece(target, place, piece, { sums, worker });
-  });
+  // Single statements: a worker that is frozen between them holds no lock that others would wait for.
+  if (unreadable.length > 0) await postponeTables(target, place, anchor.id, unreadable);
+  const marked = await markPiece(target, place, piece, { sums, worker });
   return marked ? 'marked' : 'elsewhere';
 }

@@ -29,7 +29,7 @@ export interface ReplacementParts {
 type Values = readonly (string | null)[];
 
 /**
- * @returns rows inserted or deleted; a replaced row counts once.
+ * @returns keys whose rows were written; in a table without a key, rows inserted or deleted.
  * @throws MigrationError `CopyFailed`; errors of the driver.
  */
 export async function replaceRows(
@@ -50,7 +50,7 @@ export async function replaceRows(
   );
   for (const values of changes.inserts) await insert(parts.target, there, values);
   await setFor('transaction', parts.target, PINNED_FOR_ROWS);
-  return Math.max(changes.inserts.length, changes.deleted);
+  return table.shape.key === null ? changes.inserts.length + changes.deleted : differences.length;
 }
 
 interface Changes {

@@ -8,7 +8,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { ComparedSide } from '../store/verification-piece.ts';
 import { HASH_PROBE, type Hashing } from './row-hash.ts';
 
-/** Reading a table waits for its lock with a short timeout, again and again, so that the wait can be reported. */
+/** Reading a table waits for its lock with a short timeout, repeatedly, so that the wait can be reported. */
 export interface Sides extends AsyncDisposable {
   /** For reading under a state. */
   readonly readers: Readonly<Record<ComparedSide, Session>>;
@@ -27,6 +27,9 @@ export async function openSides(
   try {
     there = await connectTarget(migration, 'verify', { signal });
     const readers = { source, target: there };
+    // One run is one process on each server, as in the copy: the limits count runs.
+    const alone = /* sql */ `set max_parallel_workers_per_gather = 0`;
+    await Promise.all([source.query(alone), there.query(alone)]);
     const hashing = await commonHashing(readers);
     return {
       ...{ readers, hashing },

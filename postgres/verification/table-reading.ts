@@ -31,6 +31,7 @@ export async function lockForReading(
   tables: readonly ReadTable[],
   work: Pick<Work, 'signal' | 'beat'>,
 ): Promise<ReadonlySet<number>> {
+  if (tables.length === 0) return new Set();
   const deadline = performance.now() + MOST_WAIT_MS;
   const wanted = tables.map(({ schema, name }, id) => ({
     ...{ id, schema, name },

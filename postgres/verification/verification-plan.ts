@@ -11,6 +11,7 @@ import {
   type VerifiedTables,
 } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
+import { lockCapacity, within } from '../catalog/capacity.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
@@ -34,7 +35,7 @@ import {
   type VerifiedTable,
 } from '../store/verification-table.ts';
 import type { HeldState, StateSource } from './held-state.ts';
-import { cutPieces } from './piece-cut.ts';
+import { cutPieces, TABLES_PER_PIECE } from './piece-cut.ts';
 import { readComparisons, type FoundTable } from './read-sides.ts';
 import { openSides } from './sides.ts';
 import { beginUnderState, recordedState } from './under-state.ts';
@@ -63,6 +64,8 @@ export async function planVerification(
   const { migration } = step;
   try {
     await using target = await connectTarget(migration, 'verify', { signal: work.signal });
+    // An earlier attempt's worker may be frozen with the verification's row locked.
+    await target.takeOver();
     await requireMigration(target, migration);
     await beginVerification(target, step);
     for (;;) {
@@ -139,6 +142,7 @@ async function planAt(
   if (anchor === null) return false;
   if (!(await beginUnderState(readers.source, 'source', anchor))) return false;
   if (!(await beginUnderState(readers.target, 'target', anchor))) return false;
+  const tablesPerPiece = await pieceSize(step, [readers.source, readers.target]);
   const found = await whileWatched(
     [readers.source, readers.target],
     work,
@@ -156,9 +160,19 @@ async function planAt(
     const known = await readVerifiedTables(target, step);
     const scope = known.length === 0 ? await scopeOf(target, step) : null;
     const wanted = scope === null ? found : found.filter(scope);
-    await restart(target, step, state, known, wanted);
+    await restart(target, step, state, known, wanted, tablesPerPiece);
     return true;
   });
+}
+
+/** Locks per table that is read: the table, its TOAST table, indexes that the planner opens. */
+const LOCKS_PER_TABLE = 4;
+
+/** Each run holds the locks of one piece; the smaller of the two lock tables counts. */
+async function pieceSize({ input }: PlannedStep, sides: readonly pg.ClientBase[]): Promise<number> {
+  const sizes = [];
+  for (const side of sides) sizes.push(await lockCapacity(side));
+  return within(Math.min(...sizes), input.copy.parallelism * LOCKS_PER_TABLE, TABLES_PER_PIECE);
 }
 
 /** The tables of a verification of what was not equal. */
@@ -181,6 +195,7 @@ async function restart(
   { id: anchor }: HeldState,
   known: readonly VerifiedTable[],
   found: readonly FoundTable[],
+  tablesPerPiece: number,
 ): Promise<void> {
   const byName = new Map(known.map((one) => [keyOfName(one), one]));
   let last = known.reduce((most, { id }) => Math.max(most, id), 0);
@@ -200,6 +215,7 @@ async function restart(
   const cut = cutPieces(
     begun.filter(({ reason }) => reason === null),
     step.input.copy.chunkMegabytes * MEBIBYTE,
+    tablesPerPiece,
   );
   const pieces = new Map<number, number>();
   for (const piece of cut) {

@@ -60,8 +60,8 @@ async function inParallel<T>(
   run: (item: T) => Promise<unknown>,
 ): Promise<void> {
   const waiting = [...items];
-  const lane = async () => {
+  const stream = async () => {
     for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await run(item);
   };
-  await Promise.all(Array.from({ length: Math.max(1, most) }, lane));
+  await Promise.all(Array.from({ length: Math.max(1, most) }, stream));
 }

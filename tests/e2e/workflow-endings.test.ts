@@ -16,7 +16,8 @@ const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
 
 describe('done', () => {
   test.concurrent('a cutover completes the migration with a sentence and its numbers', async () => {
-    const migration = await migrations.streaming();
+    const input = { source: 'orders_old', target: 'orders_new', verify: 'off' };
+    const migration = await migrations.streaming(undefined, input);
     const answer = await migration.ask('cutover');
     expect(answer).toMatchObject({
       allowed: true,

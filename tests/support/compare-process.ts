@@ -2,9 +2,9 @@
 import { comparePieces, type RunOfVerification } from '../../postgres/verification/piece-run.ts';
 
 const step = JSON.parse(process.argv[2] ?? '') as RunOfVerification;
-const quiet = { info: () => undefined, warn: () => undefined };
+const log = { info: () => undefined, warn: () => undefined };
 await comparePieces(step, {
   signal: new AbortController().signal,
   beat: () => undefined,
-  log: quiet,
+  log,
 }).catch(() => process.exit(1));

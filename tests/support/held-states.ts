@@ -1,5 +1,5 @@
 /**
- * States of both sides for verifications, held by ordinary exported snapshots: for tests in which nobody writes while a state is
+ * States of both sides for verifications, held by ordinary exported snapshots: for tests in which no one writes while a state is
  * taken, so that both snapshots show the same.
  */
 import { randomBytes } from 'node:crypto';

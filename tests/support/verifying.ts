@@ -2,17 +2,19 @@
 import { randomBytes } from 'node:crypto';
 import type { Migration } from '../../contract/migration.ts';
 import type { VerificationReport } from '../../contract/verification.ts';
+import { readRelations } from '../../postgres/catalog/read-relations.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import {
   readDifferences,
   type RowDifference,
 } from '../../postgres/store/verification-difference.ts';
 import { readVerifiedTables } from '../../postgres/store/verification-table.ts';
+import { registerRelations } from '../../postgres/store/table-move.ts';
 import {
   runVerification,
   type WholeVerification,
 } from '../../postgres/verification/whole-verification.ts';
-import { inputOf } from './control.ts';
+import { inputOf, registered } from './control.ts';
 import type { FreshPair } from './database.ts';
 import { statesOf, type TestStates } from './held-states.ts';
 import { EVERYTHING, startMigration, testWork, type TestWork } from './stream.ts';
@@ -31,6 +33,20 @@ export async function readyMigration(
   return migration;
 }
 
+/** The same for tables that were filled on both sides by other means. */
+export async function readyWithRows(
+  db: FreshPair,
+  selection: Selection = EVERYTHING,
+): Promise<Migration> {
+  const migration = await registered(db);
+  const relations = await readRelations(db.sourceClient, selection);
+  await registerRelations(db.targetClient, migration, relations);
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'ready', pass = 1 where kind = 'r'`,
+  );
+  return migration;
+}
+
 /** A new verification of the migration. @param more settings of the input. */
 export function verificationOf(
   db: FreshPair,
@@ -44,7 +60,7 @@ export function verificationOf(
   };
 }
 
-export interface Verdict {
+export interface VerifiedResult {
   readonly report: VerificationReport;
   readonly found: Readonly<Record<string, readonly RowDifference[]>>;
   readonly work: TestWork;
@@ -57,7 +73,7 @@ export async function verify(
   migration: Migration,
   more: Record<string, unknown> = {},
   states: TestStates = statesOf(db),
-): Promise<Verdict> {
+): Promise<VerifiedResult> {
   const step = verificationOf(db, migration, more);
   const work = testWork();
   const report = await runVerification(step, work, states);

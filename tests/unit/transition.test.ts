@@ -19,7 +19,7 @@ import { destination, IllegalMove, MOVES, transition } from '../../workflows/sta
 import { drawn, type Pick } from '../support/random/pick.ts';
 import { verificationReport } from '../support/verification-report.ts';
 
-const WALKS = 300;
+const WALKS = 200;
 /** Nothing follows them: most walks go on instead. */
 const ENDS = new Set(['abort', 'cancelled', 'failed']);
 const STEPS = 120;

@@ -21,6 +21,7 @@ import {
 import { verificationReport } from '../support/verification-report.ts';
 
 const NOW = '2026-11-27T10:00:00.000Z';
+const LATER = '2026-11-27T12:30:00.000Z';
 const MINUTE = 60_000;
 
 function complete(changed: Partial<State> = {}): State {
@@ -85,26 +86,31 @@ describe('a verification', () => {
     expect(after(aborting, ended('a', true))).toEqual(aborting);
   });
 
-  it('after a repair says what the whole target is, also what was not compared before it', () => {
-    const standing = (...events: Event[]) =>
-      standingOf(verificationOf(after(complete(), begun, ...events)));
+  it('says what the whole target is, and a repair corrects that without making it younger', () => {
+    const standing = (state: State) => standingOf(verificationOf(state));
     expect(standingOf(NO_VERIFICATION)).toBe('none');
-    expect(standing(ended('a', false))).toBe('different');
-    expect(standing(ended('a', false), repairing)).toBe('different');
-    expect(standing(ended('a', false), repairing, ended('b', false))).toBe('different');
-    expect(standing(ended('a', false), repairing, ended('b', true))).toBe('equal');
-    const left = { notCompared: ['public.t: it is locked'] };
-    expect(standing(ended('a', false, left), repairing, ended('b', true))).toBe('incomplete');
-    expect(standing(ended('a', false), repairing, ended('b', true), begun, ended('a', false))).toBe(
-      'different',
+    const found = after(complete(), begun, ended('a', false, { seconds: 42 }));
+    expect(standing(found)).toBe('different');
+    const repaired = transition(
+      after(found, repairing),
+      ended('b', true, { seconds: 9000 }),
+      LATER,
     );
+    expect(standing(repaired)).toBe('equal');
+    expect(verificationOf(repaired).last).toMatchObject({ at: NOW, report: { seconds: 42 } });
+    expect(standing(after(repaired, begun, ended('a', false)))).toBe('different');
   });
 
-  it('that repairs names the newest one that found differences', () => {
-    const found = after(complete(), begun, ended('a', false), repairing);
-    expect(verificationOf(found).running).toMatchObject({ repairs: 'a', tables: 'changed' });
-    const again = after(found, ended('b', false), { ...repairing, id: 'c' });
-    expect(verificationOf(again).running).toMatchObject({ repairs: 'b', tables: 'changed' });
+  it('repairs what the newest one found, and counts rows of all tries', () => {
+    const state = after(complete(), begun, ended('a', false), repairing);
+    expect(verificationOf(state).running).toMatchObject({ id: 'b', repairs: 'a', repaired: 0 });
+    const report = { rows: 2, tables: 1 };
+    const twice = after(
+      state,
+      { type: 'rowsRepaired', id: 'b', report },
+      { type: 'rowsRepaired', id: 'b', report },
+    );
+    expect(verificationOf(twice).running).toMatchObject({ repairs: 'a', repaired: 4 });
   });
 });
 
@@ -153,19 +159,24 @@ describe('without being asked', () => {
 
 describe('in words', () => {
   it('a result is one sentence, with what to do when it is not equal', () => {
-    expect(reportText(verificationReport('a', true))).toBe(
+    expect(reportText(verificationReport('a', true), null)).toBe(
       'Equal: every row is the same on both sides (12 tables, 3,000,000 rows, 240.0 MB, at 16/B374D848, in 42 s).',
     );
-    expect(reportText(verificationReport('a', false))).toBe(
+    expect(reportText(verificationReport('a', false), null)).toBe(
       'Different: 3 rows differ in public.orders (3) (compared 12 tables, 3,000,000 rows, 240.0 MB, at 16/B374D848, in 42 s). repair copies these rows again.',
     );
     const notCompared = ['public.t: it is locked'];
-    expect(reportText(verificationReport('a', true, { result: 'incomplete', notCompared }))).toBe(
+    expect(
+      reportText(verificationReport('a', true, { result: 'incomplete', notCompared }), null),
+    ).toBe(
       'Incomplete: what was compared is the same on both sides (12 tables, 3,000,000 rows, 240.0 MB, at 16/B374D848, in 42 s). Not compared: public.t: it is locked.',
     );
+    expect(reportText(verificationReport('a', true), 3)).toBe(
+      'Repaired 3 rows and compared them again. Equal: every row is the same on both sides (12 tables, 3,000,000 rows, 240.0 MB, at 16/B374D848).',
+    );
     const many = [{ table: 'public.orders', keys: 5000, more: true }];
-    expect(reportText(verificationReport('a', false, { differing: many }))).toMatch(
-      /public\.orders \(5,000\).* again; call it again until none differs\.$/,
+    expect(reportText(verificationReport('a', false, { differing: many }), null)).toMatch(
+      /public\.orders \(5,000\).* again; then call verify again, because not all of them are listed\.$/,
     );
   });
 

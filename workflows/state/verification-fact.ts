@@ -43,7 +43,6 @@ export function verificationBegun(
   const repairs = type === 'repair' ? (differingReport(before)?.id ?? null) : null;
   const running: RunningVerification = {
     ...{ id, by, repairs, repaired: 0, since: now },
-    tables: repairs === null ? 'all' : 'changed',
     ...{ counters: null, rows: 0, bytes: 0, slices: 0, failing: null },
   };
   return { ...state, verification: { ...before, running, failed: null } };
@@ -82,7 +81,7 @@ export function verificationNoted(state: State, event: VerificationFact, now: st
     case 'piecesCompared':
       return proceeding(compared(running, event.report));
     case 'rowsRepaired':
-      return proceeding({ repairs: null, repaired: event.report.rows, failing: null });
+      return proceeding({ repaired: running.repaired + event.report.rows, failing: null });
     case 'verificationFailing': {
       const { code, message } = event.reason;
       const since = running.failing?.since ?? now;
@@ -114,12 +113,15 @@ function compared(
 
 function ended(
   before: VerificationState,
-  { tables }: RunningVerification,
+  { repairs }: RunningVerification,
   report: VerificationReport,
   now: string,
 ): VerificationState {
-  const received = { report, at: now };
   const after = { ...before, running: null, failed: null };
-  if (tables === 'changed') return { ...after, rechecked: received };
-  return { ...after, last: received, rechecked: null, outdated: false };
+  const { last } = before;
+  if (repairs === null || last === null) {
+    return { ...after, last: { report, at: now }, outdated: false };
+  }
+  // The rows that did not differ are as old as before.
+  return { ...after, last: { ...last, report: { ...report, seconds: last.report.seconds } } };
 }

@@ -9,7 +9,6 @@ import type {
   VerificationReport,
   VerificationRun,
   VerificationRunReport,
-  VerifiedTables,
 } from '../../../contract/verification.ts';
 import type { Work } from '../../../contract/work.ts';
 
@@ -32,8 +31,6 @@ export class Verifications {
   readonly reported: string[] = [];
   /** The verifications whose rows were repaired. */
   readonly repaired: string[] = [];
-  /** Which tables each plan was asked for. */
-  readonly planned: VerifiedTables[] = [];
   /** Verification and piece → how often it was compared. */
   readonly comparisons = new Map<string, number>();
   /** Anchors that live now, and the most at the same time: two would be two verifications. */
@@ -75,8 +72,7 @@ export class Verifications {
     }
   }
 
-  async plan(id: string, tables: VerifiedTables, work: Work): Promise<VerificationPlan> {
-    this.planned.push(tables);
+  async plan(id: string, work: Work): Promise<VerificationPlan> {
     const left = this.#pieces().filter((piece) => !this.#has(id, piece));
     while (this.#live === undefined) await tick(work);
     if (left.length === 0) this.#over = this.#live;
@@ -111,8 +107,9 @@ export class Verifications {
     return { pieces, rows: pieces * 200, bytes: pieces * 16_384 };
   }
 
+  /** Also called, after a repair, for a verification that has its report. */
   conclude(id: string, lsn: Lsn): VerificationReport {
-    this.reported.push(id);
+    if (!this.reported.includes(id)) this.reported.push(id);
     const { differing, notCompared } = this;
     const result =
       differing.length > 0 ? 'different' : notCompared.length > 0 ? 'incomplete' : 'equal';

@@ -219,10 +219,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       ),
     holdAnchor: ({ migration: m, verification }, work) =>
       on('holdAnchor', m, work, (world) => world.verifications.hold(verification, work)),
-    planVerification: ({ migration: m, verification, tables }, work) =>
-      on('planVerification', m, work, (world) =>
-        world.verifications.plan(verification, tables, work),
-      ),
+    planVerification: ({ migration: m, verification }, work) =>
+      on('planVerification', m, work, (world) => world.verifications.plan(verification, work)),
     comparePieces: ({ migration: m, verification, run }, work) =>
       on('comparePieces', m, work, (world) => world.verifications.compare(verification, run, work)),
     concludeVerification: ({ migration: m, verification }, work) =>

@@ -17,6 +17,8 @@ import { readyMigration, verificationOf } from '../../support/verifying.ts';
 const ROWS = 60_000;
 const DDL = /* sql */ `create table big (id int primary key, filler text)`;
 
+const SCRIPT = path.join(import.meta.dirname, '../../support/compare-process.ts');
+
 let db: FreshPair;
 let migration: Migration;
 
@@ -40,11 +42,10 @@ beforeEach(() => {
 
 /** A run in a process of its own, which is held before its first mark. */
 function startHeld(step: object) {
-  const child = spawn(
-    process.execPath,
-    [path.join(import.meta.dirname, '../../support/compare-process.ts'), JSON.stringify(step)],
-    { env: { ...process.env, WALFERRY_HOLDPOINT: 'before-mark' }, stdio: 'inherit' },
-  );
+  const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, JSON.stringify(step)], {
+    env: { ...process.env, WALFERRY_HOLDPOINT: 'before-mark' },
+    stdio: 'inherit',
+  });
   return { child, ended: new Promise<void>((resolve) => child.once('exit', () => resolve())) };
 }
 
@@ -88,12 +89,12 @@ test('pieces whose worker is killed before their mark are read again, and no row
     const before = await planVerification(step, testWork(), states);
     expect(before.runs.length).toBeGreaterThan(0);
     // Two workers share what is left.
-    const lanes = [0, 1].map(async (lane) => {
-      for (const one of before.runs.filter((_, at) => at % 2 === lane)) {
+    const workers = [0, 1].map(async (half) => {
+      for (const one of before.runs.filter((_, at) => at % 2 === half)) {
         await comparePieces({ ...step, run: one }, testWork());
       }
     });
-    await Promise.all(lanes);
+    await Promise.all(workers);
   });
   const report = await concludeVerification(step, testWork(), states);
   expect(report).toMatchObject({ result: 'equal', rows: ROWS, tables: 1 });

@@ -34,7 +34,7 @@ const COMMON = /* sql */ `
   create table composed (a text collate "C", b int, v numeric, primary key (b, a));
   create table generated (id int generated always as identity primary key, n int, twice int generated always as (n * 2) stored);
   create table parent (id int primary key, v text);
-  create table child (extra text) inherits (parent);
+  create table child (extra text, primary key (id)) inherits (parent);
   create table part (id int, k int, v text, primary key (id, k)) partition by range (k);
   create table part_low partition of part for values from (0) to (100);
   create table part_high (v text, k int not null, id int not null);

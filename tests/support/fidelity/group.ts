@@ -4,6 +4,7 @@
  */
 import pg from 'pg';
 import * as v from 'valibot';
+import { expect } from 'vitest';
 import { HOLD_LOCK } from '../../../postgres/snapshot/test-hold.ts';
 import { connectTo } from '../database.ts';
 import type { Places } from '../database.ts';
@@ -15,6 +16,7 @@ import { countRows, readTables } from './rows.ts';
 import { ROLES, Stage } from './stage.ts';
 import type { FidelityCase } from './case.ts';
 import { oneByOneOf, readOneByOne } from './way.ts';
+import { verifyMigration } from './verification.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 
 /**
@@ -195,6 +197,11 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   await countChanges(sourceClient, exhibits);
   // The migration reports what is wrong with the stream, not a cutover that waits for it.
   await untilApplied(lab);
+  const reported = await verifyMigration(lab, input);
+  for (const one of exhibits) {
+    one.wrong.push(...reported.filter((text) => isNamedIn(text, one.fidelityCase)));
+  }
+  if (exhibits.every(({ wrong }) => wrong.length === 0)) expect(reported).toEqual([]);
   const answer = await lab.update('cutover');
   if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
   const { status, text } = await lab.ending();
