@@ -59,7 +59,7 @@ export async function readComparisons(
   const here = new Set(found.map(keyOfName));
   const gone = planned.filter((one) => one.kind === 'r' && !here.has(keyOfName(one)));
   const listed = new Set(tables.map(keyOfName));
-  const lost = gone.map(destinationOf).filter((one) => !listed.has(keyOfName(one)));
+  const lost = destinationsOf(gone).filter((one) => !listed.has(keyOfName(one)));
   return [
     ...tables,
     ...lost.map((one) => ({

@@ -35,6 +35,8 @@ export async function runVerification(
     failed.abort(error);
     throw error;
   });
+  // Awaited below; until then a failure must not count as unhandled.
+  holding.catch(() => undefined);
   try {
     for (;;) {
       const plan = await planVerification(step, bound, states);

@@ -105,6 +105,10 @@ test('missing rows are inserted, extra ones deleted, different ones replaced; tr
   expect(JSON.stringify([repaired, work.beats, work.warnings])).not.toContain('name 7');
   await db.sourceClient.query(/* sql */ `drop table via`);
   await db.targetClient.query(/* sql */ `drop table via`);
+  // Sequences are set at the cutover.
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(/* sql */ `select setval('orders_id_seq', 10000)`);
+  }
   await expectSame(db);
 });
 
@@ -116,6 +120,8 @@ test('a row that cannot be made equal stays stored, and the others are repaired'
     update customers set name = 'wrong' where id = 12`);
   const { report, step } = await verify(db, migration);
   expect(report.result).toBe('different');
+  // The first test has dropped it.
+  expect(report.notCompared).toEqual(['public.via: is missing on the source']);
   await repairRows(step, testWork(), statesOf(db));
   const { rows } = await target.query<{ key: unknown; kind: string }>(
     /* sql */ `select key, kind from walferry.verification_difference where verification = $1`,
