@@ -160,7 +160,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An update or delete from the source found no row, or several, on the target.',
     action:
-      'Something else wrote to the target: read the key from walferry.stopped_change, restore the row, then resume.',
+      'Something else wrote to the target: read the key from walferry.stopped_change, `set walferry.apply = on`, restore the row, then resume.',
   },
   UnknownRelation: {
     handling: 'operator',
@@ -240,10 +240,8 @@ export const FAILURES = {
   },
   FenceRefused: {
     handling: 'operator',
-    meaning:
-      'The fence could not be made or does not bind: a right is missing, a selected table has no trigger, a command failed, or another cutover holds the gate.',
-    action:
-      'Do what the message says, or choose another kind of fence. The source takes writes again, at the latest when the deadline passes.',
+    meaning: 'The fence could not be made, or does not bind; the message says why.',
+    action: 'Do what the message says, or choose another kind of fence.',
   },
   WriterRemains: {
     handling: 'operator',

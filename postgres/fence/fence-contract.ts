@@ -11,6 +11,7 @@ import type {
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import type pg from 'pg';
 import type { Session } from '../session/session.ts';
 
 export type FencedInput = MigrationInput & FenceInput;
@@ -38,7 +39,7 @@ export interface Proving {
 export interface Fence {
   readonly kind: FenceKind;
   /** What the rights allow, and what passes it. Changes nothing. */
-  rights(source: Session, input: FencedInput): Promise<FenceRights>;
+  rights(source: pg.ClientBase, input: FencedInput): Promise<FenceRights>;
   /**
    * Prepares it, open: long before, and again until nothing is `waiting`.
    * @throws MigrationError `FenceRefused`, `Denied`.
@@ -66,7 +67,7 @@ export interface Fence {
   prove(source: Session, migration: Migration, work: Work, how: Proving): Promise<ProofReport>;
   /** Refuses for ever. @returns false: the deadline has passed, or the gate is not armed for this cutover. True also when repeated. */
   seal(source: Session, migration: Migration, cutover: string): Promise<boolean>;
-  /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for nobody's table. */
+  /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for no one's table. */
   open(source: Session, migration: Migration, cutover: string): Promise<void>;
   /** Removes what `install` made. @returns what is left: call it again later. */
   remove(source: Session, migration: Migration, work: Work): Promise<RemovalReport>;

@@ -19,12 +19,12 @@ import {
 import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
-import { untilNobodyWrites } from './prove.ts';
+import { untilNoOneWrites } from './prove.ts';
 
 /** What differs between them. `take` and `give` are repeated after a failure. */
 export interface Taking {
   readonly kind: Exclude<FenceKind, 'trigger'>;
-  readonly rights: (source: Session, input: FencedInput) => Promise<FenceRights>;
+  readonly rights: (source: pg.ClientBase, input: FencedInput) => Promise<FenceRights>;
   /** Refuses what could not be given back; changes nothing on the source. */
   readonly check: (source: Session, tables: readonly number[]) => Promise<void>;
   /** In the transaction that arms the gate: notes on the target what will be taken. */
@@ -63,7 +63,7 @@ export function storedFence(taking: Taking): Fence {
     prove: async (source, migration, work, how) => {
       if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
       const tables = await onTarget(migration, (target) => fencedOids(source, target, migration));
-      return untilNobodyWrites(source, tables ?? [], work, how);
+      return untilNoOneWrites(source, tables ?? [], work, how);
     },
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,
