@@ -125,7 +125,7 @@ async function checks(run: Execution, since: Lsn, compare: BoxOrder['compare']):
   const late = await inBox(run, 'check for late writes', () =>
     long.laterChanges.executeWithOptions(
       { ...BOXED_DRAIN, activityId: 'later-changes', summary: 'check for late writes' },
-      [{ ...run.step, since, sequences: 'no sequences' }],
+      [{ ...run.step, since, writers: 'fenced' }],
     ),
   );
   const [first, ...others] = late;

@@ -48,7 +48,12 @@ test.each(CASES)(
 
     const maxDowntimeSeconds = undoes ? SHORT_BOX_SECONDS : BOX_SECONDS;
     const cutover = lab.update('cutover', { maxDowntimeSeconds });
-    await until(`the worker to stop at ${at}`, () => hasStopped(first), { seconds: 120 });
+    // A cutover that ended before says why.
+    const ended = cutover.then(({ stdout, stderr }) => {
+      if (!hasStopped(first)) throw new Error(stdout + stderr);
+    });
+    const stopped = until(`the worker to stop at ${at}`, () => hasStopped(first), { seconds: 120 });
+    await Promise.race([stopped, ended]);
     await meet(fault, first, lab);
     const answer = await cutover;
     await blocker.query('rollback').catch(() => undefined);
