@@ -11,6 +11,7 @@ import type {
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
+import type pg from 'pg';
 import type { Session } from '../session/session.ts';
 
 export type FencedInput = MigrationInput & FenceInput;
@@ -38,7 +39,7 @@ export interface Proving {
 export interface Fence {
   readonly kind: FenceKind;
   /** What the rights allow, and what passes it. Changes nothing. */
-  rights(source: Session, input: FencedInput): Promise<FenceRights>;
+  rights(source: pg.ClientBase, input: FencedInput): Promise<FenceRights>;
   /**
    * Prepares it, open: long before, and again until nothing is `waiting`.
    * @throws MigrationError `FenceRefused`, `Denied`.

@@ -50,6 +50,24 @@ export async function readGate(client: pg.ClientBase, migration: Migration): Pro
   return rows[0] === undefined ? null : v.parse(gateRow, rows[0]);
 }
 
+export interface FoundGate {
+  readonly id: string;
+  readonly workflowId: string;
+  readonly state: Gate['state'];
+}
+
+/** The gates of all migrations on this server; none where the role may not read them. */
+export async function readGates(client: pg.ClientBase): Promise<FoundGate[]> {
+  const { rows: may } = await client.query<{ may: boolean }>(/* sql */ `
+    select coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('${GATE}')::pg_catalog.oid, 'select'), false)
+       and coalesce((select pg_catalog.has_schema_privilege(n.oid, 'usage') from pg_catalog.pg_namespace n where n.nspname = '${FENCE_SCHEMA}'), false) as may`);
+  if (may[0]?.may !== true) return [];
+  const { rows } = await client.query<FoundGate>(
+    /* sql */ `select migration as id, workflow as "workflowId", state from ${GATE} order by 1`,
+  );
+  return rows;
+}
+
 /** The selection that the fence was installed for: a later look finds the tables that were created since. */
 export async function readSelection(
   client: pg.ClientBase,
@@ -89,8 +107,8 @@ export async function ensureGate(
       if (!(await hasGate(client))) await client.query(CREATE);
       const { rowCount } = await client.query(
         /* sql */ `
-        insert into ${GATE} (migration, state, include, exclude) values ($1, $2, $3, $4) on conflict do nothing`,
-        [migration.id, initial, include, exclude],
+        insert into ${GATE} (migration, workflow, state, include, exclude) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+        [migration.id, migration.workflowId, initial, include, exclude],
       );
       if (rowCount === 1) await client.query(replaceFunction(migration, { state: initial }));
       else {
@@ -112,6 +130,7 @@ create schema if not exists ${FENCE_SCHEMA};
 comment on schema ${FENCE_SCHEMA} is 'Stops writes for a cutover of walferry; removed when its migration ends.';
 create table ${GATE} (
   migration text primary key,
+  workflow text not null,                  -- id of its workflow, for whoever finds it later
   state text not null check (state in ('open', 'armed', 'sealed', 'closed')),
   cutover text,                            -- the last one that armed it
   deadline timestamptz,                    -- of the arming; by this server's clock

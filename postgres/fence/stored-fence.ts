@@ -24,7 +24,7 @@ import { untilNobodyWrites } from './prove.ts';
 /** What differs between them. `take` and `give` are repeated after a failure. */
 export interface Taking {
   readonly kind: Exclude<FenceKind, 'trigger'>;
-  readonly rights: (source: Session, input: FencedInput) => Promise<FenceRights>;
+  readonly rights: (source: pg.ClientBase, input: FencedInput) => Promise<FenceRights>;
   /** Refuses what could not be given back; changes nothing on the source. */
   readonly check: (source: Session, tables: readonly number[]) => Promise<void>;
   /** In the transaction that arms the gate: notes on the target what will be taken. */

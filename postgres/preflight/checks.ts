@@ -15,6 +15,7 @@ import { existingSchema } from './checks/existing-schema.ts';
 import { existingTable } from './checks/existing-table.ts';
 import { extensionContent } from './checks/extension-content.ts';
 import { extensionOffer } from './checks/extension-offer.ts';
+import { fenceRight } from './checks/fence-right.ts';
 import { freeSlot } from './checks/free-slot.ts';
 import { generatedColumn } from './checks/generated-column.ts';
 import { guardInput } from './checks/guard-input.ts';
@@ -63,6 +64,7 @@ const LIST = [
   durability,
   sourceRight,
   targetRight,
+  fenceRight,
   rowSecurity,
   encoding,
   sessionDefault,

@@ -136,6 +136,7 @@ export const SOURCE: SourceFacts = {
   nullableColumns: [],
   textColumns: [],
   created: [],
+  fence: null,
 };
 
 export const TARGET: TargetFacts = {
@@ -153,6 +154,7 @@ export const TARGET: TargetFacts = {
   given: [],
   unlogged: [],
   control: { state: 'absent', migrations: [] },
+  gates: [],
   objects: { otherTables: 0, eventTriggers: [], eventTriggerNames: [], defaultPrivileges: false },
   offer: { extensions: [], members: [] },
   missingCollations: [],
