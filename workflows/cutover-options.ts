@@ -1,5 +1,6 @@
 /** The input of the update `cutover`: what differs from the workflow's input, for this one cutover. */
 import * as v from 'valibot';
+import { isFenced } from '../contract/cutover.ts';
 import type { MigrationInput } from '../contract/input-schema.ts';
 import { whole } from '../contract/whole.ts';
 import { ending } from './failure.ts';
@@ -31,4 +32,19 @@ export function cutoverOptions({ cutover }: MigrationInput, options: unknown): C
 /** The options as they are given, for messages. */
 export function optionsText({ compare, maxDowntimeSeconds }: CutoverOptions): string {
   return `{"compare": "${compare}", "maxDowntimeSeconds": ${maxDowntimeSeconds}}`;
+}
+
+const rehearsing = v.strictObject({ fence: v.exactOptional(v.boolean()) });
+
+/** Whether the update `rehearse` really stops the writes. @throws ApplicationFailure `Refused`. */
+export function rehearsalOf(
+  { input }: { readonly input: MigrationInput },
+  options: unknown,
+): 'look' | 'fence' {
+  if (!isFenced(input)) {
+    throw ending('Refused', 'a rehearsal needs a fence, and the input of this migration has none');
+  }
+  const parsed = Array.isArray(options) ? undefined : v.safeParse(rehearsing, options ?? {});
+  if (parsed?.success) return parsed.output.fence === true ? 'fence' : 'look';
+  throw ending('Refused', 'omit the input of rehearse, or give {"fence": true}');
 }

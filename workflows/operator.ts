@@ -14,7 +14,12 @@ import {
 } from '@temporalio/workflow';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
-import { cutoverOptions, optionsText } from './cutover-options.ts';
+import {
+  cutoverOptions,
+  optionsText,
+  rehearsalOf,
+  type CutoverOptions,
+} from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -27,6 +32,7 @@ const progressQuery = defineQuery<Progress>('progress');
 const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
+const rehearseUpdate = defineUpdate<string, [unknown]>('rehearse');
 const abortUpdate = defineUpdate<string>('abort');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
@@ -53,6 +59,14 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
     validator: (options) => {
       mayAsk(run, 'cutover');
       cutoverOptions(run.input, options);
+    },
+  });
+  setHandler(rehearseUpdate, (options) => startRehearsal(run, options), {
+    description:
+      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most',
+    validator: (options) => {
+      mayAsk(run, 'rehearse');
+      rehearsalOf(run, options);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -148,23 +162,41 @@ function resume(run: Execution): string {
 
 function cutover(run: Execution, options: unknown): Promise<string> {
   const wanted = cutoverOptions(run.input, options);
+  if (run.cutover?.rehearsal !== undefined) {
+    throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
+  }
   if (run.cutover && options != null && optionsText(run.cutover) !== optionsText(wanted)) {
     throw ending(
       'Refused',
       `a cutover with ${optionsText(run.cutover)} is under way: cancel it with pause, then call cutover again`,
     );
   }
-  if (!run.cutover) {
-    run.cutover = {
-      ...{ ...wanted, updateId: currentUpdateInfo()?.id },
-      ...{ answer: new Deferred(), scope: undefined, cancelled: false },
-    };
-    // Here and not when the drain begins, so that a pause in between cancels the cutover.
-    run.tell({ type: 'cutover' });
-    run.asking?.cancel();
-    run.lease?.scope.cancel();
-  }
-  return run.cutover.answer.promise;
+  return (run.cutover ?? begin(run, wanted, 'cutover')).answer.promise;
+}
+
+function begin(
+  run: Execution,
+  wanted: CutoverOptions & Pick<CutoverRequest, 'rehearsal'>,
+  type: 'cutover' | 'rehearse',
+): CutoverRequest {
+  const request: CutoverRequest = {
+    ...{ ...wanted, updateId: currentUpdateInfo()?.id },
+    ...{ answer: new Deferred(), scope: undefined, cancelled: false },
+  };
+  run.cutover = request;
+  // Here and not when the drain begins, so that a pause in between cancels the cutover.
+  run.tell({ type });
+  run.asking?.cancel();
+  run.lease?.scope.cancel();
+  return request;
+}
+
+async function startRehearsal(run: Execution, options: unknown): Promise<string> {
+  const rehearsal = rehearsalOf(run, options);
+  // Two calls of one workflow task: the second was validated before the first began.
+  mayAsk(run, 'rehearse');
+  const wanted = { ...cutoverOptions(run.input, null), rehearsal };
+  return begin(run, wanted, 'rehearse').answer.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

@@ -29,6 +29,7 @@ export type Move =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'cutover' }
+  | { readonly type: 'rehearse' }
   | { readonly type: 'abort' }
   | {
       readonly type: 'setLimits';

@@ -44,6 +44,7 @@ export const MOVES = {
     // A second call joins, also while slot and control schema are being removed.
     ...stay('cuttingOver', 'fenced', 'released', 'releasing', 'completing'),
   },
+  rehearse: { streaming: 'cuttingOver' },
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
