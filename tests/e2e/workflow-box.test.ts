@@ -194,3 +194,26 @@ test.concurrent(
     expect(migration.world.count('armCutover')).toBe(0);
   },
 );
+
+test.concurrent('a rehearsal answers how long the writes would stop, and stops none', async () => {
+  const migration = await streaming();
+  expect(await migration.ask('rehearse')).toMatchObject({
+    allowed: true,
+    text: text(/^Rehearsed without stopping a write: 2 transactions .*for 0\.4 s, and a drain takes/),
+  });
+  expect(migration.world.gate).toBeUndefined();
+  await until('the stream to run', () => migration.world.isRunning('streamChanges'));
+  await migration.ask('abort');
+});
+
+test.concurrent('a rehearsal with the fence stops the writes and gives them back', async () => {
+  const migration = await streaming();
+  expect(await migration.ask('rehearse', { fence: true })).toMatchObject({
+    allowed: true,
+    text: text(/^Rehearsed with the fence: writes were stopped for .*stop the writes .*drain to/),
+  });
+  expect(outcomes(migration)).toEqual(['undone']);
+  expect(migration.world.gate?.state).toBe('open');
+  expect(migration.world.count('sealCutover') + migration.world.count('switchCutover')).toBe(0);
+  expect((await migration.ask('cutover')).allowed).toBe(true);
+});
