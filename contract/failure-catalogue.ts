@@ -227,10 +227,8 @@ export const FAILURES = {
   },
   FenceRefused: {
     handling: 'operator',
-    meaning:
-      'The fence could not be made or does not bind: a right is missing, a selected table has no trigger, a command failed, or another cutover holds the gate.',
-    action:
-      'Do what the message says, or choose another kind of fence. The source takes writes again, at the latest when the deadline passes.',
+    meaning: 'The fence could not be made, or does not bind; the message says why.',
+    action: 'Do what the message says, or choose another kind of fence.',
   },
   WriterRemains: {
     handling: 'operator',

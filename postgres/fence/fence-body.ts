@@ -16,7 +16,7 @@ export type Body =
   | { readonly state: 'sealed' }
   | { readonly state: 'closed' };
 
-/** The SQLSTATE that drivers and pools know as "this server is read-only": they connect anew. */
+/** The SQLSTATE that drivers and pools know as "this server is read-only": they connect again. */
 export const REFUSED_STATE = '25006';
 
 const WORDS = {

@@ -67,7 +67,7 @@ export interface Fence {
   prove(source: Session, migration: Migration, work: Work, how: Proving): Promise<ProofReport>;
   /** Refuses for ever. @returns false: the deadline has passed, or the gate is not armed for this cutover. True also when repeated. */
   seal(source: Session, migration: Migration, cutover: string): Promise<boolean>;
-  /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for nobody's table. */
+  /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for no one's table. */
   open(source: Session, migration: Migration, cutover: string): Promise<void>;
   /** Removes what `install` made. @returns what is left: call it again later. */
   remove(source: Session, migration: Migration, work: Work): Promise<RemovalReport>;

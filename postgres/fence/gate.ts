@@ -16,7 +16,7 @@ import type { Arming } from './fence-contract.ts';
 
 const GATE = `${FENCE_SCHEMA}.gate`;
 const USED = `${FENCE_SCHEMA}.used`;
-/** Nobody holds the gate's row for longer than one of these short transactions; a hung one must not hang us. */
+/** No one holds the gate's row for longer than one of these short transactions; a hung one must not hang us. */
 const BEGIN = /* sql */ `begin; set local lock_timeout = 2000`;
 
 const ISO = (column: string) =>

@@ -30,7 +30,7 @@ export interface Installed {
   readonly denied: readonly TableName[];
 }
 
-/** @param together tables in one transaction: 1 on a live database; more where nobody writes yet. */
+/** @param together tables in one transaction: 1 on a live database; more where no one writes yet. */
 export async function installTriggers(
   client: pg.ClientBase,
   migration: Pick<Migration, 'id'>,

@@ -1,6 +1,6 @@
 /**
- * The proof that nobody writes any more. It notes who writes and looks again until all of those have ended: no lock is requested, so
- * nobody queues behind us and nothing deadlocks. Whoever comes later sees the armed function.
+ * The proof that no one writes any more. It notes who writes and looks again until all of those have ended: no lock is requested, so
+ * no one queues behind us and nothing deadlocks. Whoever comes later sees the armed function.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -22,7 +22,7 @@ const GRACE_MS = 500;
  * @param oids of the fenced tables.
  * @throws MigrationError `WriterRemains`; `signal.reason` when aborted.
  */
-export async function untilNobodyWrites(
+export async function untilNoOneWrites(
   client: pg.ClientBase,
   oids: readonly number[],
   { signal, beat }: Pick<Work, 'signal' | 'beat'>,

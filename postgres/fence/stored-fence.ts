@@ -19,7 +19,7 @@ import {
 import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
-import { untilNobodyWrites } from './prove.ts';
+import { untilNoOneWrites } from './prove.ts';
 
 /** What differs between them. `take` and `give` are repeated after a failure. */
 export interface Taking {
@@ -63,7 +63,7 @@ export function storedFence(taking: Taking): Fence {
     prove: async (source, migration, work, how) => {
       if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
       const tables = await onTarget(migration, (target) => fencedOids(source, target, migration));
-      return untilNobodyWrites(source, tables ?? [], work, how);
+      return untilNoOneWrites(source, tables ?? [], work, how);
     },
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,

@@ -68,7 +68,7 @@ export async function closeTarget(
 /** The tables of a target are those of the control schema. */
 const NO_SELECTION = { include: [], exclude: [] };
 
-/** Locks of one table, and most tables of one transaction: a target that nobody uses yet. */
+/** Locks of one table, and most tables of one transaction: a target that no one uses yet. */
 const LOCKS_EACH = 4;
 const AT_ONCE = 200;
 

@@ -12,7 +12,7 @@ import type { FencedInput, Proving } from './fence-contract.ts';
 import { binds, readFencedTables, readTriggers } from './fenced-tables.ts';
 import { ensureGate, readSelection } from './gate.ts';
 import { installTriggers, namesOf } from './install-triggers.ts';
-import { untilNobodyWrites } from './prove.ts';
+import { untilNoOneWrites } from './prove.ts';
 import { subscribedAmong } from './subscription.ts';
 
 /** @throws MigrationError `FenceRefused` naming the tables whose TRIGGER right is missing; `Denied` without CREATE. */
@@ -58,7 +58,7 @@ export async function proveFence(
     if (selection === null) throw incomplete(migration, 'it is not installed');
     const { tables } = await readFencedTables(source, selection);
     await requireComplete(source, migration, tables);
-    return await untilNobodyWrites(
+    return await untilNoOneWrites(
       source,
       tables.map(({ oid }) => oid),
       work,

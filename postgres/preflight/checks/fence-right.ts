@@ -1,5 +1,6 @@
 /** The fence that the input asks for: whether the rights allow it, and what writes in spite of it. */
-import type { FenceRights } from '../../../contract/fence.ts';
+import type { FenceRights, Passing } from '../../../contract/fence.ts';
+import { listed } from '../../../contract/listed.ts';
 import type { FencedInput } from '../../fence/fence-contract.ts';
 import { fenceOf } from '../../fence/kinds.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
@@ -31,16 +32,34 @@ function missing({ kind, missing: why }: FenceRights): Found {
     why.length > 0 &&
     error(
       'fence-right',
-      `the fence "${kind}" cannot be made: ${why.join('; ')}`,
+      `the fence "${kind}" cannot be made: ${listed(why, SHOWN, '; ')}`,
       `Grant what is missing, ${ANOTHER}`,
     )
   );
 }
 
 function passing({ kind, passes }: FenceRights): Found {
-  return passes.map(({ what, action, refuses: stops }) =>
-    stops
-      ? error('fence-subscription', what, action)
-      : warning('fence-passes', `the fence "${kind}" leaves open: ${what}`, action),
-  );
+  const [stopping, others] = [
+    passes.filter((one) => one.refuses),
+    passes.filter((one) => !one.refuses),
+  ];
+  return [
+    stopping.length > 0 &&
+      error('fence-subscription', texts(stopping, 'what'), texts(stopping, 'action', ' ')),
+    others.length > 0 &&
+      warning(
+        'fence-passes',
+        `the fence "${kind}" leaves open: ${texts(others, 'what')}`,
+        texts(others, 'action', ' '),
+      ),
+  ];
 }
+
+/** A fence leaves a handful of things open. */
+const SHOWN = 10;
+
+const texts = (passes: readonly Passing[], of: 'what' | 'action', separator = '; '): string =>
+  passes
+    .slice(0, SHOWN)
+    .map((one) => one[of])
+    .join(separator);

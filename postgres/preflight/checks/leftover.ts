@@ -40,13 +40,14 @@ function fence(
   migration: Migration,
 ): Found {
   const known = new Set([migration.id, ...migrations.map(({ id }) => id)]);
-  const others = gates.filter(({ id, state }) => state !== 'open' && !known.has(id));
-  return others.map(({ workflowId, state }) =>
+  const [other, ...more] = gates.filter(({ id, state }) => state !== 'open' && !known.has(id));
+  return (
+    other &&
     error(
       'leftover-fence',
-      `the target has the ${state} fence of another migration, workflow "${workflowId}", which refuses writes to its tables`,
-      `If that run has ended, remove it: ${cleanupCommand(migration, workflowId)}`,
-    ),
+      `the target has the ${other.state} fence of another migration, workflow "${other.workflowId}", which refuses writes to its tables${more.length > 0 ? `; and ${more.length} more` : ''}`,
+      `If that run has ended, remove it: ${cleanupCommand(migration, other.workflowId)}`,
+    )
   );
 }
 

@@ -1,4 +1,4 @@
-/** The proof that nobody writes any more: whom it waits for, whom it names, and what makes it refuse. */
+/** The proof that no one writes any more: whom it waits for, whom it names, and what makes it refuse. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { expect, test } from 'vitest';

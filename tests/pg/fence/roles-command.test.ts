@@ -197,7 +197,7 @@ test('command: a failure is named by its exit code without its output, one that 
   expect(calls().at(-1)).toBe('open 0 two REHEARSAL=');
 });
 
-/** A killed process whose parent is gone may stay a zombie where nobody reaps it. */
+/** A killed process whose parent is gone may stay a zombie where no one reaps it. */
 function isRunning(pid: number): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -193,7 +193,7 @@ test('a cutover id arms once: a repetition gets the same deadline, one that was 
   expect(await fence.seal(source, migration, cutover)).toBe(false);
 });
 
-test('a sealed fence refuses beyond the deadline, lets walferry pass, and opens by one statement that waits for nobody', async () => {
+test('a sealed fence refuses beyond the deadline, lets walferry pass, and opens by one statement that waits for no one', async () => {
   await using f = await fenced(SCHEMA, SELECTION);
   const { cutover } = await f.arm(700);
   const sealedBy = [
