@@ -1,9 +1,12 @@
-/** `walferry cutover-force-undo`: gives the writes back on the source when the target is gone for good. */
+/**
+ * `walferry cutover-force-undo`: gives the writes back on the source when the target is gone for good. Not in the list of commands:
+ * the message of a cutover that waits for its target names it.
+ */
 import type { Command } from 'commander';
 
 export function declareCutoverForceUndo(program: Command): void {
   program
-    .command('cutover-force-undo')
+    .command('cutover-force-undo', { hidden: true })
     .summary('open a sealed source whose target is gone for good')
     .description(
       'Opens the source of a cutover whose outcome only the target knows. Only for a target that is shut down for good: if it comes back as "switched", both databases take writes, and rows are lost or doubled.',

@@ -199,7 +199,9 @@ test.concurrent('a rehearsal answers how long the writes would stop, and stops n
   const migration = await streaming();
   expect(await migration.ask('rehearse')).toMatchObject({
     allowed: true,
-    text: text(/^Rehearsed without stopping a write: 2 transactions .*for 0\.4 s, and a drain takes/),
+    text: text(
+      /^Rehearsed without stopping a write: 2 transactions .*for 0\.4 s, and a drain takes/,
+    ),
   });
   expect(migration.world.gate).toBeUndefined();
   await until('the stream to run', () => migration.world.isRunning('streamChanges'));

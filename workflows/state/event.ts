@@ -13,10 +13,7 @@ import type {
 } from '../../contract/work.ts';
 import type { Reason } from './reason.ts';
 
-interface Totals {
-  readonly indexes: number | null;
-  readonly constraints: number | null;
-}
+type Totals = Readonly<Record<'indexes' | 'constraints', number | null>>;
 
 /** Leads from one stage to another, or is refused: see `MOVES` in transition.ts. */
 export type Move =
