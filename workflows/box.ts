@@ -12,7 +12,7 @@ import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverBox } from '../contract/progress.ts';
 import { long } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
+import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
 import { BOXED, BOXED_DRAIN, UNDOING, UNDO_PAUSE } from './options.ts';
 import { streamChanges } from './stream.ts';
 import type { Counts } from './summary.ts';
@@ -60,7 +60,7 @@ export async function runBox(run: Execution, order: BoxOrder): Promise<Switched>
   }
   throwIfStopped();
   if (late) throw tooLate(order, where, Date.now() - begun);
-  throw failure ?? ending('Fenced', 'another attempt decided that the cutover is undone');
+  return raise(failure ?? ending('Fenced', 'another attempt decided that the cutover is undone'));
 }
 
 /**
@@ -90,7 +90,7 @@ export async function rehearseBox(
   const seconds = (Date.now() - begun) / 1000;
   throwIfStopped();
   if (late) throw tooLate(order, where, seconds * 1000);
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) raise(failure);
   const { stage } = run.state;
   return { seconds, steps: stage.at === 'fenced' ? stage.box.spent : [] };
 }
