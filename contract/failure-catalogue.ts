@@ -147,7 +147,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An update or delete from the source found no row, or several, on the target.',
     action:
-      'Something else wrote to the target: read the key from walferry.stopped_change, restore the row, then resume.',
+      'Something else wrote to the target: read the key from walferry.stopped_change, `set walferry.apply = on`, restore the row, then resume.',
   },
   UnknownRelation: {
     handling: 'operator',

@@ -28,8 +28,15 @@ const WORDS = {
 /** Any session may set it, and ours do (pinned.ts): the fence stops accidents, not intent. */
 const PASSES = /* sql */ `if pg_catalog.current_setting('walferry.apply', true) operator(pg_catalog.=) 'on' then return null; end if;`;
 
+/** An operator repairs rows of the target by hand when a change cannot be applied. */
+const HINTS = {
+  armed: 'They come back by themselves when the cutover ends.',
+  sealed: 'Connect to the other server.',
+  closed: 'An operator who repairs rows by hand sets walferry.apply = on in the session.',
+} as const;
+
 const raise = (state: keyof typeof WORDS) =>
-  /* sql */ `raise exception using errcode = '${REFUSED_STATE}', message = '${WORDS[state]}';`;
+  /* sql */ `raise exception using errcode = '${REFUSED_STATE}', message = '${WORDS[state]}', hint = '${HINTS[state]}';`;
 
 /** Pure. @throws RangeError for a deadline that is not ISO in UTC: it becomes part of a statement. */
 export function bodyOf(body: Body): string {

@@ -19,7 +19,8 @@ const ACLS = /* sql */ `
          array(select a.attacl::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as columns
     from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') order by 1`;
 
-const aclsOf = async (client: pg.Client): Promise<unknown[]> => (await client.query(ACLS)).rows;
+const aclsOf = async (client: pg.Client): Promise<unknown[]> =>
+  (await client.query<object>(ACLS)).rows;
 
 /** Three roles of this test alone, dropped at the end. */
 async function roles(client: () => Promise<pg.Client>) {

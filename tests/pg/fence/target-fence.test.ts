@@ -85,7 +85,7 @@ test.each(['a superuser', 'a role without replica role'])(
 );
 
 async function remains(client: pg.Client): Promise<unknown[]> {
-  const { rows } = await client.query(/* sql */ `
+  const { rows } = await client.query<object>(/* sql */ `
     select tgname::text as name from pg_trigger where tgname like '~walferry%'
     union all select nspname from pg_namespace where nspname like 'walferry%'`);
   return rows;
