@@ -21,6 +21,7 @@ const ALWAYS: readonly (readonly [CutoverPoint, Fault])[] = [
   ['after-seal', 'kill'],
   ['before-release-commit', 'freeze'],
   ['after-release', 'target'],
+  ['after-undo', 'kill'],
 ];
 const EVERY = CUTOVER_POINTS.flatMap((point) => FAULTS.map((fault) => [point, fault] as const));
 const CASES = process.env['WALFERRY_PROVE_FAULTS'] === 'all' ? EVERY : ALWAYS;
