@@ -89,6 +89,7 @@ export function createActivities({ steps, room }: Dependencies) {
     enableTriggers: activity('enableTriggers', steps.enableTriggers, SHORT),
     disableTriggers: activity('disableTriggers', steps.disableTriggers, SHORT),
     prepareCutover: activity('prepareCutover', steps.prepareCutover, SHORT),
+    rehearseProof: activity('rehearseProof', steps.rehearseProof, SHORT),
     // Within the box: a writer that does not end is the reason of a wait, and heartbeats by the clock show that the worker lives.
     armCutover: activity('armCutover', steps.armCutover, BOXED),
     sealCutover: activity('sealCutover', steps.sealCutover, BOXED),

@@ -1,10 +1,10 @@
 /** The steps of a cutover with a fence. Each reads its record first and may be repeated at any time: they decide nothing twice. */
 import type { Box, Prepared } from '../contract/cutover.ts';
-import type { FenceInput } from '../contract/fence.ts';
+import type { FenceInput, ProofReport } from '../contract/fence.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverCall, Work } from '../contract/work.ts';
 import { armSource } from '../postgres/cutover/arm-source.ts';
-import { prepareBox } from '../postgres/cutover/prepare-box.ts';
+import { prepareBox, rehearseProof } from '../postgres/cutover/prepare-box.ts';
 import { sealSource } from '../postgres/cutover/seal-source.ts';
 import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
 import { lookAtSource } from '../postgres/cutover/sealed-source.ts';
@@ -26,6 +26,10 @@ export const cutoverSteps = {
     { migration, input, call }: Step & { readonly call?: CutoverCall },
     work: Work,
   ): Promise<Prepared> => prepareBox(migration, input, fenceFor(input), call, work),
+
+  /** How long the writers of this moment would have held up a cutover. Stops no write. */
+  rehearseProof: ({ migration, input }: Step, work: Work): Promise<ProofReport> =>
+    rehearseProof(migration, fenceFor(input), work),
 
   /** Stops the writes until the deadline, waits for those that are under way, and writes the end mark. */
   armCutover: ({ migration, input, box }: Step & { readonly box: Box }, work: Work) =>

@@ -164,11 +164,11 @@ export const steps = {
 
   /** @returns tables that changed at or after `since`. */
   laterChanges: async (
-    { migration, input, since, sequences }: LaterStep,
+    { migration, input, since, writers }: LaterStep,
     { signal, beat }: Work,
   ): Promise<string[]> => {
     await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat, sequences);
+    return laterChanges(migration, input, since, signal, beat, writers);
   },
 
   /**
@@ -227,8 +227,8 @@ interface StreamStep extends Step {
 
 interface LaterStep extends Step {
   readonly since: Lsn;
-  /** Left out where sequences are set after the check. */
-  readonly sequences?: 'sequences' | 'no sequences';
+  /** Unset: the operator has stopped them. */
+  readonly writers?: 'fenced';
 }
 
 interface TriggerStep extends BareStep {

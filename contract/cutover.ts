@@ -21,6 +21,11 @@ export function isOwnCutover({ id }: Migration, cutover: string): boolean {
   return cutover.startsWith(`${id}/`);
 }
 
+/** The id of the migration that a cutover belongs to. */
+export function migrationOf(cutover: string): string {
+  return cutover.split('/', 1)[0] ?? cutover;
+}
+
 /** How writes are stopped, and for how long at most. */
 export interface Box {
   readonly cutover: string;

@@ -9,9 +9,10 @@ import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import type { CutoverBox } from '../contract/progress.ts';
 import { long } from './activities.ts';
 import type { Execution } from './execution.ts';
-import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
+import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
 import { BOXED, BOXED_DRAIN, UNDOING, UNDO_PAUSE } from './options.ts';
 import { streamChanges } from './stream.ts';
 import type { Counts } from './summary.ts';
@@ -59,18 +60,61 @@ export async function runBox(run: Execution, order: BoxOrder): Promise<Switched>
   }
   throwIfStopped();
   if (late) throw tooLate(order, where, Date.now() - begun);
-  throw failure ?? ending('Fenced', 'another attempt decided that the cutover is undone');
+  return raise(failure ?? ending('Fenced', 'another attempt decided that the cutover is undone'));
 }
 
-async function steps(
+/**
+ * Stops the writes for at most that long, does everything up to the seal, and gives them back in any case.
+ * @returns how long the writes were stopped at most, and each step.
+ * @throws the failure of the step that would have prevented the cutover; `DowntimeTooLong`.
+ */
+export async function rehearseBox(
+  run: Execution,
+  order: BoxOrder,
+): Promise<{ readonly seconds: number; readonly steps: CutoverBox['spent'] }> {
+  const cutover = cutoverId(run.migration, uuid4());
+  run.tell({ type: 'boxBegun', cutover });
+  const box = new CancellationScope({ cancellable: true, timeout: `${order.seconds} seconds` });
+  const done = { mark: null, counts: null };
+  const begun = Date.now();
+  let failure: unknown;
+  await box
+    .run(() => beforeSeal(run, cutover, order, done, true))
+    .catch((error: unknown) => {
+      if (reasonOf(error) === undefined) throw error;
+      failure = error;
+    });
+  const late = box.consideredCancelled && !isStopped();
+  const where = timesOf(run);
+  await CancellationScope.nonCancellable(() => undo(run, cutover));
+  const seconds = (Date.now() - begun) / 1000;
+  throwIfStopped();
+  if (late) throw tooLate(order, where, seconds * 1000);
+  if (failure !== undefined) raise(failure);
+  const { stage } = run.state;
+  return { seconds, steps: stage.at === 'fenced' ? stage.box.spent : [] };
+}
+
+interface Armed {
+  readonly deadline: string;
+  readonly mark: Lsn;
+  /** Changes applied up to the mark. */
+  readonly before: number;
+}
+
+/** No one writes, everything is on the target, and it is checked. */
+async function beforeSeal(
   run: Execution,
   cutover: string,
   { seconds, compare }: BoxOrder,
-  done: { mark: Lsn | null; counts: Counts | null },
-): Promise<SwitchReport> {
-  const { fenceExtras } = run.input;
-  const milliseconds = seconds * 1000;
-  const box = { cutover, milliseconds, endSessions: fenceExtras.endSessions };
+  done: { counts: Counts | null },
+  rehearsal: boolean,
+): Promise<Armed> {
+  const { endSessions } = run.input.fenceExtras;
+  const box = {
+    ...{ cutover, milliseconds: seconds * 1000, endSessions },
+    ...(rehearsal ? ({ rehearsal: true } as const) : {}),
+  };
   const armed = await inBox(run, 'stop the writes', () =>
     long.armCutover.executeWithOptions(
       { ...BOXED, activityId: 'arm', summary: 'arm, prove, mark' },
@@ -82,6 +126,17 @@ async function steps(
   run.tell({ type: 'armed', deadline });
   const before = await drain(run, mark);
   done.counts = await checks(run, mark, compare);
+  return { deadline, mark, before };
+}
+
+async function steps(
+  run: Execution,
+  cutover: string,
+  order: BoxOrder,
+  done: { mark: Lsn | null; counts: Counts | null },
+): Promise<SwitchReport> {
+  const { deadline, mark, before } = await beforeSeal(run, cutover, order, done, false);
+  const milliseconds = order.seconds * 1000;
   const sealed = await inBox(run, 'seal the source', () =>
     long.sealCutover.executeWithOptions(
       { ...BOXED, activityId: 'seal', summary: 'seal, prove, mark' },
@@ -125,7 +180,7 @@ async function checks(run: Execution, since: Lsn, compare: BoxOrder['compare']):
   const late = await inBox(run, 'check for late writes', () =>
     long.laterChanges.executeWithOptions(
       { ...BOXED_DRAIN, activityId: 'later-changes', summary: 'check for late writes' },
-      [{ ...run.step, since, sequences: 'no sequences' }],
+      [{ ...run.step, since, writers: 'fenced' }],
     ),
   );
   const [first, ...others] = late;

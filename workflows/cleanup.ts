@@ -110,9 +110,11 @@ async function attempt(
 
 function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Leftover {
   const { slot, source } = migration;
+  // After a switch the look at the sealed source may have found some: then the reason names them.
+  const checked = cutOver && why.code !== 'StillWriting';
   return {
     code: 'SlotKept',
-    text: `the slot is kept and retains WAL on "${source}" (${why.message})${cutOver ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+    text: `the slot is kept and retains WAL on "${source}" (${why.message})${checked ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
   };
 }
 

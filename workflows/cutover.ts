@@ -20,6 +20,7 @@ import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { cutOverFenced } from './fenced-cutover.ts';
+import { rehearse } from './rehearsal.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { LONG, QUICK } from './options.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
@@ -35,6 +36,12 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
   const scope = new CancellationScope();
   request.scope = scope;
   try {
+    if (request.rehearsal !== undefined) {
+      const text = await scope.run(() => rehearse(run, request));
+      throwIfStopped();
+      run.endRehearsal(text);
+      return undefined;
+    }
     // Histories of earlier code have no fence in their input.
     if (isFenced(run.input)) return await scope.run(() => cutOverFenced(run, request));
     const { summary: done, endMark } = await scope.run(async () => {
@@ -52,7 +59,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
-    else run.undoCutover(reason, 'cutover undone, streaming continues');
+    else run.undoCutover(reason, undoneText(request));
     return undefined;
   }
 }
@@ -194,6 +201,11 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
 function noteDifferences(run: Execution, differences: readonly string[] = []): void {
   run.tell({ type: 'differencesFound', differences });
 }
+
+const undoneText = ({ rehearsal }: CutoverRequest): string =>
+  rehearsal === undefined
+    ? 'cutover undone, streaming continues'
+    : 'the cutover would not have succeeded, streaming continues';
 
 /** For the answer of a cutover that was cancelled in it. */
 function stepOf({ state: { stage } }: Execution): string {

@@ -41,6 +41,8 @@ export interface Lease {
 
 /** A cutover that was requested and is not answered yet. */
 export interface CutoverRequest extends CutoverOrder {
+  /** Set for a rehearsal: with the fence or without. It never switches. */
+  readonly rehearsal?: 'look' | 'fence';
   /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
@@ -197,6 +199,13 @@ export class Execution {
     if (!this.cutover) return;
     this.tell({ type: 'cutoverUndone', reason });
     this.refuseCutover(reason, what);
+  }
+
+  /** Nothing was released: the stream continues, and the caller gets what was measured. */
+  endRehearsal(text: string): void {
+    this.tell({ type: 'cutoverUndone' });
+    this.cutover?.answer.give(text);
+    this.cutover = undefined;
   }
 
   /** Answers the caller of a cutover that is undone. */

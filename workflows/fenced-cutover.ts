@@ -44,18 +44,23 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
-  const call = callOf(request);
-  const prepared = await retryUntilDone(run, 'prepare the cutover', (retry) =>
-    long.prepareCutover.executeWithOptions(
-      { ...LONG, retry, activityId: 'prepare', summary: 'install the fence, look for writers' },
-      [{ ...run.step, ...call }],
-    ),
-  );
+  const prepared = await prepare(run, request);
   if (prepared.switched !== null) return follow(prepared, prepared.switched);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
   refuseWhatCannotFit(run, request, prepared, drainMs);
   return runBox(run, { seconds, compare });
+}
+
+/** Installs the fence and looks for writers, or finds that a run before a reset has switched. Stops no write. */
+export function prepare(run: Execution, request: CutoverRequest): Promise<Prepared> {
+  const call = callOf(request);
+  return retryUntilDone(run, 'prepare the cutover', (retry) =>
+    long.prepareCutover.executeWithOptions(
+      { ...LONG, retry, activityId: 'prepare', summary: 'install the fence, look for writers' },
+      [{ ...run.step, ...call }],
+    ),
+  );
 }
 
 /** A run before a reset has switched: nothing is left to decide. */
@@ -66,7 +71,7 @@ function follow({ releaseLsn, downtimeMs }: Prepared, cutover: string): Switched
 }
 
 /** @returns how long the last drain took, milliseconds. */
-async function catchUp(run: Execution): Promise<number> {
+export async function catchUp(run: Execution): Promise<number> {
   for (let drains = 1; ; drains += 1) {
     const mark = await retryUntilDone(run, 'write end mark', (retry) =>
       quick.writeEndMark.executeWithOptions(
@@ -96,7 +101,7 @@ async function buildBefore(run: Execution, mark: Lsn): Promise<void> {
   );
 }
 
-async function drain(run: Execution, until: Lsn): Promise<void> {
+export async function drain(run: Execution, until: Lsn): Promise<void> {
   for (let reached = false; !reached;) {
     ({ reached } = await retryUntilDone(run, `drain to ${until}`, (retry) =>
       streamChanges(run, 'drain', { until, retry }),

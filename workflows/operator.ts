@@ -1,10 +1,11 @@
 /**
- * The operator's side: nine updates and two queries. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: ten updates and two queries. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
+  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -21,6 +22,9 @@ import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
 import type { MigrationRecord } from '../contract/record.ts';
 import { approve, requireApproval } from './approval.ts';
+import { beginCutover } from './begin-cutover.ts';
+import { Deferred } from './deferred.ts';
+import { rehearsalOf } from './rehearsal-options.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
@@ -43,6 +47,7 @@ const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
 const approveUpdate = defineUpdate<string, [unknown]>('approve');
 const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
+const rehearseUpdate = defineUpdate<string, [unknown]>('rehearse');
 const abortUpdate = defineUpdate<string>('abort');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const verifyUpdate = defineUpdate<string, [unknown]>('verify');
@@ -90,6 +95,14 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
     validator: () => {
       mayAsk(run, 'await-cutover');
       refuseLateWait(run);
+    },
+  });
+  setHandler(rehearseUpdate, (options) => startRehearsal(run, options), {
+    description:
+      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most',
+    validator: (options) => {
+      mayAsk(run, 'rehearse');
+      rehearsalOf(run, options);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -211,6 +224,9 @@ function cutover(run: Execution, raw: unknown): Promise<string> | string {
   const options = requireOptions(raw);
   const { cutover } = run;
   if (!cutover) return askForCutover(run, options);
+  if (cutover.rehearsal !== undefined) {
+    throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
+  }
   const wanted = orderText(orderOf(run.input, options));
   if (raw != null && (orderText(cutover) !== wanted || options.window)) {
     throw ending(
@@ -226,6 +242,16 @@ function requireOptions(raw: unknown): CutoverOptions {
   const parsed = parseCutoverOptions(raw);
   if (!parsed.ok) throw ending('Refused', parsed.message);
   return parsed.options;
+}
+
+async function startRehearsal(run: Execution, options: unknown): Promise<string> {
+  const rehearsal = rehearsalOf(run, options);
+  // Two calls of one workflow task: the second was validated before the first began.
+  mayAsk(run, 'rehearse');
+  const answer = new Deferred<string>();
+  const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
+  beginCutover(run, order, answer, 'rehearse');
+  return answer.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

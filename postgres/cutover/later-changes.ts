@@ -73,15 +73,18 @@ export async function laterChanges(
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
   beat: Work['beat'] = () => undefined,
-  sequences: 'sequences' | 'no sequences' = 'sequences',
+  writers: Checking['writers'] = 'stopped',
 ): Promise<string[]> {
-  const work = { signal, beat, sequences };
+  const work = { signal, beat, writers };
   return (await finalCheck(migration, input, since, work)).tables.slice(0, MOST_LATER_TABLES);
 }
 
-/** Sequences are left out where they are set after the check, or with a margin. */
+/**
+ * `fenced`: writers that a fence refuses lock their table for a moment all the same, and the proof has waited for those that it did
+ * not refuse; sequences are set after the check, with a margin. Both say nothing then.
+ */
 type Checking = Pick<Work, 'signal' | 'beat'> & {
-  readonly sequences?: 'sequences' | 'no sequences';
+  readonly writers?: 'stopped' | 'fenced';
 };
 
 export interface FinalCheck {
@@ -196,7 +199,7 @@ async function check(
   }
   const names = [
     ...rows.filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table }))),
-    ...writing.rows,
+    ...(work.writers === 'fenced' ? [] : writing.rows),
   ].map(({ schema, table }) => `${schema}.${table}`);
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
@@ -204,7 +207,7 @@ async function check(
   const traceless = await changedWithoutTrace(migration, input, plan, work);
   const counted = new Set(oids);
   const moved =
-    work.sequences === 'no sequences'
+    work.writers === 'fenced'
       ? []
       : await movedSequences(source, migration, input.tables, relations, counted, work);
   const found = [...names, ...renamed, ...missed.map(nameOf), ...traceless, ...moved];

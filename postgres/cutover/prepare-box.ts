@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Prepared } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { MOST_NAMED } from '../../contract/fence.ts';
+import { MOST_NAMED, type ProofReport } from '../../contract/fence.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import { listed } from '../../contract/listed.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -91,5 +91,28 @@ async function installEverywhere(
       );
     }
     await sleep(PAUSE_MS, undefined, { signal: work.signal });
+  }
+}
+
+/** Longer than this a cutover would not wait either. */
+const REHEARSED_PROOF_MS = 30_000;
+
+/**
+ * Waits for the transactions that write at this moment, as an armed cutover would, but stops none that begins later.
+ * @throws MigrationError `WriterRemains` naming one that did not end in time.
+ */
+export async function rehearseProof(
+  migration: Migration,
+  fence: Fence,
+  work: Work,
+): Promise<ProofReport> {
+  const { signal } = work;
+  try {
+    await using source = await connectSource(migration, 'cutover', { signal });
+    const how = { withinMs: REHEARSED_PROOF_MS, endSessions: false };
+    return await fence.prove(source, migration, work, how);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: 'waiting for the present writers' }, 'Internal');
   }
 }

@@ -34,9 +34,7 @@ export async function lookAtSource(
     await using source = await connectSource(migration, 'cleanup', { signal });
     const sealedAgain = await sealAgain(source, migration, fence, cutover);
     const late =
-      since === null
-        ? []
-        : await laterChanges(migration, input, since, signal, beat, 'no sequences');
+      since === null ? [] : await laterChanges(migration, input, since, signal, beat, 'fenced');
     return { sealedAgain, late: late.slice(0, MOST_LATE) };
   } catch (error) {
     signal.throwIfAborted();

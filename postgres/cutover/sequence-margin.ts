@@ -3,8 +3,10 @@
  * after they were read, for rows that will be inserted on the target. The margin keeps both apart.
  */
 import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
+import { takeTurn } from '../store/turn.ts';
 import { SEQUENCES_AT_ONCE } from './sequence-state.ts';
 import { setStates, type Setting } from './set-sequences.ts';
 
@@ -44,17 +46,26 @@ export async function withMargin(
 /**
  * How many sequences one transaction may set: each is a lock. The others are set before the release, which does no harm on a target
  * that no one draws from.
- * @returns how many of the settings have to be set before.
+ * @param scheduledAt of this attempt, see {@link takeTurn}.
+ * @returns how many of the settings were set. @throws MigrationError `Fenced`.
  */
 export async function setMost(
   target: pg.ClientBase,
+  migration: Migration,
   settings: readonly Setting[],
+  scheduledAt: number | undefined,
 ): Promise<number> {
   const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
   const before = Math.max(0, settings.length - size);
+  if (before === 0) return 0;
+  // Without the turn a frozen attempt that wakes up when the application already uses these sequences would set them back.
+  const turn = await takeTurn(target, migration, scheduledAt);
   for (let at = 0; at < before; at += size) {
     const some = settings.slice(at, Math.min(at + size, before));
-    await inTransaction(target, () => setStates(target, some));
+    await inTransaction(target, async () => {
+      await turn.hold();
+      await setStates(target, some);
+    });
   }
   return before;
 }

@@ -62,7 +62,7 @@ export async function switchSides(
     const sides = { source, target };
     const { settings, report } = await readSettings(sides, migration, input);
     const ahead = await withMargin(target, settings, order.sequenceMargin);
-    const rest = ahead.slice(await setMost(target, ahead));
+    const rest = ahead.slice(await setMost(target, migration, ahead, work.scheduledAt));
     // Materialized views are filled before the box and refreshed after it: the box does not wait for them.
     const unrefreshed = { ...input, cutover: { ...input.cutover, refresh: false } };
     const releasing = {

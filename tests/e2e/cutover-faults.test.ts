@@ -21,6 +21,7 @@ const ALWAYS: readonly (readonly [CutoverPoint, Fault])[] = [
   ['after-seal', 'kill'],
   ['before-release-commit', 'freeze'],
   ['after-release', 'target'],
+  ['after-undo', 'kill'],
 ];
 const EVERY = CUTOVER_POINTS.flatMap((point) => FAULTS.map((fault) => [point, fault] as const));
 const CASES = process.env['WALFERRY_PROVE_FAULTS'] === 'all' ? EVERY : ALWAYS;
@@ -28,7 +29,7 @@ const CASES = process.env['WALFERRY_PROVE_FAULTS'] === 'all' ? EVERY : ALWAYS;
 /** What a fault costs on a slow machine must not decide the outcome; the deadline has its own tests. */
 const BOX_SECONDS = 90;
 /** For the points of an undo: a writer that does not end makes the cutover undo itself. */
-const SHORT_BOX_SECONDS = 4;
+const SHORT_BOX_SECONDS = 15;
 
 test.each(CASES)(
   'at %s, %s: one outcome, and no write is lost or on both sides',
@@ -44,11 +45,20 @@ test.each(CASES)(
     await until('some rows', () => ledger.on('source') > 50);
     await using blocker = await connectTo(lab.pair.source);
     blocker.on('error', () => undefined);
-    if (undoes) await blocker.query(/* sql */ `begin; insert into ledger values (-1, 0, 'source')`);
 
     const maxDowntimeSeconds = undoes ? SHORT_BOX_SECONDS : BOX_SECONDS;
     const cutover = lab.update('cutover', { maxDowntimeSeconds });
-    await until(`the worker to stop at ${at}`, () => hasStopped(first), { seconds: 120 });
+    if (undoes) {
+      // Not before: an open writer also keeps the fence from being installed.
+      await until('the fence', async () => (await lab.onSource(FENCE)).length > 0);
+      await blocker.query(/* sql */ `begin; insert into ledger values (-1, 0, 'source')`);
+    }
+    // A cutover that ended before says why.
+    const ended = cutover.then(({ stdout, stderr }) => {
+      if (!hasStopped(first)) throw new Error(stdout + stderr);
+    });
+    const stopped = until(`the worker to stop at ${at}`, () => hasStopped(first), { seconds: 120 });
+    await Promise.race([stopped, ended]);
     await meet(fault, first, lab);
     const answer = await cutover;
     await blocker.query('rollback').catch(() => undefined);
@@ -69,6 +79,9 @@ test.each(CASES)(
     expect(await ledger.check(switched || undoes ? 'target' : 'source')).toEqual([]);
   },
 );
+
+const FENCE = /* sql */ `
+  select from pg_trigger where tgrelid = 'public.ledger'::regclass and tgname like '~walferry_fence%'`;
 
 /** Killed by itself, or stopped. */
 function hasStopped(worker: WorkerProcess): boolean {

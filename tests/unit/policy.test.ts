@@ -13,6 +13,7 @@ const OPEN = [
 /** What is allowed, as `update stage`; everything else is refused. */
 const ALLOWED = new Set([
   ...['streaming', 'paused', 'cuttingOver', 'fenced'].map((at) => `pause ${at}`),
+  'rehearse streaming',
   ...OPEN.slice(2, 9).map((at) => `resume ${at}`),
   ...[
     ...['streaming', 'paused', 'cuttingOver', 'fenced'],

@@ -17,10 +17,7 @@ import type { CutoverWindow } from '../../contract/window.ts';
 import type { Reason } from './reason.ts';
 import type { VerificationFact } from './verification-fact.ts';
 
-interface Totals {
-  readonly indexes: number | null;
-  readonly constraints: number | null;
-}
+type Totals = Readonly<Record<'indexes' | 'constraints', number | null>>;
 
 /** Leads from one stage to another, or is refused: see `MOVES` in transition.ts. */
 export type Move =
@@ -37,6 +34,7 @@ export type Move =
   | { readonly type: 'cutoverHeld'; readonly request: Omit<HeldCutover, 'at'> }
   | { readonly type: 'approve'; readonly given: GivenApproval }
   | { readonly type: 'await-cutover' }
+  | { readonly type: 'rehearse' }
   | { readonly type: 'abort' }
   | {
       readonly type: 'setLimits';

@@ -8,8 +8,8 @@ import { STAGES, type At } from './stage.ts';
 import { destination } from './transition.ts';
 
 export const UPDATES = [
-  ...(['pause', 'resume', 'cutover', 'approve', 'await-cutover', 'abort', 'setLimits'] as const),
-  ...(['verify', 'repair'] as const),
+  ...(['pause', 'resume', 'cutover', 'approve', 'await-cutover', 'rehearse'] as const),
+  ...(['abort', 'setLimits', 'verify', 'repair'] as const),
 ] as const;
 export type UpdateName = (typeof UPDATES)[number];
 
@@ -31,6 +31,10 @@ const LAST_STEP =
   'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
 const SWITCHED =
   'the cutover is committed, and the target is the live database; the answer of cutover says how it ends';
+const UNDER_WAY =
+  'a cutover or a rehearsal is under way: wait for its answer, or end it with pause';
+const RESUME_TO_REHEARSE = 'rehearse works while the migration streams: resume first';
+const NO_REHEARSAL_YET = 'rehearse works in phase stream; this migration is in phase {phase}';
 const RESUME_FIRST =
   'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
 
@@ -64,6 +68,12 @@ const REFUSALS: Readonly<
   cutover: { streamWaiting: RESUME_FIRST, otherwise: NO_CUTOVER_YET },
   approve: { released: SWITCHED, releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
   'await-cutover': { otherwise: NO_CUTOVER_TO_AWAIT },
+  rehearse: {
+    ...{ paused: RESUME_TO_REHEARSE, streamWaiting: RESUME_TO_REHEARSE },
+    ...{ cuttingOver: UNDER_WAY, fenced: UNDER_WAY, released: SWITCHED },
+    ...{ releasing: LAST_STEP, completing: LAST_STEP },
+    otherwise: NO_REHEARSAL_YET,
+  },
   abort: {
     released: `too late to abort: ${SWITCHED}`,
     ...{

@@ -57,6 +57,7 @@ export const MOVES = {
     ...(['copying', 'copyWaiting', 'streaming', 'paused', 'streamWaiting'] as const),
     ...(['cuttingOver', 'fenced', 'released', 'releasing', 'completing'] as const),
   ),
+  rehearse: { streaming: 'cuttingOver' },
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),

@@ -293,6 +293,7 @@ type On = <T>(
 
 type BoxStep =
   | 'prepareCutover'
+  | 'rehearseProof'
   | 'armCutover'
   | 'sealCutover'
   | 'switchCutover'
@@ -319,6 +320,8 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         const { who = null, ms = 0 } = world.writer ?? {};
         return { switched, releaseLsn: null, downtimeMs: null, writer: who, writerMs: ms };
       }),
+    rehearseProof: ({ migration: m }, work) =>
+      on('rehearseProof', m, work, () => ({ holders: 2, ended: 0, waitedMs: 400 })),
     armCutover: ({ migration: m, box }, work) =>
       on('armCutover', m, work, (world) => {
         const decided = world.outcomes.get(box.cutover);

@@ -5,7 +5,7 @@ import { steps } from '../../../activities/steps.ts';
 import { closeTarget, openTarget } from '../../../postgres/fence/target-fence.ts';
 import { removeFenceFrom } from '../../../postgres/fence/remove-fence.ts';
 import { inTransaction } from '../../../postgres/connection/in-transaction.ts';
-import { objectDifferences } from '../../../postgres/cutover/object-differences.ts';
+import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
 import { readEnabledOnPlanned } from '../../../postgres/schema/enabled-trigger.ts';
 import { connectTarget } from '../../../postgres/session/open.ts';
 import { recordedWork } from '../../support/control.ts';
@@ -68,7 +68,7 @@ test.each(['a superuser', 'a role without replica role'])(
     // Our own trigger is neither a user's nor a difference.
     expect(await readEnabledOnPlanned(target, migration, ['O', 'A', 'R'])).toEqual([]);
     await steps.buildConstraints({ migration, input }, recordedWork());
-    expect((await objectDifferences(migration, input)).filter((one) => /fence/.test(one))).toEqual(
+    expect((await definitionLines(migration, input)).filter((one) => /fence/.test(one))).toEqual(
       [],
     );
     await steps.enableTriggers({ migration }, recordedWork());

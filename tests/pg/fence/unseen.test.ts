@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { fenceOf } from '../../../postgres/fence/kinds.ts';
-import { objectDifferences } from '../../../postgres/cutover/object-differences.ts';
+import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
 import { recordedWork } from '../../support/control.ts';
@@ -38,7 +38,7 @@ test('installing, arming, sealing and opening while the stream runs changes no t
   expect(await stateOf(db.sourceClient, /* sql */ `delete from person`)).toBe(REFUSED);
   // Gate and functions change no selected table.
   expect(await laterChanges(migration, input, mark)).toEqual([]);
-  expect(await objectDifferences(migration, input)).toEqual([]);
+  expect(await definitionLines(migration, input)).toEqual([]);
   await fence.open(source, migration, cutover);
   await db.sourceClient.query(/* sql */ `insert into person values (101, 'after')`);
   await run.drain();

@@ -71,8 +71,9 @@ export async function proveDecision(
     ...{ writes: 0, refused: 0, bad: [] },
   };
   await install(db, migration);
+  const unitMs = await oneSwitch({ db, migration, totals, pick, rnd, undo, unitMs: 0 });
   while (more(totals)) {
-    await oneRound({ db, migration, totals, pick, rnd, undo });
+    await oneRound({ db, migration, totals, pick, rnd, undo, unitMs });
     totals.rounds += 1;
   }
   return totals;
@@ -85,6 +86,8 @@ interface Round {
   readonly pick: (n: number) => number;
   readonly rnd: () => number;
   readonly undo: typeof undoCutover;
+  /** What one switch without faults takes here: boxes are short or long by that measure, whatever else the machine does. */
+  readonly unitMs: number;
 }
 
 async function oneRound(round: Round): Promise<void> {
@@ -92,7 +95,9 @@ async function oneRound(round: Round): Promise<void> {
   const cutover = cutoverId(migration, `round-${totals.rounds}`);
   const writers = new Writers(db, pick, totals);
   await sleep(30);
-  const box = { cutover, milliseconds: pick(3) === 0 ? 20 + pick(300) : 300 + pick(2_000) };
+  const { unitMs } = round;
+  const milliseconds = 20 + (pick(3) === 0 ? pick(unitMs) : 3 * unitMs + pick(3 * unitMs));
+  const box = { cutover, milliseconds };
   const chance = { crash: 0.05, freeze: 0.12 };
   const undoer =
     pick(7) === 0
@@ -103,7 +108,7 @@ async function oneRound(round: Round): Promise<void> {
     sleep(pick(300)).then(() => drive(round, box, chance)),
     undoer,
   ]);
-  await checkExpiry(round, pick(2) === 0 ? box.milliseconds + 50 : 0);
+  await checkExpiry(round, pick(4) === 0 ? milliseconds + 50 : 0);
   // Somebody ends it in any case: as the workflow does when a worker is back.
   await drive(round, box, { crash: 0, freeze: 0 });
   const outcome = await outcomeOf(db, cutover);
@@ -127,6 +132,17 @@ async function oneRound(round: Round): Promise<void> {
   }
   await using source = await connectSource(migration, 'cutover');
   await fence.open(source, migration, cutover);
+}
+
+/** @returns how long it took, milliseconds. */
+async function oneSwitch(round: Round): Promise<number> {
+  const cutover = cutoverId(round.migration, 'measured');
+  const began = performance.now();
+  await drive(round, { cutover, milliseconds: 60_000 }, { crash: 0, freeze: 0 });
+  const took = performance.now() - began;
+  await using source = await connectSource(round.migration, 'cutover');
+  await fence.open(source, round.migration, cutover);
+  return Math.ceil(took);
 }
 
 /** One driver, as the workflow drives: every failure but its own death leads to the undo, which is repeated until it is done. */
