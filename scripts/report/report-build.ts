@@ -35,7 +35,7 @@ export function buildReport(known: Known): Report {
   const window = record?.window ?? carried?.window;
   const downtime = result?.downtimeSeconds ?? measuredDowntime(known);
   return {
-    ...{ workflowId: newest.workflowId, runId: newest.runId, status },
+    ...{ workflowId: newest.workflowId, runId: newest.firstRunId, status },
     ...{ summary: summaryOf(known, status), source, target, began, ended },
     seconds: secondsBetween(began, ended ?? known.now),
     histories: { read: known.runs.length, complete: known.complete },

@@ -96,6 +96,9 @@ describe('a migration of earlier code, from its history alone', () => {
     const run = recorded('continued');
     const report = buildReport(known(run, { complete: false }));
     expect(run.continues).not.toBe('');
+    // The identity of the migration is its first run, whichever runs are left.
+    expect(report.runId).toBe(run.firstRunId);
+    expect(run.firstRunId).not.toBe(run.runId);
     expect(report.histories).toEqual({ read: 1, complete: false });
     expect(Date.parse(report.began)).toBeLessThan(Date.parse(run.startedAt));
     expect(report.phases[0]?.phase).toBe('preflight');
