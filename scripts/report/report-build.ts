@@ -5,6 +5,7 @@ import {
   activitiesOf,
   carriedOf,
   copiedOf,
+  downtimeOf,
   findingsOf,
   inputOf,
   newestOf,
@@ -32,9 +33,9 @@ export function buildReport(known: Known): Report {
   const began = record?.startedAt.preflight ?? carried?.startedAt['preflight'] ?? oldest.startedAt;
   const ended = status === 'running' ? null : newest.newestAt;
   const window = record?.window ?? carried?.window;
-  const downtime = result?.downtimeSeconds;
+  const downtime = result?.downtimeSeconds ?? measuredDowntime(known);
   return {
-    ...{ workflowId: newest.workflowId, runId: newest.runId, status },
+    ...{ workflowId: newest.workflowId, runId: newest.firstRunId, status },
     ...{ summary: summaryOf(known, status), source, target, began, ended },
     seconds: secondsBetween(began, ended ?? known.now),
     histories: { read: known.runs.length, complete: known.complete },
@@ -114,6 +115,15 @@ function countedStream(known: Known) {
   const reports = ofType(known, 'streamChanges').flatMap((one) => streamReportOf(one) ?? []);
   return reports.at(-1) ?? carriedOf(newestOf(known))?.stream ?? undefined;
 }
+
+/** Of a cutover whose result is none of the migration's, because something could not be removed. */
+function measuredDowntime(known: Known): number | undefined {
+  const steps = ofType(known, 'switchCutover', 'undoCutover');
+  const milliseconds = steps.flatMap((one) => downtimeOf(one) ?? []).at(-1);
+  return milliseconds === undefined ? undefined : milliseconds / MS_PER_SECOND;
+}
+
+const MS_PER_SECOND = 1000;
 
 /** Those whose activity a history still has, and the newest ones that an earlier run passed on. */
 function verificationsOf(known: Known): VerificationShown[] {

@@ -94,7 +94,10 @@ export const STEPS: Readonly<Record<string, string>> = {
   ...{ setSequences: 'set sequences', enableTriggers: 'enable triggers' },
   ...{ disableTriggers: 'disable triggers again', laterChanges: 'check for late writes' },
   ...{ dropSlot: 'drop slot', dropControl: 'drop control schema', undoSchema: 'undo the schema' },
-  ...{ storeLimits: 'store limits' },
+  ...{ storeLimits: 'store limits', holdAnchor: 'hold an anchor', comparePieces: 'compare rows' },
+  ...{ prepareCutover: 'prepare the fence', armCutover: 'stop the writes' },
+  ...{ sealCutover: 'seal the source', switchCutover: 'release the target' },
+  ...{ undoCutover: 'undo the cutover', removeFence: 'remove the fence' },
 };
 
 /** As stored; leases since then, and of earlier code, from the history. */

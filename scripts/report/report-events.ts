@@ -68,6 +68,14 @@ const CHANGES: readonly {
     what: (_, target) => `triggers and rules on "${target}" disabled`,
     ...{ makes: ['buildConstraints', 'disableTriggers'], undoes: ['enableTriggers', 'undoSchema'] },
   },
+  {
+    what: (source) => `fence on "${source}"`,
+    ...{ makes: ['prepareCutover', 'armCutover'], undoes: ['removeFence'] },
+  },
+  {
+    what: (source, target) => `way back from "${target}" to "${source}"`,
+    ...{ makes: ['openWayBack'], undoes: ['closeWayBack'] },
+  },
 ];
 
 export function changesOf(known: Known, source: string, target: string): Change[] {

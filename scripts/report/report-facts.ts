@@ -68,6 +68,9 @@ export const planOf = ({ result: raw }: Activity) => parsed(counters, raw);
 export const copiedOf = ({ result: raw }: Activity) => parsed(copied, raw);
 export const streamReportOf = ({ result: raw }: Activity) => parsed(streamReport, raw);
 export const verificationOf = ({ result: raw }: Activity) => parsed(verification, raw);
+const switched = v.object({ downtimeMs: v.number() });
+/** What the step of the release measured. */
+export const downtimeOf = ({ result: raw }: Activity) => parsed(switched, raw)?.downtimeMs;
 export const findingsOf = ({ result: raw }: Activity) => parsed(findings, raw) ?? [];
 
 const ended = v.object({ record: migrationRecord });

@@ -69,6 +69,7 @@ export interface Request {
 
 export interface Report {
   readonly workflowId: string;
+  /** Of the first run of the workflow: the identity of the migration. */
   readonly runId: string;
   readonly status: Status;
   /** One sentence. */

@@ -52,6 +52,8 @@ export type RunEnd = 'completed' | 'failed' | 'canceled' | 'terminated' | 'timed
 export interface RunHistory {
   readonly workflowId: string;
   readonly runId: string;
+  /** The first run of the chain: the identity of the migration. */
+  readonly firstRunId: string;
   readonly startedAt: string;
   /** Time of its newest event. */
   readonly newestAt: string;
@@ -84,8 +86,9 @@ export function readHistory({ events }: History, workflowId: string, runId: stri
   return {
     ...{
       workflowId: started.workflowId || workflowId,
-      runId: started.originalExecutionRunId || runId,
+      runId,
     },
+    firstRunId: started.firstExecutionRunId || runId,
     ...{ startedAt: timeOf(all[0]), newestAt: timeOf(all.at(-1)), input, carried },
     continues: started.continuedExecutionRunId ?? '',
     ...{ activities: [...activities.values()], updates: [...updates.values()] },

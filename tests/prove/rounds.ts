@@ -6,7 +6,7 @@ const SAY_EVERY_MS = 2_000;
 
 export async function prove(
   name: string,
-  { claim, run }: Proof,
+  proof: Proof,
   { rounds, seed }: { readonly rounds: number; readonly seed: number },
   say: (line: string) => void,
 ): Promise<Proved> {
@@ -22,14 +22,14 @@ export async function prove(
     say(`${name}: round ${finished} of ${rounds}, ${seconds()} s: ${countsText(counts)}`);
   };
   try {
-    await run({ rounds, seed, counted });
+    await proof.run({ rounds, seed, counted });
     // A driver that ends early without a word has proved less than was asked for.
     if (known.finished < rounds) broken = `ended after ${known.finished} rounds`;
   } catch (error) {
     // Also a failure of the servers: a proof that could not be run has proved nothing.
     broken = error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
-  return { name, claim, seed, rounds, ...known, seconds: seconds(), broken };
+  return { name, claim: proof.claim, seed, rounds, ...known, seconds: seconds(), broken };
 }
 
 /** A proof whose rounds are independent. @param round counts what it met; throws when the claim does not hold. */

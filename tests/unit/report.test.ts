@@ -96,6 +96,9 @@ describe('a migration of earlier code, from its history alone', () => {
     const run = recorded('continued');
     const report = buildReport(known(run, { complete: false }));
     expect(run.continues).not.toBe('');
+    // The identity of the migration is its first run, whichever runs are left.
+    expect(report.runId).toBe(run.firstRunId);
+    expect(run.firstRunId).not.toBe(run.runId);
     expect(report.histories).toEqual({ read: 1, complete: false });
     expect(Date.parse(report.began)).toBeLessThan(Date.parse(run.startedAt));
     expect(report.phases[0]?.phase).toBe('preflight');
@@ -192,17 +195,21 @@ describe('what later code reports', () => {
       ...{ ...first, type: 'preflight' },
       result: [{ level: 'warning', code: 'age', message: 'old', action: 'x' }],
     };
+    const switched = { ...first, type: 'switchCutover', result: { downtimeMs: 2_345 } };
+    const armed = { ...first, type: 'armCutover' };
     const cutover = {
       ...{ name: 'cutover', args: [{ accept: ['slot-health'] }], at: first.scheduledAt, ok: true },
     };
     const report = buildReport(
       known({
         ...run,
-        activities: [...run.activities, verified, warned],
+        activities: [...run.activities, verified, warned, armed, switched],
         updates: [...run.updates, cutover],
       }),
     );
     expect(report.verifications).toMatchObject([{ result: 'different', rows: 600, lsn: '0/10' }]);
+    expect(report.downtimeSeconds).toBe(2.345);
+    expect(report.changes.find(({ what }) => what.startsWith('fence'))?.undone).toBeNull();
     expect(report.accepted).toEqual([
       'preflight warned [age]: old',
       'cutover accepted slot-health',
