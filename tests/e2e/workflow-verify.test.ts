@@ -386,7 +386,8 @@ describe('when the stream stops', () => {
     async (how) => {
       const migration = await asked();
       const { world } = migration;
-      world.hold('comparePieces');
+      // It ends some time after it was asked to: an end that did not wait would overtake it.
+      world.script('comparePieces', () => new Promise((resolve) => setTimeout(resolve, 4_000)));
       const verify = migration.ask('verify');
       await comparing(migration);
       world.script('dropControl', () => {
