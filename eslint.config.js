@@ -53,6 +53,7 @@ const ROOMS = [
   'stream',
   'definition',
   'cutover',
+  'readiness',
   'preflight',
 ];
 

@@ -25,6 +25,7 @@ import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
+import { assessReadiness } from '../postgres/readiness/assess-readiness.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
@@ -134,6 +135,10 @@ export const steps = {
   /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
   compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
     reportDefinitions(await compareDefinitions(migration, input, work)),
+
+  /** Measures whether a cutover could begin now; the workflow judges. Changes nothing. */
+  assessReadiness: ({ migration, input }: Step, work: Work) =>
+    assessReadiness(migration, input, work),
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),

@@ -237,6 +237,13 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming continues: stop any remaining writers or find the rows with `walferry compare`, then call cutover again. If generated columns differ, follow the message; cutover with `{"compare": "off"}` accepts the difference (the last digit of a float).',
   },
+  NotReady: {
+    handling: 'operator',
+    meaning:
+      'The cutover was refused before anything was changed: findings of readiness block it ([readiness](readiness.md)).',
+    action:
+      'Streaming continues. Do what each finding says, or accept it by name: `--input \'{"accept": ["…"]}\'`.',
+  },
   StillWriting: {
     handling: 'operator',
     meaning:

@@ -20,12 +20,15 @@ import { long, quick } from './activities.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
+import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { LONG, QUICK } from './options.ts';
 import { leftOutNames, leftOutSentences, skippedSentence } from './left-out.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { count, counted, duration } from './wording.ts';
 
+/** A cutover that is not ready has changed nothing. */
+const HOW: Partial<Record<FailureCode, string>> = { NotReady: 'refused' };
 const MS_PER_SECOND = 1000;
 const SHOWN_TABLES = 20;
 
@@ -52,7 +55,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
-    else run.undoCutover(reason, 'cutover undone, streaming continues');
+    else run.undoCutover(reason, `cutover ${HOW[reason.code] ?? 'undone'}, streaming continues`);
     return undefined;
   }
 }
@@ -93,6 +96,7 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
+  await requireReady(run);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }

@@ -12,6 +12,7 @@ import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
 import type { Event } from './state/event.ts';
+import { readinessOf } from './state/judged.ts';
 import { listNotes } from './state/notes.ts';
 import type { Reason } from './state/reason.ts';
 import { STAGES, type At } from './state/stage.ts';
@@ -167,6 +168,9 @@ export class Execution {
     const { placeWait, guard, unstored, tables } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
+    const { accepted = [] } = this.#state;
+    // What was measured before a cutover or an end is no longer of interest there.
+    const ready = phase === 'stream' || phase === 'cutover' ? readinessOf(this.#state) : undefined;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
       cutover: stage.at === 'cuttingOver' ? stage.step : null,
@@ -178,6 +182,8 @@ export class Execution {
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,
+      ...(ready ? { readiness: ready } : {}),
+      ...(accepted.length > 0 ? { accepted } : {}),
       ...(guard === 'off' ? {} : { guard }),
       ...{ startedAt, asOf },
       notes: [

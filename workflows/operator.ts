@@ -14,6 +14,7 @@ import {
 } from '@temporalio/workflow';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
+import { cutoverOptions, type CutoverOptions } from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -48,10 +49,10 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off"}',
+      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off", "accept": ["finding of readiness", …]}',
     validator: (options) => {
       mayAsk(run, 'cutover');
-      compareOf(run, options);
+      optionsOf(run, options);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -144,7 +145,9 @@ function resume(run: Execution): string {
 }
 
 function cutover(run: Execution, options: unknown): Promise<string> {
-  const compare = compareOf(run, options);
+  const { compare, accept } = optionsOf(run, options);
+  // Kept in the state: the report names what was accepted.
+  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   if (run.cutover && options != null && run.cutover.compare !== compare) {
     throw ending(
       'Refused',
@@ -164,22 +167,8 @@ function cutover(run: Execution, options: unknown): Promise<string> {
   return run.cutover.answer.promise;
 }
 
-/** What the caller of `cutover` wants compared; by default the setting of the input. */
-function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
-  if (options === undefined || options === null) return run.input.cutover.compare;
-  if (typeof options === 'object' && !Array.isArray(options)) {
-    const entries: [string, unknown][] = Object.entries(options);
-    const [first] = entries;
-    if (!first) return run.input.cutover.compare;
-    const [name, value] = first;
-    if (entries.length === 1 && name === 'compare' && (value === 'exact' || value === 'off')) {
-      return value;
-    }
-  }
-  throw ending(
-    'Refused',
-    'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
-  );
+function optionsOf(run: Execution, options: unknown): CutoverOptions {
+  return cutoverOptions(options, run.input.cutover.compare);
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

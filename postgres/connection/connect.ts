@@ -29,7 +29,9 @@ export type Purpose =
   | 'index'
   | 'stream'
   | 'apply'
+  | 'definition'
   | 'cutover'
+  | 'readiness'
   | 'cleanup'
   | 'watch';
 

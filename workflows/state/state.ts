@@ -13,6 +13,8 @@ import {
   startedAt,
   streamCounters,
 } from '../../contract/progress.ts';
+import { readinessFacts } from '../../contract/readiness.ts';
+import { isReadinessCode, type ReadinessCode } from '../../contract/readiness-finding.ts';
 import { limits } from '../../contract/limits.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
@@ -71,6 +73,14 @@ const schema = v.pipe(
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
+    /** The newest facts for readiness, and when they were measured. Absent before the first, and in states of earlier code. */
+    readiness: v.exactOptional(
+      v.pipe(v.object({ facts: readinessFacts, at: v.string() }), v.readonly()),
+    ),
+    /** Findings that the operator accepts, by code: kept for the report. Absent: none. */
+    accepted: v.exactOptional(
+      v.pipe(v.array(v.custom<ReadinessCode>(isReadinessCode)), v.readonly()),
+    ),
   }),
   v.readonly(),
 );
