@@ -17,9 +17,10 @@ import { migrationOf, testWork } from '../schema/schema-fidelity.ts';
 
 const SEED = 1;
 const { cases } = readFidelity(path.resolve(import.meta.dirname, '../../fidelity'), SEED);
-// Rows do not matter here, so no case needs what only the stream has.
+// Tables that a case creates on the target itself differ on purpose; what only the stream has is not needed.
 const moved = cases.filter(
-  ({ refused, sections }) => refused === null && sections.starting.length === 0,
+  ({ refused, sections }) =>
+    refused === null && sections.starting.length === 0 && sections.target.length === 0,
 );
 const groups = groupCases(moved).map((group, at) => [at, group] as const);
 
@@ -42,10 +43,6 @@ test.each(groups)(
       await source.begin();
       await source.run(one.sections.schema);
       await source.withdraw();
-      if (one.sections.target.length === 0) continue;
-      await using target = new Stage(one, db.target);
-      await target.begin();
-      await target.run(one.sections.target);
     }
     const parsed = parseInput({ source: db.source, target: db.target, ...more });
     const input = parsed.ok ? parsed.input : expect.fail(parsed.message);
