@@ -9,6 +9,7 @@ import type { Phase, Progress } from '../contract/progress.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
+import { wordFindings } from '../contract/readiness.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
 
@@ -51,6 +52,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...cutoverStep(progress),
     ...throttling(progress),
     ...numbers(progress),
+    ...readinessLines(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
     ...commands(workflowId, at),
@@ -120,6 +122,17 @@ function numbers(progress: Progress): string[] {
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
+}
+
+/** Whether a cutover could begin now, while that is a question. */
+function readinessLines({ phase, readiness, accepted = [] }: Progress): string[] {
+  if (readiness === undefined || phase !== 'stream') return [];
+  const { ready, estimateSeconds, heldBytes } = readiness;
+  const held = heldBytes === null ? '' : `; the slot keeps ${bytes(heldBytes)} of WAL`;
+  return [
+    `- cutover: **${ready ? 'ready' : 'not ready'}**, about ${duration(estimateSeconds)} of downtime${held}`,
+    ...wordFindings(readiness, accepted).map((line) => `  - ${line}`),
+  ];
 }
 
 /** How many tables are in which state, and which are not ready. At an end the control schema may be gone: no state is current. */

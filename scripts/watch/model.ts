@@ -3,6 +3,7 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
+import type { Readiness } from '../../contract/readiness.ts';
 import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -53,6 +54,8 @@ export interface View {
   /** Limits and the guard of the source: what slows the migration down; unset: nothing. */
   readonly throttle?: string;
   /** Activities that are retried, and whatever keeps the numbers old. */
+  /** Whether a cutover could begin now; unset while that is no question. */
+  readonly readiness?: Readiness;
   readonly troubles: readonly string[];
 }
 
@@ -97,6 +100,9 @@ export class ProgressModel {
       step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
+      ...(progress?.phase === 'stream' && progress.readiness
+        ? { readiness: progress.readiness }
+        : {}),
       ...throttleOf(progress, activities),
       troubles: troublesOf(sample),
     };
