@@ -24,10 +24,9 @@ select s.wal_status as status, s.safe_wal_size::float8 as "safeBytes",
 
 const LAG = /* sql */ `select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), $1::pg_catalog.pg_lsn)::float8 as bytes`;
 
-/** Only for members of pg_monitor. */
-const WAL = /* sql */ `
-select case when pg_catalog.has_function_privilege('pg_catalog.pg_ls_waldir()', 'execute')
-       then (select pg_catalog.sum(size)::float8 from pg_catalog.pg_ls_waldir()) end as bytes`;
+/** Only for members of pg_monitor; the right is checked even where the call is never reached. */
+const MAY_LIST = /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_ls_waldir()', 'execute') as may`;
+const WAL = /* sql */ `select pg_catalog.sum(size)::float8 as bytes from pg_catalog.pg_ls_waldir()`;
 
 /** A transaction id is assigned with the first write. Others' names and ages are hidden from roles without pg_monitor: then zero. */
 const WRITER = /* sql */ `
@@ -91,13 +90,12 @@ export async function assessReadiness(
         const slots = await source.query<NonNullable<ReadinessFacts['slot']>>(SLOT, [
           migration.slot,
         ]);
-        const wal = await source.query<{ bytes: number | null }>(WAL);
         const writers = await source.query<NonNullable<ReadinessFacts['writer']>>(WRITER);
         const prepared = await source.query<ReadinessFacts['prepared']>(PREPARED);
         const columns = [tables.map(({ schema }) => schema), tables.map(({ name }) => name)];
         return {
           slot: slots.rows[0] ?? null,
-          walBytes: wal.rows[0]?.bytes ?? null,
+          walBytes: await walOf(source),
           lagBytes,
           writer: writers.rows[0] ?? null,
           prepared: prepared.rows[0] ?? { count: 0, seconds: 0 },
@@ -121,6 +119,12 @@ async function lagOf(source: pg.ClientBase, confirmed: Lsn | null): Promise<numb
   if (confirmed === null) return 0;
   const { rows } = await source.query<{ bytes: number }>(LAG, [confirmed]);
   return Math.max(0, rows[0]?.bytes ?? 0);
+}
+
+async function walOf(source: pg.ClientBase): Promise<number | null> {
+  const { rows } = await source.query<{ may: boolean }>(MAY_LIST);
+  if (rows[0]?.may !== true) return null;
+  return (await source.query<{ bytes: number | null }>(WAL)).rows[0]?.bytes ?? null;
 }
 
 async function namesOf(
