@@ -53,4 +53,6 @@ test.each(groups)(
     await enableTriggers(migration);
     expect(await compareDefinitions(migration, input)).toEqual([]);
   },
+  // Some fifty schemas are dumped, restored and compared.
+  600_000,
 );
