@@ -81,6 +81,8 @@ export function createActivities({ steps, room }: Dependencies) {
     fenceStream: activity('fenceStream', steps.fenceStream, SHORT),
     writeEndMark: activity('writeEndMark', steps.writeEndMark, SHORT),
     compareDefinitions: activity('compareDefinitions', steps.compareDefinitions),
+    // Beside every lease: catalogs and statistics only.
+    assessReadiness: activity('assessReadiness', steps.assessReadiness, SHORT),
     setSequences: activity('setSequences', steps.setSequences),
     compareCounts: activity('compareCounts', steps.compareCounts),
     // Decoding from the slot's restart position, which may lie gigabytes back, takes hours at worst. It sends

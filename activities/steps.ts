@@ -31,6 +31,7 @@ import {
   openWithTriggers,
   removeFromTarget,
 } from '../postgres/fence/target-steps.ts';
+import { assessReadiness } from '../postgres/readiness/assess-readiness.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
@@ -154,6 +155,10 @@ export const steps = {
   /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
   compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
     reportDefinitions(await compareDefinitions(migration, input, work)),
+
+  /** Measures whether a cutover could begin now; the workflow judges. Changes nothing. */
+  assessReadiness: ({ migration, input }: Step, work: Work) =>
+    assessReadiness(migration, input, work),
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),

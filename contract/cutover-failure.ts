@@ -3,6 +3,13 @@
  * takes writes, unless the outcome is `switched`.
  */
 export const CUTOVER_FAILURES = {
+  NotReady: {
+    handling: 'operator',
+    meaning:
+      'The cutover was refused before anything was changed: findings of readiness block it ([readiness](readiness.md)).',
+    action:
+      'Streaming continues. Do what each finding says, or accept it by name: `--input \'{"accept": ["…"]}\'`.',
+  },
   StillWriting: {
     handling: 'operator',
     meaning:

@@ -1,5 +1,6 @@
 /** A cutover that was asked for: the options of the update, and how a request that waits is kept and shown. Pure. */
 import * as v from 'valibot';
+import { isReadinessCode, READINESS, type ReadinessCode } from './readiness-finding.ts';
 import type { MigrationInput } from './input-schema.ts';
 import { whole } from './whole.ts';
 import {
@@ -22,14 +23,26 @@ export interface CutoverOrder {
   readonly maxDowntimeSeconds: number;
 }
 
+/** Findings of readiness that can block a cutover. */
+const BLOCKING = Object.entries(READINESS).flatMap(([code, { level }]) =>
+  level === 'blocks' ? [code] : [],
+);
+const accept = v.pipe(
+  v.array(v.custom<ReadinessCode>((code) => isReadinessCode(code) && BLOCKING.includes(code))),
+  v.readonly(),
+);
+
 /** What the caller of `cutover` may set; unset: as in the migration's input. */
 const options = v.strictObject({
   compare: v.exactOptional(compare),
   maxDowntimeSeconds: v.exactOptional(maxDowntimeSeconds),
+  accept: v.exactOptional(accept),
   window: windowField,
 });
 
 export interface CutoverOptions extends Partial<CutoverOrder> {
+  /** Findings of readiness that do not refuse it. */
+  readonly accept?: readonly ReadinessCode[];
   /** Replaces the window of the input. */
   readonly window?: CutoverWindow;
 }
@@ -39,11 +52,16 @@ export type ParsedOptions =
   | { readonly ok: false; readonly message: string };
 
 const FORM =
-  'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}, {"maxDowntimeSeconds": 1 to 3600} for one with a fence, and {"window": {"from": …, "to": …}} to replace the window';
+  'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}, {"maxDowntimeSeconds": 1 to 3600} for one with a fence, {"accept": ["…"]} for findings of readiness, and {"window": {"from": …, "to": …}} to replace the window';
+
+const UNKNOWN_FINDING = `"accept" must be a list of findings that can block a cutover: ${BLOCKING.join(', ')}`;
 
 /** Parses the input of `cutover`. Never throws, repeats no value. */
 export function parseCutoverOptions(raw: unknown): ParsedOptions {
   const result = v.safeParse(options, raw ?? {});
+  if (!result.success && result.issues.every(({ path }) => path?.[0].key === 'accept')) {
+    return { ok: false, message: UNKNOWN_FINDING };
+  }
   if (!result.success || Array.isArray(raw)) return { ok: false, message: FORM };
   const { window, ...kept } = result.output;
   if (window === undefined) return { ok: true, options: kept };

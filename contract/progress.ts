@@ -9,6 +9,7 @@ import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
+import { readiness } from './readiness.ts';
 import { tableCounts, unreadyTables } from './table-state.ts';
 import { verificationState, verifyMode } from './verification-state.ts';
 import { cutoverWindow } from './window.ts';
@@ -191,6 +192,10 @@ const progress = v.pipe(
     stream: v.nullable(streamCounters),
     /** In force, or about to be: see `notes`. Absent in answers of earlier code. */
     limits: v.exactOptional(shownLimits),
+    /** Whether a cutover could begin now. Absent before the first lease, and in answers of earlier code. */
+    readiness: v.exactOptional(readiness),
+    /** Findings of it that the operator accepts, by code. */
+    accepted: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),
     /** When rows are compared without being asked. Absent in answers of earlier code. */

@@ -21,11 +21,14 @@ import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { cutOverFenced } from './fenced-cutover.ts';
 import { rehearse } from './rehearsal.ts';
+import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { LONG, QUICK } from './options.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize, type Counts } from './summary.ts';
 
+/** A cutover that is not ready has changed nothing. */
+const HOW: Partial<Record<FailureCode, string>> = { NotReady: 'refused' };
 const SHOWN_TABLES = 20;
 
 /** Runs the requested cutover. @returns undefined when it was undone and its caller has the reason. */
@@ -59,7 +62,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
-    else run.undoCutover(reason, undoneText(request));
+    else run.undoCutover(reason, undoneText(request, reason.code));
     return undefined;
   }
 }
@@ -100,6 +103,7 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
+  await requireReady(run);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
@@ -202,9 +206,9 @@ function noteDifferences(run: Execution, differences: readonly string[] = []): v
   run.tell({ type: 'differencesFound', differences });
 }
 
-const undoneText = ({ rehearsal }: CutoverRequest): string =>
+const undoneText = ({ rehearsal }: CutoverRequest, code: FailureCode): string =>
   rehearsal === undefined
-    ? 'cutover undone, streaming continues'
+    ? `cutover ${HOW[code] ?? 'undone'}, streaming continues`
     : 'the cutover would not have succeeded, streaming continues';
 
 /** For the answer of a cutover that was cancelled in it. */

@@ -11,6 +11,7 @@ import { windowText } from '../contract/window.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
+import { wordFindings } from '../contract/readiness.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
 import { differingReport } from '../contract/verification-state.ts';
@@ -59,6 +60,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...(progress.verification ? verificationLines(progress.verification) : []).map(
       (line) => `- ${line}`,
     ),
+    ...readinessLines(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
     ...commands(workflowId, at, progress),
@@ -154,6 +156,17 @@ function numbers(progress: Progress): string[] {
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
+}
+
+/** Whether a cutover could begin now, while that is a question. */
+function readinessLines({ phase, readiness, accepted = [] }: Progress): string[] {
+  if (readiness === undefined || phase !== 'stream') return [];
+  const { ready, estimateSeconds, heldBytes } = readiness;
+  const held = heldBytes === null ? '' : `; the slot keeps ${bytes(heldBytes)} of WAL`;
+  return [
+    `- cutover: **${ready ? 'ready' : 'not ready'}**, about ${duration(estimateSeconds)} of downtime${held}`,
+    ...wordFindings(readiness, accepted).map((line) => `  - ${line}`),
+  ];
 }
 
 /** How many tables are in which state, and which are not ready. At an end the control schema may be gone: no state is current. */

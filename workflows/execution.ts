@@ -20,6 +20,7 @@ import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
 import type { Event } from './state/event.ts';
+import { readinessOf } from './state/judged.ts';
 import { listNotes } from './state/notes.ts';
 import type { Reason } from './state/reason.ts';
 import { STAGES, type At } from './state/stage.ts';
@@ -235,6 +236,10 @@ export class Execution {
     const { placeWait, guard, unstored, tables, verification, dropped } = this.#state;
     const { phase, state } = STAGES[stage.at];
     const { unsure } = this;
+    const { accepted = [] } = this.#state;
+    // What was measured before a cutover or an end is no longer of interest there.
+    const ready =
+      phase === 'stream' || phase === 'cutover' ? readinessOf(this.#state, this.input) : undefined;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
       cutover: 'step' in stage ? stage.step : null,
@@ -248,6 +253,8 @@ export class Execution {
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,
+      ...(ready ? { readiness: ready } : {}),
+      ...(accepted.length > 0 ? { accepted } : {}),
       ...(guard === 'off' ? {} : { guard }),
       verify: this.input.verify,
       ...(verification ? { verification } : {}),

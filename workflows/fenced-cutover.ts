@@ -13,6 +13,7 @@ import { dropSlot } from './cleanup.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, reasonOf } from './failure.ts';
 import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
+import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
@@ -41,6 +42,7 @@ export async function cutOverFenced(
 }
 
 async function decided(run: Execution, request: CutoverRequest): Promise<Switched> {
+  await requireReady(run);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }

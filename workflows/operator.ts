@@ -75,7 +75,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n, "window": {"from": …, "to": …}}',
+      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n, "accept": ["finding of readiness", …], "window": {"from": …, "to": …}}',
     validator: (options) => {
       mayAsk(run, 'cutover');
       const wanted = requireOptions(options);
@@ -222,6 +222,9 @@ function resume(run: Execution): string {
 
 function cutover(run: Execution, raw: unknown): Promise<string> | string {
   const options = requireOptions(raw);
+  const { accept = [] } = options;
+  // Kept in the state: the report names what was accepted.
+  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   const { cutover } = run;
   if (!cutover) return askForCutover(run, options);
   if (cutover.rehearsal !== undefined) {

@@ -30,6 +30,7 @@ import {
   REPAIR_LEASE_MS,
   QUICK,
 } from './options.ts';
+import { assessedBeside } from './readiness.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
 import { isVerifying, releaseCallers, verifyWhenDue } from './verify.ts';
@@ -155,7 +156,9 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
   };
   run.lease = lease;
   try {
-    await lease.scope.run(() => streamChanges(run, 'stream', { repairing }));
+    await assessedBeside(run, () =>
+      lease.scope.run(() => streamChanges(run, 'stream', { repairing })),
+    );
     lease.stopped.give();
   } catch (error) {
     try {

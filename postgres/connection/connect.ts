@@ -31,7 +31,9 @@ export type Purpose =
   | 'apply'
   | 'anchor'
   | 'verify'
+  | 'definition'
   | 'cutover'
+  | 'readiness'
   | 'cleanup'
   | 'watch';
 

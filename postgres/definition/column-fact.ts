@@ -53,7 +53,7 @@ select t.schema, t."table", property.what || ' of column ' || a.attname as part,
  ) property
  where t.relkind in ('r', 'p')
 union all
-select t.schema, t."table", 'identity of column ' || a.attname, 'generation', i.word, 'column ' || a.attname,
+select t.schema, t."table", 'identity of column ' || a.attname, 'form', i.word, 'column ' || a.attname,
        pg_catalog.format('alter table %s alter column %I set generated %s', t.sql, a.attname, i.word), null
   from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attidentity <> '' and not a.attisdropped
  cross join lateral (select case a.attidentity when 'a' then 'always' else 'by default' end as word) i`;

@@ -35,10 +35,14 @@ export async function compareChecks(
   { signal }: Partial<Pick<Work, 'signal'>> = {},
 ): Promise<Difference[]> {
   try {
-    await using target = await connectTarget(migration, 'cutover', { ...(signal && { signal }) });
+    await using target = await connectTarget(migration, 'definition', {
+      ...(signal && { signal }),
+    });
     const deferred = await readChecks(target, migration, 'all');
     if (deferred.length === 0) return [];
-    await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
+    await using source = await connectSource(migration, 'definition', {
+      ...(signal && { signal }),
+    });
     const names = [...new Set(deferred.map(({ constraint }) => constraint))];
     const found = (await source.query<TableName>(PLACES, [names])).rows;
     const ours = new Set(deferred.map(keyOfName));

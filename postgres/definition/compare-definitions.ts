@@ -42,11 +42,11 @@ export async function compareDefinitions(
 ): Promise<Difference[]> {
   try {
     const options = signal ? { signal } : {};
-    await using source = await connectSource(migration, 'cutover', {
+    await using source = await connectSource(migration, 'definition', {
       ...options,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
     });
-    await using target = await connectTarget(migration, 'cutover', options);
+    await using target = await connectTarget(migration, 'definition', options);
     const progress = { step: STEP, relations: 0 };
     return await whileWatched(
       [source, target],

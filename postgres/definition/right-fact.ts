@@ -95,7 +95,7 @@ export const SCHEMA_GRANTS = owned(/* sql */ `
       from pg_catalog.pg_namespace o cross join lateral pg_catalog.aclexplode(o.nspacl) x left join pg_catalog.pg_roles r on r.oid = x.grantee
      where o.nspname <> 'public' and x.grantee <> o.nspowner and (x.grantee = 0 or r.oid is not null)`);
 
-/** Without walferry's own role: what it creates while it works belongs to nobody else. */
+/** Without walferry's own role: what it creates while it works is its own. */
 export const DEFAULT_PRIVILEGES = /* sql */ `
 select 'default privileges' as kind, pg_catalog.concat_ws(' ', 'of', pg_catalog.quote_ident(r.rolname), 'in ' || pg_catalog.quote_ident(n.nspname), 'on', w.word) as identity, n.nspname as schema,
        'rights of ' || g.who as what, g.list as text, 

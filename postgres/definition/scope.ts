@@ -71,12 +71,12 @@ export async function readScope(
   const tables = selected.filter(({ viaRoot }) => viaRoot === null);
   const whole = (await readTablesState(target, migration)) !== 'used';
   if (!whole) return { tables, relations: tables, out: new Set(), whole };
-  const { excludes } = compileSelection(input.tables);
+  const matcher = compileSelection(input.tables);
   const views = await readNamed(source, ['v', 'm']);
   const sequences = await readNamed(source, ['S']);
   const { rows } = await source.query<{ cls: string; oid: string }>(LEFT_OUT, [
     selected.map(({ oid }) => oid),
-    [...views, ...sequences].filter(excludes).map(({ oid }) => oid),
+    [...views, ...sequences].filter((one) => matcher.excludes(one)).map(({ oid }) => oid),
     input.ignore.extensions,
     input.ignore.eventTriggers,
   ]);

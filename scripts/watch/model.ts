@@ -3,6 +3,7 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
+import type { Readiness } from '../../contract/readiness.ts';
 import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -56,6 +57,8 @@ export interface View {
   /** The verification that runs, and the newest result; unset: none. */
   readonly verification?: readonly string[];
   /** Activities that are retried, and whatever keeps the numbers old. */
+  /** Whether a cutover could begin now; unset while that is no question. */
+  readonly readiness?: Readiness;
   readonly troubles: readonly string[];
 }
 
@@ -100,6 +103,9 @@ export class ProgressModel {
       step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
+      ...(progress?.phase === 'stream' && progress.readiness
+        ? { readiness: progress.readiness }
+        : {}),
       ...throttleOf(progress, activities),
       ...(progress?.verification ? { verification: verificationLines(progress.verification) } : {}),
       troubles: troublesOf(sample),

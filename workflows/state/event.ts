@@ -4,6 +4,8 @@ import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
+import type { ReadinessFacts } from '../../contract/readiness.ts';
+import type { ReadinessCode } from '../../contract/readiness-finding.ts';
 import type { PlaceWait, Waiting } from '../../contract/progress.ts';
 import type {
   Checkpoint,
@@ -108,6 +110,8 @@ export type Fact =
   | { readonly type: 'triggersEnabled' }
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
+  | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
+  | { readonly type: 'findingsAccepted'; readonly codes: readonly ReadinessCode[] }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }

@@ -41,6 +41,10 @@ export function noted(state: State, event: Fact, now: string): State {
       return { ...state, confirmedLsn: event.consistentLsn };
     case 'planned':
       return planned(state, event.plan, now);
+    case 'readinessAssessed':
+      return { ...state, readiness: { facts: event.facts, at: now } };
+    case 'findingsAccepted':
+      return { ...state, accepted: [...new Set([...(state.accepted ?? []), ...event.codes])] };
     case 'guardBegun':
       return { ...state, guard: null };
     case 'guardReported':

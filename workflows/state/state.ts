@@ -15,6 +15,8 @@ import {
   startedAt,
   streamCounters,
 } from '../../contract/progress.ts';
+import { readinessFacts } from '../../contract/readiness.ts';
+import { isReadinessCode, type ReadinessCode } from '../../contract/readiness-finding.ts';
 import { limits } from '../../contract/limits.ts';
 import { course } from '../../contract/record.ts';
 import { tableStates } from '../../contract/table-state.ts';
@@ -88,6 +90,14 @@ const schema = v.pipe(
     held: v.exactOptional(heldCutover),
     /** Why the last cutover did not begin, or was undone; until the next one. */
     dropped: v.exactOptional(v.string()),
+    /** The newest facts for readiness, and when they were measured. Absent before the first, and in states of earlier code. */
+    readiness: v.exactOptional(
+      v.pipe(v.object({ facts: readinessFacts, at: v.string() }), v.readonly()),
+    ),
+    /** Findings that the operator accepts, by code: kept for the report. Absent: none. */
+    accepted: v.exactOptional(
+      v.pipe(v.array(v.custom<ReadinessCode>(isReadinessCode)), v.readonly()),
+    ),
   }),
   v.readonly(),
 );

@@ -4,6 +4,7 @@
  * script what happens next at any step. Imports nothing of the test runner: the recorder of histories also uses it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReadinessFacts } from '../../../contract/readiness.ts';
 import type { Steps } from '../../../activities/steps.ts';
 import { MigrationError, type FailureDetails } from '../../../contract/failure.ts';
 import type { FailureCode } from '../../../contract/failure-catalogue.ts';
@@ -27,6 +28,11 @@ const WAL_PER_TICK = 0x60n;
 
 export class World {
   findings: Finding[] = [];
+  readiness: ReadinessFacts = {
+    slot: { status: 'reserved', heldBytes: 1, safeBytes: null },
+    ...{ walBytes: null, lagBytes: 0, writer: null, prepared: { count: 0, seconds: 0 } },
+    ...{ invalidIndexes: [], unanalyzed: [], unreadableSequences: [] },
+  };
   tables = false;
   slot = false;
   control = false;
@@ -245,6 +251,8 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       }),
     compareDefinitions: ({ migration: m }, work) =>
       on('compareDefinitions', m, work, () => ({ differences: [], more: 0, notCompared: [] })),
+    assessReadiness: ({ migration: m }, work) =>
+      on('assessReadiness', m, work, (world) => world.readiness),
     setSequences: ({ migration: m }, work) =>
       on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
     compareCounts: ({ migration: m }, work) =>

@@ -78,7 +78,7 @@ const CHANGES: readonly (readonly [sql: string, ...said: string[]])[] = [
   ],
   [
     'alter table obj.customer alter column other set generated always',
-    'obj.customer: identity of column other differs in its generation',
+    'obj.customer: identity of column other differs in its form',
   ],
   [
     `alter table obj.customer alter column id set increment 20`,

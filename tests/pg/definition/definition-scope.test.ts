@@ -31,7 +31,7 @@ test('what the selection leaves out is no difference, nor is what depends on it;
   await buildIndexes(migration, input, testWork());
   await buildConstraints(migration, input, testWork());
   expect(await compareDefinitions(migration, input)).toEqual([]);
-  // The operator's own on the target: nobody asked for them, and nobody compares them.
+  // The operator's own on the target: they are not part of the migration.
   await db.targetClient.query(
     /* sql */ `create view on_gone as select 1 as id; create function own() returns int language sql as 'select 1'`,
   );

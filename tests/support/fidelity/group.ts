@@ -209,7 +209,10 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   // A difference that the migration itself made, or that is none: no case changes a definition on one side.
   for (const line of differencesIn(text)) {
     const named = exhibits.filter(({ fidelityCase }) => isNamedIn(line, fidelityCase));
-    for (const { wrong } of named.length > 0 ? named : exhibits) wrong.push(`reported: ${line}`);
+    for (const { fidelityCase, wrong } of named.length > 0 ? named : exhibits) {
+      // Its own tables on the target differ on purpose.
+      if (fidelityCase.sections.target.length === 0) wrong.push(`reported: ${line}`);
+    }
   }
   await lab.expectNothingLeft();
 }
