@@ -52,6 +52,7 @@ const ROOMS = [
   'snapshot',
   'stream',
   'cutover',
+  'switchback',
   'preflight',
 ];
 

@@ -1,5 +1,6 @@
 /** All versions of the control schema, oldest first. A new one is added at the end (../README.md). */
 import { VERSION_0001 } from './version-0001.ts';
+import { VERSION_0006 } from './version-0006.ts';
 
 export interface Version {
   readonly number: number;
@@ -7,4 +8,7 @@ export interface Version {
   readonly sql: string;
 }
 
-export const VERSIONS: readonly Version[] = [{ number: 1, sql: VERSION_0001 }];
+export const VERSIONS: readonly Version[] = [
+  { number: 1, sql: VERSION_0001 },
+  { number: 6, sql: VERSION_0006 },
+];
