@@ -1,6 +1,6 @@
 /**
  * The slot of the way back, on the new database. It is created long before the cutover: creation waits for the writers of every
- * database of that server, and within the fence nobody could wait. It is also the rehearsal of rights and plugin.
+ * database of that server, and within the fence no one could wait. It is also the rehearsal of rights and plugin.
  *
  * Until the release nothing reads the slot, so it is advanced with every lease of the stream, or it would keep WAL. It must never be
  * advanced past the release: the application's first changes would be lost. So a call advances only to a position that an earlier

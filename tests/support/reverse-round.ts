@@ -18,7 +18,7 @@ import { expectEqual } from './equality.ts';
 import { drain, endMark, OPTIONS, startMigration, testWork } from './stream.ts';
 
 /** What is not selected: the writers' signal, and what they noted about themselves. */
-export const NOT_SELECTED = ['public.gate'];
+export const NOT_SELECTED = ['public.opened'];
 
 /** Two tables with a key, one without, and the signal. */
 const TABLES = /* sql */ `
@@ -26,7 +26,7 @@ const TABLES = /* sql */ `
   create table parts (id text, k int not null, who text, primary key (id, k)) partition by list (k);
   create table parts_0 partition of parts for values in (0); create table parts_1 partition of parts for values in (1);
   create table log (id text, who text); alter table log replica identity full;
-  create table gate (open bool primary key)`;
+  create table opened (open bool primary key)`;
 
 export interface Round {
   /** Commits of the application on the new database. */
@@ -39,7 +39,7 @@ export interface Round {
 export async function release(
   db: FreshPair,
   migration: Migration,
-  open = 'insert into gate values (true)',
+  open = 'insert into opened values (true)',
 ): Promise<Lsn> {
   const client = db.targetClient;
   await client.query('begin');
@@ -73,7 +73,7 @@ export async function expectAlike(db: FreshPair): Promise<void> {
   await using old = await connectTo(db.source);
   await using fresh = await connectTo(db.target);
   // Only the new database was opened.
-  await old.query('insert into gate values (true) on conflict do nothing');
+  await old.query('insert into opened values (true) on conflict do nothing');
   await expectEqual(old, fresh);
 }
 
@@ -117,7 +117,7 @@ function waiter(
     await using client = await connectTo(target);
     for (let tries = 0; ; tries += 1) {
       const { rowCount } = await client.query(
-        /* sql */ `insert into d (id, who) select $1, 'first' where exists (select from gate)`,
+        /* sql */ `insert into d (id, who) select $1, 'first' where exists (select from opened)`,
         [`${who} first`],
       );
       if (tries === 0) begun();

@@ -21,7 +21,7 @@ const TABLES = { ...EVERYTHING, viaPartitionRoot: [] };
 
 /** Everything is selected, the signal of the release too: it goes back as the first change of the application. */
 async function released(db: FreshPair, ddl: string): Promise<Migration> {
-  const migration = await startMigration(db, ddl + ';create table gate (open bool primary key)');
+  const migration = await startMigration(db, ddl + ';create table opened (open bool primary key)');
   await openWayBack(migration, testWork());
   await drain(db, migration);
   await planReverse(migration, { tables: TABLES }, testWork());

@@ -34,7 +34,7 @@ const SELECTION: MigrationInput['tables'] = {
   viaPartitionRoot: [],
 };
 const LEASE = { ...OPTIONS, exclude: NOT_SELECTED };
-const GATE = /* sql */ `create table gate (open bool primary key);`;
+const OPENED = /* sql */ `create table opened (open bool primary key);`;
 
 /** A migration whose release was committed, with a way back. */
 async function released(
@@ -43,7 +43,7 @@ async function released(
   onTarget = ddl,
   tables = SELECTION,
 ): Promise<Migration> {
-  const migration = await startMigration(db, GATE + ddl, tables, GATE + onTarget);
+  const migration = await startMigration(db, OPENED + ddl, tables, OPENED + onTarget);
   await openWayBack(migration, testWork());
   await drain(db, migration, tables);
   await planReverse(migration, { tables }, testWork());
@@ -61,7 +61,7 @@ test(`in ${ROUNDS} rounds with writers that start within the moment of the relea
 
 test('the slot is created once, advanced only to a position that an earlier call returned, and gone at the end', async () => {
   await using db = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   const slot = await openWayBack(migration, testWork());
   expect(slot.slot).toBe(reverseOf(migration).slot);
   const first = await advanceReverseSlot(migration, null, testWork());
@@ -89,7 +89,7 @@ test('the slot is created once, advanced only to a position that an earlier call
 test('an open transaction in another database of the new server blocks the slot until the timeout, and is named', async () => {
   await using db = await freshPair();
   await using other = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   await using open = await connectTo(other.target);
   await open.query(/* sql */ `begin; create table w (i int)`);
   const { rows } = await open.query<{ pid: number }>(`select pg_backend_pid() as pid`);
@@ -106,7 +106,7 @@ test('an open transaction in another database of the new server blocks the slot 
 
 test('the start is final: a second one is the same, another position and a late slot creation are refused, and the plan stays', async () => {
   await using db = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   const reverse = reverseOf(migration);
   await openWayBack(migration, testWork());
   await drain(db, migration);
@@ -129,7 +129,7 @@ test('the start is final: a second one is the same, another position and a late 
 
 test('a slot that another session advanced past the release is refused, and nothing is streamed', async () => {
   await using db = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   await openWayBack(migration, testWork());
   await drain(db, migration);
   await planReverse(migration, { tables: SELECTION }, testWork());
@@ -146,7 +146,7 @@ test('a slot that another session advanced past the release is refused, and noth
 
 test('each direction opens sessions on its own servers: a way back with swapped services is refused', async () => {
   await using db = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   await openWayBack(migration, testWork());
   const reverse = reverseOf(migration);
   await using old = await connectTarget(reverse, 'watch');
@@ -159,7 +159,7 @@ test('each direction opens sessions on its own servers: a way back with swapped 
 
 test('a migration that crosses this one finds no row of its way back, and ends without it', async () => {
   await using db = await freshPair();
-  const migration = await startMigration(db, `${GATE} create table t (id int primary key)`);
+  const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
   await openWayBack(migration, testWork());
   const reverse = reverseOf(migration);
   expect(isReverse(reverse.id)).toBe(true);
@@ -246,9 +246,9 @@ test('tables that were not moved, or are unlogged on one side, are left out by n
   await using db = await freshPair();
   const migration = await startMigration(
     db,
-    `${GATE} create table t (id int primary key)`,
+    `${OPENED} create table t (id int primary key)`,
     SELECTION,
-    `${GATE} create table t (id int primary key); create table only_new (id int primary key)`,
+    `${OPENED} create table t (id int primary key); create table only_new (id int primary key)`,
   );
   await openWayBack(migration, testWork());
   await drain(db, migration, SELECTION);
