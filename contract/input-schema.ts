@@ -1,6 +1,7 @@
 /** The fields of the workflow's input, their defaults and what they mean. Pure: the workflow itself parses it. */
 import * as v from 'valibot';
 import { described } from './described.ts';
+import { duration } from './duration.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
 import { whole } from './whole.ts';
@@ -210,6 +211,12 @@ export const inputSchema = v.strictObject({
       ),
     }),
     {},
+  ),
+  switchback: v.optional(
+    described(
+      duration,
+      'Keep a way back for this long after the cutover: changes of the target are streamed to the source, until `switchback` or `finalize`. Like `"24h"`; unset: no way back.',
+    ),
   ),
   limits: limitsField,
   guard: guardField,

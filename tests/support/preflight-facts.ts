@@ -86,6 +86,7 @@ export const TABLE: Relation = {
 
 export const SOURCE: SourceFacts = {
   ...SERVER,
+  returning: null,
   walLevel: 'logical',
   outputPluginLibraries: null,
   snapshotSeconds: null,
@@ -140,6 +141,7 @@ export const SOURCE: SourceFacts = {
 
 export const TARGET: TargetFacts = {
   ...SERVER,
+  decoding: null,
   fingerprint: 'b',
   recognizable: true,
   mayCreateSchemas: true,
