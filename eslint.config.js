@@ -51,6 +51,7 @@ const ROOMS = [
   'drift',
   'snapshot',
   'stream',
+  'fence',
   'cutover',
   'switchback',
   'preflight',

@@ -13,6 +13,8 @@ const PREFLIGHT_MS = 30 * 60_000;
 
 /** A few statements without progress in between. */
 const SHORT = { short: true } as const;
+/** The box ends a step of a cutover that takes longer, and it is an hour at most. */
+const BOXED = { short: { withinMs: 60 * 60_000 } } as const;
 
 export interface Dependencies {
   /** What the activities call; tests pass their own. */
@@ -64,6 +66,13 @@ export function createActivities({ steps, room }: Dependencies) {
     laterChanges: activity('laterChanges', steps.laterChanges, SHORT),
     enableTriggers: activity('enableTriggers', steps.enableTriggers, SHORT),
     disableTriggers: activity('disableTriggers', steps.disableTriggers, SHORT),
+    prepareCutover: activity('prepareCutover', steps.prepareCutover, SHORT),
+    // Within the box: a writer that does not end is the reason of a wait, and heartbeats by the clock show that the worker lives.
+    armCutover: activity('armCutover', steps.armCutover, BOXED),
+    sealCutover: activity('sealCutover', steps.sealCutover, BOXED),
+    switchCutover: activity('switchCutover', steps.switchCutover, BOXED),
+    undoCutover: activity('undoCutover', steps.undoCutover, BOXED),
+    lookAtSource: activity('lookAtSource', steps.lookAtSource, SHORT),
     dropSlot: activity('dropSlot', steps.dropSlot, SHORT),
     undoSchema: activity('undoSchema', steps.undoSchema),
     dropControl: activity('dropControl', steps.dropControl, SHORT),

@@ -3,10 +3,9 @@
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
 import type { GuardInput } from '../contract/guard.ts';
-import type { CopyFormat, MigrationInput } from '../contract/input-schema.ts';
+import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import type { Migration } from '../contract/migration.ts';
 import type {
   CopyPlan,
   CutoverCall,
@@ -24,6 +23,12 @@ import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
+import {
+  closeBeforeRows,
+  closeAgain,
+  openWithTriggers,
+  removeFromTarget,
+} from '../postgres/fence/target-steps.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
@@ -41,15 +46,8 @@ import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
-
-/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
-export interface BareStep {
-  readonly migration: Migration;
-}
-
-export interface Step extends BareStep {
-  readonly input: MigrationInput;
-}
+import { cutoverSteps } from './cutover-steps.ts';
+import type { BareStep, Step } from './step.ts';
 
 /** The functions behind the activities, by the names of these. */
 export type Steps = typeof steps;
@@ -62,10 +60,16 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 
 /** The steps that a real worker runs. */
 export const steps = {
+  ...cutoverSteps,
+
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
 
-  copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
+  copySchema: async ({ migration, input }: Step, work: Work) => {
+    const report = await copySchema(migration, input, work);
+    await closeBeforeRows(migration, work);
+    return report;
+  },
 
   createSlot: ({ migration }: BareStep, work: Work) => createSlot(migration, work),
 
@@ -84,7 +88,11 @@ export const steps = {
   },
 
   /** Waits for an exported snapshot and lists the remaining runs; none when everything is copied. */
-  planCopy: ({ migration, input }: Step, work: Work) => planCopy(migration, input, work),
+  planCopy: async ({ migration, input }: Step, work: Work) => {
+    // Tables that joined the migration since.
+    await closeBeforeRows(migration, work);
+    return planCopy(migration, input, work);
+  },
 
   copyChunks: (
     {
@@ -139,11 +147,11 @@ export const steps = {
 
   /** @returns tables that changed at or after `since`. */
   laterChanges: async (
-    { migration, input, since }: Step & { readonly since: Lsn },
+    { migration, input, since, sequences }: LaterStep,
     { signal, beat }: Work,
   ): Promise<string[]> => {
     await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat);
+    return laterChanges(migration, input, since, signal, beat, sequences);
   },
 
   /**
@@ -158,12 +166,16 @@ export const steps = {
       return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
     }
     const enabled = await enableTriggers(migration, work);
+    await openWithTriggers(migration, work);
     const differences = await checkDifferences(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
 
   /** Disables them again, for a cutover that was undone. @returns how many. */
-  disableTriggers: ({ migration }: BareStep, work: Work) => disableTriggers(migration, work),
+  disableTriggers: async ({ migration }: BareStep, work: Work): Promise<number> => {
+    await closeAgain(migration, work);
+    return disableTriggers(migration, work);
+  },
 
   dropSlot: (
     { migration, input, since }: DropSlotStep,
@@ -174,12 +186,15 @@ export const steps = {
       : releaseSlot(migration, input, since, signal, scheduledAt, beat),
 
   /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
-  undoSchema: ({ migration }: BareStep, { signal, beat }: Work) =>
-    undoSchema(migration, signal, beat),
+  undoSchema: async ({ migration }: BareStep, work: Work): Promise<void> => {
+    await undoSchema(migration, work.signal, work.beat);
+    await removeFromTarget(migration, work);
+  },
 
   /** Removes the migration's control rows, and the control schema with the last of them. */
-  dropControl: async ({ migration }: BareStep): Promise<void> => {
+  dropControl: async ({ migration }: BareStep, work: Work): Promise<void> => {
     await runLateGrants(migration);
+    await removeFromTarget(migration, work);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await endOnTarget(target, migration);
   },
@@ -191,6 +206,12 @@ interface StreamStep extends Step {
   /** Apply everything up to this position and return, instead of working for a lease. */
   readonly until: Lsn | null;
   readonly leaseMs: number;
+}
+
+interface LaterStep extends Step {
+  readonly since: Lsn;
+  /** Left out where sequences are set after the check. */
+  readonly sequences?: 'sequences' | 'no sequences';
 }
 
 interface TriggerStep extends BareStep {

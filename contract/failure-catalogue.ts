@@ -7,6 +7,8 @@
  * `pass`      the copy handles it: the next pass copies the remaining chunks under the next snapshot.
  * `never`     the migration ends (bad input, findings of preflight).
  */
+import { CUTOVER_FAILURES } from './cutover-failure.ts';
+
 export type Handling = 'timed' | 'operator' | 'pass' | 'never';
 
 interface Entry {
@@ -230,6 +232,20 @@ export const FAILURES = {
     meaning: 'A newer attempt took over; this one wrote nothing more.',
     action: 'Nothing.',
   },
+  FenceRefused: {
+    handling: 'operator',
+    meaning:
+      'The fence could not be made or does not bind: a right is missing, a selected table has no trigger, a command failed, or another cutover holds the gate.',
+    action:
+      'Do what the message says, or choose another kind of fence. The source takes writes again, at the latest when the deadline passes.',
+  },
+  WriterRemains: {
+    handling: 'operator',
+    meaning:
+      'A transaction that wrote to a selected table before the fence was armed did not end in time.',
+    action:
+      'End the session or the prepared transaction that the message names, then call cutover again.',
+  },
   Stalled: {
     handling: 'timed',
     meaning:
@@ -244,25 +260,7 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming continues: stop any remaining writers or find the rows with `walferry compare`, then call cutover again. If generated columns differ, follow the message; cutover with `{"compare": "off"}` accepts the difference (the last digit of a float).',
   },
-  StillWriting: {
-    handling: 'operator',
-    meaning:
-      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were created after preflight, which no stream carries.',
-    action:
-      'The cutover was undone and streaming continues. Stop the writers (also what draws from a named sequence, on either side), end their transactions, remove any large objects named in the message, then call cutover again.',
-  },
-  CutoverRepeated: {
-    handling: 'operator',
-    meaning:
-      'Temporal repeated a cutover that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
-    action:
-      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with a new update id.',
-  },
-  Cancelled: {
-    handling: 'operator',
-    meaning: 'The operator cancelled the cutover with pause before the slot was dropped.',
-    action: 'Call resume to continue streaming; a later cutover starts over.',
-  },
+  ...CUTOVER_FAILURES,
   SlotKept: {
     handling: 'never',
     meaning:

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { described } from './described.ts';
 import { duration } from './duration.ts';
+import { fenceExtrasField, fenceField } from './fence.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
 import { whole } from './whole.ts';
@@ -209,9 +210,24 @@ export const inputSchema = v.strictObject({
         ),
         true,
       ),
+      maxDowntimeSeconds: v.optional(
+        described(
+          whole(1, 3600),
+          'How long a cutover with a fence may stop the writes. It is refused beforehand when its estimate does not fit, and undone when it takes longer; the source gives the writes back at that time by itself.',
+        ),
+        30,
+      ),
+      sequenceMargin: v.optional(
+        described(
+          whole(0, 1_000_000_000),
+          'How many numbers each sequence is set ahead in a cutover with a fence: for numbers that the source has handed out without a row. Unset: the cache of the sequence.',
+        ),
+      ),
     }),
     {},
   ),
+  fence: fenceField,
+  fenceExtras: fenceExtrasField,
   switchback: v.optional(
     described(
       duration,

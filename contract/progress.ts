@@ -81,6 +81,24 @@ export const cutoverStep = v.pipe(
   v.readonly(),
 );
 
+/** A cutover whose writes are stopped, within its box. Times are ISO 8601. */
+export const cutoverBox = v.pipe(
+  v.object({
+    cutover: v.string(),
+    /** When the box began, in workflow time: the writes stop at most this early. */
+    since: v.string(),
+    /** When the source gives the writes back by itself, by its own clock; null until it is known, and once it is sealed. */
+    deadline: v.nullable(v.string()),
+    /** Steps that have ended, in their order, and how long each took. */
+    spent: v.pipe(
+      v.array(v.pipe(v.object({ step: v.string(), seconds: v.number() }), v.readonly())),
+      v.readonly(),
+    ),
+  }),
+  v.readonly(),
+);
+export type CutoverBox = v.InferOutput<typeof cutoverBox>;
+
 /** Counters of phase `snapshot`. */
 export const snapshotCounters = v.pipe(
   v.object({
@@ -145,6 +163,8 @@ const progress = v.pipe(
     placeWait: v.exactOptional(v.nullable(placeWait)),
     /** Only in phase `cutover`. */
     cutover: v.exactOptional(v.nullable(cutoverStep)),
+    /** Only while a cutover has stopped the writes. Absent in answers of earlier code. */
+    box: v.exactOptional(cutoverBox),
     source: v.string(),
     target: v.string(),
     slot: v.string(),

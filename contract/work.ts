@@ -218,6 +218,8 @@ export interface MigrationSummary {
   readonly transactions: number;
   readonly changes: number;
   readonly seconds: number;
+  /** How long the fence of the cutover stopped the writes; unset for a cutover without one. Null: not known. */
+  readonly downtimeSeconds?: number | null;
   /** Objects that are missing on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
   /** Materialized views that the operator excluded from the refresh; unset for none. */

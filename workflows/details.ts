@@ -66,14 +66,27 @@ function title({ guard }: Progress, at: At): string {
 }
 
 /** The step of the cutover. A slow step and one that cannot proceed must not look alike. */
-function cutoverStep({ cutover }: Progress): string[] {
+function cutoverStep({ cutover, box }: Progress): string[] {
   if (!cutover) return [];
   const { step, since, failing } = cutover;
   const began = `- step **${step}** since ${moment(since)}`;
-  if (!failing) return [began];
+  if (!failing) return [...boxLines(box), began];
   return [
+    ...boxLines(box),
     `${began}, failing since ${moment(failing.since)} (last seen ${moment(failing.seen)}): ${failing.reason} (\`${failing.code}\`)`,
     `- **what to do:** ${failing.action}`,
+  ];
+}
+
+/** Writes are stopped: since when, until when, and where the time went. */
+function boxLines(box: Progress['box']): string[] {
+  if (!box) return [];
+  const { since, deadline, spent } = box;
+  const until = deadline === null ? '' : `; the source gives them back at ${moment(deadline)}`;
+  const steps = spent.map(({ step, seconds }) => `${step} ${seconds.toFixed(1)} s`);
+  return [
+    `- **writes are stopped** since ${moment(since)}${until}`,
+    ...(steps.length > 0 ? [`- steps so far: ${steps.join(', ')}`] : []),
   ];
 }
 
@@ -149,6 +162,8 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
   paused: ['resume', 'cutover', 'abort'],
   streamWaiting: ['resume', 'abort'],
   cuttingOver: ['pause', 'abort'],
+  fenced: ['pause', 'abort'],
+  released: [],
   ...{ releasing: [], completing: [], aborting: [], failing: [] },
   ...{ done: [], aborted: [], failed: [] },
 };
@@ -167,7 +182,7 @@ function commands(workflowId: string, at: At): string[] {
   const updates = NEXT[at];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${at === 'cuttingOver' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
+    `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
     ...command([
       'temporal workflow update execute',
       `-w ${shellWord(workflowId)}`,

@@ -3,11 +3,12 @@
  * {@link Execution.tell}; everything else are handles of what this run awaits, so a run is never continued while one is in use.
  */
 import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
-import type { BareStep, Step } from '../activities/steps.ts';
+import type { BareStep, Step } from '../activities/step.ts';
 import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
+import type { CutoverOptions } from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
@@ -30,8 +31,7 @@ export interface Lease {
 }
 
 /** A cutover that was requested and is not answered yet. */
-export interface CutoverRequest {
-  readonly compare: 'exact' | 'off';
+export interface CutoverRequest extends CutoverOptions {
   /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
@@ -169,7 +169,8 @@ export class Execution {
     const { unsure } = this;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
-      cutover: stage.at === 'cuttingOver' ? stage.step : null,
+      cutover: 'step' in stage ? stage.step : null,
+      ...(stage.at === 'fenced' ? { box: stage.box } : {}),
       source: this.migration.source,
       target: this.migration.target,
       slot: this.migration.slot,

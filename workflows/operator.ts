@@ -14,6 +14,7 @@ import {
 } from '@temporalio/workflow';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
+import { cutoverOptions, optionsText } from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -48,10 +49,10 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off"}',
+      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n}',
     validator: (options) => {
       mayAsk(run, 'cutover');
-      compareOf(run, options);
+      cutoverOptions(run.input, options);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
@@ -119,7 +120,9 @@ async function cancelCutover(
   cutover.cancelled = true;
   if (cutover.scope) {
     cutover.scope.cancel();
-    await cutover.answer.promise.catch(() => undefined);
+    const switched = await cutover.answer.promise.catch(() => null);
+    // The outcome was there before the pause could undo it.
+    if (switched !== null) throw ending('Refused', `too late to undo the cutover. ${switched}`);
   } else {
     const { lease } = run;
     run.cancelCutover('before its first step');
@@ -144,16 +147,16 @@ function resume(run: Execution): string {
 }
 
 function cutover(run: Execution, options: unknown): Promise<string> {
-  const compare = compareOf(run, options);
-  if (run.cutover && options != null && run.cutover.compare !== compare) {
+  const wanted = cutoverOptions(run.input, options);
+  if (run.cutover && options != null && optionsText(run.cutover) !== optionsText(wanted)) {
     throw ending(
       'Refused',
-      `a cutover with {"compare": "${run.cutover.compare}"} is under way: cancel it with pause, then call cutover again`,
+      `a cutover with ${optionsText(run.cutover)} is under way: cancel it with pause, then call cutover again`,
     );
   }
   if (!run.cutover) {
     run.cutover = {
-      ...{ compare, updateId: currentUpdateInfo()?.id },
+      ...{ ...wanted, updateId: currentUpdateInfo()?.id },
       ...{ answer: new Deferred(), scope: undefined, cancelled: false },
     };
     // Here and not when the drain begins, so that a pause in between cancels the cutover.
@@ -162,24 +165,6 @@ function cutover(run: Execution, options: unknown): Promise<string> {
     run.lease?.scope.cancel();
   }
   return run.cutover.answer.promise;
-}
-
-/** What the caller of `cutover` wants compared; by default the setting of the input. */
-function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
-  if (options === undefined || options === null) return run.input.cutover.compare;
-  if (typeof options === 'object' && !Array.isArray(options)) {
-    const entries: [string, unknown][] = Object.entries(options);
-    const [first] = entries;
-    if (!first) return run.input.cutover.compare;
-    const [name, value] = first;
-    if (entries.length === 1 && name === 'compare' && (value === 'exact' || value === 'off')) {
-      return value;
-    }
-  }
-  throw ending(
-    'Refused',
-    'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
-  );
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

@@ -85,6 +85,31 @@ export const RELEASE = {
 } satisfies ActivityOptions;
 
 /**
+ * Steps while writes are stopped: the general timeout would eat a third of the box after one kill. Heartbeats reach the server every
+ * 2 s. How long a step may take is the box's decision.
+ */
+export const BOXED = {
+  ...COMMON,
+  startToCloseTimeout: '1 hour',
+  heartbeatTimeout: '3 seconds',
+  retry: {
+    initialInterval: '200 milliseconds',
+    backoffCoefficient: 1.5,
+    maximumInterval: '1 second',
+  },
+} satisfies ActivityOptions;
+
+/** The same for steps that send heartbeats on progress, with a database in between. */
+export const BOXED_DRAIN = { ...BOXED, heartbeatTimeout: '5 seconds' } satisfies ActivityOptions;
+
+/** Tries of an undo before what keeps it from deciding is shown: a few seconds. Then it goes on after the pause, for ever. */
+export const UNDOING = {
+  ...BOXED,
+  retry: { ...BOXED.retry, maximumAttempts: 8 },
+} satisfies ActivityOptions;
+export const UNDO_PAUSE = '2 seconds';
+
+/**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not shown, and a host
  * that swallows packets (15 s per connection) is named after about 30 s.
  */

@@ -21,6 +21,7 @@ import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
 import { passing } from './retry-until-done.ts';
 import {
+  type BOXED_DRAIN,
   CATCH_UP_LEASE_MS,
   CAUGHT_UP_BYTES,
   FIRST_TRIES,
@@ -240,7 +241,14 @@ export async function streamChanges(
     until = null,
     repairing = false,
     retry = LONG.retry,
-  }: { until?: Lsn | null; repairing?: boolean; retry?: RetryPolicy },
+    options = LONG,
+  }: {
+    until?: Lsn | null;
+    repairing?: boolean;
+    retry?: RetryPolicy;
+    /** Within the box of a cutover the timeouts are shorter. */
+    options?: typeof LONG | typeof BOXED_DRAIN;
+  },
 ): Promise<StreamReport> {
   const { confirmedLsn, consistent, tables } = run.state;
   // Rows of one snapshot are consistent, but the stream has to catch up with it: the lease that does reports which tables are ready.
@@ -250,7 +258,7 @@ export async function streamChanges(
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   run.tell({ type: 'attemptBegun' });
   const report = await long.streamChanges.executeWithOptions(
-    { ...LONG, retry, activityId, summary },
+    { ...options, retry, activityId, summary },
     [{ ...run.step, floor: confirmedLsn, until, leaseMs }],
   );
   // Here, so that the report of a drain that was cancelled counts, too.

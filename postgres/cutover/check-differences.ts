@@ -10,6 +10,7 @@ import { connectSource, connectTarget } from '../session/open.ts';
 import type { Attempt } from '../schema/switching.ts';
 import { bounded } from './object-differences.ts';
 import { readChecks } from '../store/check-entry.ts';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 interface Check {
   readonly kind: 'TABLE' | 'DOMAIN';
@@ -31,7 +32,7 @@ select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname 
   left join pg_catalog.pg_class c on c.oid = k.conrelid
   left join pg_catalog.pg_type t on t.oid = k.contypid
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)
- where k.contype in ('c', 'n') and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
+ where k.contype in ('c', 'n') and k.conname = any($1) and n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})`;
 
 /** Which of these tables or domains exist on the target. */
 const THERE = /* sql */ `

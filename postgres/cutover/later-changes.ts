@@ -73,12 +73,16 @@ export async function laterChanges(
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
   beat: Work['beat'] = () => undefined,
+  sequences: 'sequences' | 'no sequences' = 'sequences',
 ): Promise<string[]> {
-  return (await finalCheck(migration, input, since, { signal, beat })).tables.slice(
-    0,
-    MOST_LATER_TABLES,
-  );
+  const work = { signal, beat, sequences };
+  return (await finalCheck(migration, input, since, work)).tables.slice(0, MOST_LATER_TABLES);
 }
+
+/** Sequences are left out where they are set after the check, or with a margin. */
+type Checking = Pick<Work, 'signal' | 'beat'> & {
+  readonly sequences?: 'sequences' | 'no sequences';
+};
 
 export interface FinalCheck {
   /** Like {@link laterChanges}, without the limit. */
@@ -100,7 +104,7 @@ export async function finalCheck(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
-  work: Pick<Work, 'signal' | 'beat'>,
+  work: Checking,
 ): Promise<FinalCheck> {
   const { signal } = work;
   try {
@@ -126,7 +130,7 @@ async function check(
   { source, session }: { readonly source: Session; readonly session: Session },
   migration: Migration,
   input: MigrationInput,
-  { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
+  { since, work }: { readonly since: Lsn; readonly work: Checking },
 ): Promise<FinalCheck> {
   const plan = await readFollowed(migration, work);
   // Before everything else that the check reads on the source, and before the flush: a transaction that ends between the flush
@@ -198,14 +202,11 @@ async function check(
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that both see changes made while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, plan, work);
-  const moved = await movedSequences(
-    source,
-    migration,
-    input.tables,
-    relations,
-    new Set(oids),
-    work,
-  );
+  const counted = new Set(oids);
+  const moved =
+    work.sequences === 'no sequences'
+      ? []
+      : await movedSequences(source, migration, input.tables, relations, counted, work);
   const found = [...names, ...renamed, ...missed.map(nameOf), ...traceless, ...moved];
   return {
     tables: [...new Set(found)].sort(),

@@ -19,6 +19,7 @@ import { whileWatched } from '../session/liveness.ts';
 import { unloggedRows } from './unlogged-rows.ts';
 import { readCheckNames } from '../store/check-entry.ts';
 import { readWaitingRowSecurity } from '../store/row-security-entry.ts';
+import { notOfFence } from '../catalog/own-object.ts';
 
 interface Described {
   readonly schema: string;
@@ -72,7 +73,7 @@ select t.schema, t."table", property.what || ' of column ' || a.attname, '', nul
  where property.there
 union all
 select t.schema, t."table", 'trigger ' || g.tgname, pg_catalog.pg_get_triggerdef(g.oid), g.tgenabled::text
-  from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
+  from t join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal and ${notOfFence('g')}
 union all
 select t.schema, t."table", property.what, '', null from t join pg_catalog.pg_class c on c.oid = t.oid
   cross join lateral (values ('row security', c.relrowsecurity), ('forced row security', c.relforcerowsecurity)) as property (what, there)

@@ -35,6 +35,7 @@ function events(pick: Pick): Event[] {
   const moves: Event[] = MOVE_TYPES.map((type): Event => {
     if (type === 'operatorNeeded') return { type, waiting };
     if (type === 'setLimits') return { type, values: UNLIMITED, version: pick.below(9), stored: 0 };
+    if (type === 'boxBegun') return { type, cutover: 'migration/1' };
     return { type };
   });
   return [
@@ -88,6 +89,8 @@ function events(pick: Pick): Event[] {
     },
     { type: 'fenced', checkpoint: { confirmedLsn: lsn, ...counts } },
     { type: 'positionUnknown', reason: pick.chance(0.5) ? reason : null },
+    { type: 'armed', deadline: NOW },
+    { type: 'sealed' },
     { type: 'stepBegun', step: 'drain' },
     { type: 'stepFailing', code: reason.code, reason: 'why', action: 'do it' },
     { type: 'triggersEnabled' },

@@ -38,6 +38,8 @@ export type Move =
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
   | { readonly type: 'releaseBegun' }
+  | { readonly type: 'boxBegun'; readonly cutover: string }
+  | { readonly type: 'switched' }
   | { readonly type: 'cutoverUndone' }
   | { readonly type: 'cutoverCancelled' }
   | { readonly type: 'completed' }
@@ -79,6 +81,8 @@ export type Fact =
   | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
   /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
+  | { readonly type: 'armed'; readonly deadline: string }
+  | { readonly type: 'sealed' }
   | { readonly type: 'stepBegun'; readonly step: string }
   | {
       readonly type: 'stepFailing';

@@ -102,8 +102,12 @@ export function noted(state: State, event: Fact, now: string): State {
       // A reason that is known stays.
       if (state.stage.at !== 'paused' || state.stage.unsure || !state.unreported) return state;
       return unsure(state, UNREPORTED);
+    case 'armed':
+      return boxed(state, { deadline: event.deadline });
+    case 'sealed':
+      return boxed(state, { deadline: null });
     case 'stepBegun':
-      return step(state, { step: event.step, since: now, failing: null });
+      return step(spent(state, now), { step: event.step, since: now, failing: null });
     case 'stepFailing':
       return failing(state, event, now);
     case 'triggersEnabled':
@@ -195,17 +199,35 @@ function unsure(state: State, reason: Reason | null): State {
 
 /** A step that was cancelled may still report. */
 function step(state: State, current: In<'cuttingOver'>['step']): State {
-  if (state.stage.at !== 'cuttingOver') return state;
-  return { ...state, stage: { at: 'cuttingOver', step: current } };
+  const { stage } = state;
+  if (stage.at !== 'cuttingOver' && stage.at !== 'fenced') return state;
+  return { ...state, stage: { ...stage, step: current } };
 }
+
+function boxed(state: State, change: Partial<In<'fenced'>['box']>): State {
+  const { stage } = state;
+  if (stage.at !== 'fenced') return state;
+  return { ...state, stage: { ...stage, box: { ...stage.box, ...change } } };
+}
+
+/** Within a box every step is timed, from its beginning to that of the next. */
+function spent(state: State, now: string): State {
+  const { stage } = state;
+  if (stage.at !== 'fenced' || stage.step === null) return state;
+  const seconds = (Date.parse(now) - Date.parse(stage.step.since)) / MS_PER_SECOND;
+  return boxed(state, { spent: [...stage.box.spent, { step: stage.step.step, seconds }] });
+}
+
+const MS_PER_SECOND = 1000;
 
 function failing(
   state: State,
   { code, reason, action }: Extract<Fact, { type: 'stepFailing' }>,
   now: string,
 ): State {
-  if (state.stage.at !== 'cuttingOver' || state.stage.step === null) return state;
-  const { step: current } = state.stage;
+  const { stage } = state;
+  if ((stage.at !== 'cuttingOver' && stage.at !== 'fenced') || stage.step === null) return state;
+  const { step: current } = stage;
   const since = current.failing?.since ?? now;
   return step(state, { ...current, failing: { code, reason, action, since, seen: now } });
 }

@@ -24,6 +24,8 @@ const CUTTING_OVER =
 /** A late write found by this check still undoes the cutover. */
 const LAST_STEP =
   'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
+const SWITCHED =
+  'the cutover is committed, and the target is the live database; the answer of cutover says how it ends';
 const RESUME_FIRST =
   'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
 
@@ -33,23 +35,26 @@ const REFUSALS: Readonly<
 > = {
   pause: {
     ...{ copyWaiting: ALREADY_WAITS, indexWaiting: ALREADY_WAITS, streamWaiting: ALREADY_WAITS },
+    ...{ released: `too late to undo the cutover: ${SWITCHED}` },
     ...{ releasing: `too late to cancel the cutover: ${LAST_STEP}` },
     ...{ completing: `too late to cancel the cutover: ${LAST_STEP}` },
     otherwise: NO_PAUSE_YET,
   },
   resume: {
-    ...{ cuttingOver: CUTTING_OVER, releasing: LAST_STEP, completing: LAST_STEP },
+    ...{ cuttingOver: CUTTING_OVER, fenced: CUTTING_OVER, released: SWITCHED },
+    ...{ releasing: LAST_STEP, completing: LAST_STEP },
     otherwise: NOTHING_TO_RESUME,
   },
   cutover: { streamWaiting: RESUME_FIRST, otherwise: NO_CUTOVER_YET },
   abort: {
+    released: `too late to abort: ${SWITCHED}`,
     ...{
       releasing: `too late to abort: ${LAST_STEP}`,
       completing: `too late to abort: ${LAST_STEP}`,
     },
     otherwise: ENDING,
   },
-  setLimits: { releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
+  setLimits: { released: SWITCHED, releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
 };
 
 const OVER: Partial<Record<At, string>> = {

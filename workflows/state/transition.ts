@@ -12,7 +12,7 @@ type Moves = Readonly<Record<Move['type'], Readonly<Partial<Record<At, At>>>>>;
 /** Stages in which a migration can still be stopped. */
 const OPEN = [
   ...(['preflight', 'schema', 'copying', 'copyWaiting', 'indexing', 'indexWaiting'] as const),
-  ...(['streaming', 'paused', 'streamWaiting', 'cuttingOver'] as const),
+  ...(['streaming', 'paused', 'streamWaiting', 'cuttingOver', 'fenced'] as const),
 ] as const;
 const all = <F extends At, T extends At>(from: readonly F[], to: T): Readonly<Record<F, T>> =>
   Object.fromEntries(from.map((at) => [at, to])) as Record<F, T>;
@@ -33,7 +33,8 @@ export const MOVES = {
     // A pause does not outlive the wait: `resume` ends both. A cutover that has not begun is undone.
     ...{ paused: 'streamWaiting', cuttingOver: 'streamWaiting' },
   },
-  pause: { streaming: 'paused', ...stay('paused', 'cuttingOver') },
+  // In a fenced cutover it asks for the undo; the outcome decides.
+  pause: { streaming: 'paused', ...stay('paused', 'cuttingOver', 'fenced') },
   resume: {
     ...{ copyWaiting: 'copying', indexWaiting: 'indexing', streamWaiting: 'streaming' },
     ...{ paused: 'streaming', ...stay('copying', 'indexing', 'streaming') },
@@ -41,15 +42,21 @@ export const MOVES = {
   cutover: {
     ...{ streaming: 'cuttingOver', paused: 'cuttingOver' },
     // A second call joins, also while slot and control schema are being removed.
-    ...stay('cuttingOver', 'releasing', 'completing'),
+    ...stay('cuttingOver', 'fenced', 'released', 'releasing', 'completing'),
   },
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
   releaseBegun: { cuttingOver: 'releasing' },
-  cutoverUndone: { cuttingOver: 'streaming', releasing: 'streaming' },
-  cutoverCancelled: { cuttingOver: 'paused' },
-  completed: { releasing: 'completing' },
+  boxBegun: { cuttingOver: 'fenced' },
+  // The outcome on the target counts, whatever was requested meanwhile. From `cuttingOver`: found after a reset.
+  switched: {
+    ...{ cuttingOver: 'released', fenced: 'released' },
+    ...{ aborting: 'released', failing: 'released' },
+  },
+  cutoverUndone: { cuttingOver: 'streaming', fenced: 'streaming', releasing: 'streaming' },
+  cutoverCancelled: { cuttingOver: 'paused', fenced: 'paused' },
+  completed: { releasing: 'completing', released: 'completing' },
   cancelled: all([...OPEN, 'releasing'], 'aborting'),
   failed: all([...OPEN, 'releasing'], 'failing'),
   closed: { completing: 'done', aborting: 'aborted', failing: 'failed' },
@@ -84,7 +91,7 @@ function moved(state: State, event: Move, now: string): State {
   const { stage } = state;
   const at = destination(event.type, stage.at);
   if (at === undefined) throw new IllegalMove(stage.at, event);
-  const next = at === stage.at ? state : entered(state, stageOf(at, event), now);
+  const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   // A step that is retried has no wait of its last attempt.
   if (event.type === 'resyncBegun') return { ...next, consistent: false, placeWait: null };
@@ -110,13 +117,18 @@ function entered(state: State, stage: Stage, now: string): State {
   return { ...state, stage, startedAt, placeWait: null };
 }
 
-function stageOf(at: At, event: Move): Stage {
+function stageOf(at: At, event: Move, now: string): Stage {
   if (at === 'copyWaiting' || at === 'indexWaiting' || at === 'streamWaiting') {
     if (event.type !== 'operatorNeeded') throw new TypeError(`${event.type} has no reason`);
     return { at, waiting: event.waiting };
   }
   if (at === 'paused') return { at, unsure: null };
   if (at === 'cuttingOver') return { at, step: null };
+  if (at === 'fenced') {
+    if (event.type !== 'boxBegun') throw new TypeError(`${event.type} has no cutover`);
+    const { cutover } = event;
+    return { at, step: null, box: { cutover, since: now, deadline: null, spent: [] } };
+  }
   if (at === 'aborting') return { at, by: event.type === 'abort' ? 'operator' : 'cancellation' };
   return { at };
 }

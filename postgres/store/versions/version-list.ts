@@ -1,5 +1,7 @@
 /** All versions of the control schema, oldest first. A new one is added at the end (../README.md). */
 import { VERSION_0001 } from './version-0001.ts';
+import { VERSION_0004 } from './version-0004.ts';
+import { VERSION_0005 } from './version-0005.ts';
 import { VERSION_0006 } from './version-0006.ts';
 
 export interface Version {
@@ -10,5 +12,7 @@ export interface Version {
 
 export const VERSIONS: readonly Version[] = [
   { number: 1, sql: VERSION_0001 },
+  { number: 4, sql: VERSION_0004 },
+  { number: 5, sql: VERSION_0005 },
   { number: 6, sql: VERSION_0006 },
 ];

@@ -11,6 +11,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
+import type { Decided } from '../../../contract/cutover.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
 
 export type StepName = keyof Steps;
@@ -28,6 +29,14 @@ export class World {
   slot = false;
   control = false;
   triggersEnabled = false;
+  /** The source's gate, and whether its deadline has passed. */
+  gate: { cutover: string; state: 'open' | 'armed' | 'sealed'; deadline: number } | undefined;
+  /** Rows of `walferry.outcome`. */
+  readonly outcomes = new Map<string, Decided>();
+  /** The oldest transaction that writes when a cutover is prepared. */
+  writer: { readonly who: string; readonly ms: number } | undefined;
+  /** Changes that slip in between the first mark and the seal. */
+  slipping = false;
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
@@ -235,6 +244,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.triggersEnabled = false;
         return 1;
       }),
+    ...boxSteps(on),
     dropSlot: ({ migration: m, since }) =>
       on('dropSlot', m, undefined, (world) => {
         if (since !== undefined && world.late.length > 0) {
@@ -252,6 +262,86 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       on('dropControl', m, undefined, (world) => {
         world.control = false;
       }),
+  };
+}
+
+type On = <T>(
+  step: StepName,
+  migration: Migration,
+  work: Work | undefined,
+  body: (world: World) => Promise<T> | T,
+) => Promise<T>;
+
+type BoxStep =
+  | 'prepareCutover'
+  | 'armCutover'
+  | 'sealCutover'
+  | 'switchCutover'
+  | 'undoCutover'
+  | 'lookAtSource';
+
+/** A cutover with a fence: the gate of the source and the outcome on the target, as the real steps keep them. */
+function boxSteps(on: On): Pick<Steps, BoxStep> {
+  const decide = (world: World, cutover: string, what: Decided): Decided => {
+    const decided = world.outcomes.get(cutover) ?? what;
+    world.outcomes.set(cutover, decided);
+    return decided;
+  };
+  const reported = (decided: Decided) => ({
+    decided,
+    releaseLsn: decided === 'switched' ? formatLsn(0x2000n) : null,
+    downtimeMs: decided === 'switched' ? 1_200 : null,
+  });
+  return {
+    prepareCutover: ({ migration: m }, work) =>
+      on('prepareCutover', m, work, (world) => {
+        const [switched] = [...world.outcomes].find(([, what]) => what === 'switched') ?? [null];
+        const { who = null, ms = 0 } = world.writer ?? {};
+        return { switched, releaseLsn: null, downtimeMs: null, writer: who, writerMs: ms };
+      }),
+    armCutover: ({ migration: m, box }, work) =>
+      on('armCutover', m, work, (world) => {
+        const decided = world.outcomes.get(box.cutover);
+        if (decided) return { decided };
+        const deadline = Date.now() + box.milliseconds;
+        if (world.gate?.cutover !== box.cutover) {
+          world.gate = { cutover: box.cutover, state: 'armed', deadline };
+        }
+        return {
+          ...{ decided: null, deadline: new Date(world.gate.deadline).toISOString() },
+          ...{ mark: formatLsn(world.position), holders: 0, waitedMs: 0 },
+        };
+      }),
+    sealCutover: ({ migration: m, cutover }, work) =>
+      on('sealCutover', m, work, (world) => {
+        const decided = world.outcomes.get(cutover);
+        if (decided) return { decided };
+        const { gate } = world;
+        if (gate?.cutover !== cutover || gate.state === 'open' || gate.deadline < Date.now()) {
+          return { decided: null, mark: null };
+        }
+        gate.state = 'sealed';
+        if (world.slipping) world.position += WAL_PER_TICK;
+        return { decided: null, mark: formatLsn(world.position) };
+      }),
+    switchCutover: ({ migration: m, cutover }, work) =>
+      on('switchCutover', m, work, (world) => {
+        world.triggersEnabled = true;
+        const decided = decide(world, cutover, 'switched');
+        const sequences = { sequences: 5, missing: [] };
+        return { ...reported(decided), sequences, differences: [] };
+      }),
+    undoCutover: ({ migration: m, cutover }, work) =>
+      on('undoCutover', m, work, (world) => {
+        const decided = decide(world, cutover, 'undone');
+        if (decided === 'undone' && world.gate?.cutover === cutover) world.gate.state = 'open';
+        return reported(decided);
+      }),
+    lookAtSource: ({ migration: m }, work) =>
+      on('lookAtSource', m, work, (world) => ({
+        sealedAgain: world.gate?.state !== 'sealed',
+        late: world.late,
+      })),
   };
 }
 

@@ -1,0 +1,12 @@
+/** Input of the steps. */
+import type { MigrationInput } from '../contract/input-schema.ts';
+import type { Migration } from '../contract/migration.ts';
+
+/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
+export interface BareStep {
+  readonly migration: Migration;
+}
+
+export interface Step extends BareStep {
+  readonly input: MigrationInput;
+}
