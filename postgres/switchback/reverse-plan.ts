@@ -14,7 +14,6 @@ import type { Relation } from '../catalog/relation.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { readSchemaRows } from '../catalog/schema-row.ts';
-import type { Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { readKeepers } from '../catalog/table-file.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
@@ -35,6 +34,7 @@ import { recordSchemas } from '../store/recorded-schema.ts';
 import type { Joining } from '../store/table-move.ts';
 import { planWayBack, type NotReturned } from '../store/way-back.ts';
 import { onWayBack } from './on-way-back.ts';
+import { reverseSelection } from './reverse-sides.ts';
 
 /** Names in a result, which is in the workflow's history. */
 const MOST_NAMED = 20;
@@ -104,11 +104,6 @@ export async function planReverse(
     );
   };
   return onWayBack(reverse, 'planning the way back', plan, signal);
-}
-
-/** The selection in the other direction: what goes through a root on one side is plain, or split otherwise, on the other. */
-export function reverseSelection(selection: Selection): Selection {
-  return { ...selection, mayBeSplit: selection.viaPartitionRoot ?? [] };
 }
 
 /** The tables whose changes can go back, and the others, with the reason. */

@@ -10,7 +10,7 @@ import { fenceStream, streamChanges } from '../stream/lease.ts';
 import type { ParkedStreams } from '../stream/parked.ts';
 import type { StreamOptions } from '../stream/stream-options.ts';
 import { onWayBack, wayBackLost } from './on-way-back.ts';
-import { reverseSelection } from './reverse-plan.ts';
+import { reverseSelection } from './reverse-sides.ts';
 import { requireReplicaRole } from './reverse-slot.ts';
 
 /**
