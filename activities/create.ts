@@ -72,6 +72,7 @@ export function createActivities({ steps, room }: Dependencies) {
     sealCutover: activity('sealCutover', steps.sealCutover, BOXED),
     switchCutover: activity('switchCutover', steps.switchCutover, BOXED),
     undoCutover: activity('undoCutover', steps.undoCutover, BOXED),
+    removeFence: activity('removeFence', steps.removeFence, SHORT),
     lookAtSource: activity('lookAtSource', steps.lookAtSource, SHORT),
     dropSlot: activity('dropSlot', steps.dropSlot, SHORT),
     undoSchema: activity('undoSchema', steps.undoSchema),

@@ -6,6 +6,7 @@ import type { CutoverCall, Work } from '../contract/work.ts';
 import { armSource } from '../postgres/cutover/arm-source.ts';
 import { prepareBox } from '../postgres/cutover/prepare-box.ts';
 import { sealSource } from '../postgres/cutover/seal-source.ts';
+import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
 import { lookAtSource } from '../postgres/cutover/sealed-source.ts';
 import { switchSides, type Switching } from '../postgres/cutover/switch-sides.ts';
 import { undoCutover } from '../postgres/cutover/undo-cutover.ts';
@@ -41,6 +42,10 @@ export const cutoverSteps = {
   /** Decides `undone` unless it is decided, and follows the outcome. */
   undoCutover: ({ migration, input, cutover }: Deciding, work: Work) =>
     undoCutover(migration, fenceFor(input), cutover, work),
+
+  /** Of a migration that ends without a switch. @returns what is left on the source, by name. */
+  removeFence: ({ migration, input }: Step, work: Work) =>
+    removeSourceFence(migration, fenceFor(input), work),
 
   /** After the switch: seals again if need be, and names what was written since. */
   lookAtSource: (

@@ -35,6 +35,12 @@ export const CUTOVER_FAILURES = {
       'The outcome of a cutover of this migration is "switched": the target is the live database. A workflow that was reset finds this.',
     action: 'Call cutover: it finds the outcome, stops no write, and completes the migration.',
   },
+  FenceKept: {
+    handling: 'never',
+    meaning:
+      'The migration ended without a switch, but parts of its fence are left on the source. They are open: writes pass.',
+    action: 'Drop what the message names, when the source is there and its tables are not locked.',
+  },
   OutcomeUnknown: {
     handling: 'timed',
     meaning:

@@ -32,7 +32,7 @@ export interface Box {
   readonly rehearsal?: true;
 }
 
-/** Result of arming and proving: nobody writes, and everything committed is before `mark`. */
+/** Result of arming and proving: no one writes, and everything committed is before `mark`. */
 export interface Armed {
   readonly decided: null;
   /** ISO, by the source's clock: from then on the source takes writes again, unless it is sealed. */

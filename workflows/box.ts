@@ -155,7 +155,7 @@ async function inBox<T>(run: Execution, step: string, work: () => Promise<T>): P
   return result;
 }
 
-/** Never gives up: nobody else opens a sealed source. What keeps it from deciding is shown. */
+/** Never gives up: no one else opens a sealed source. What keeps it from deciding is shown. */
 async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
   run.tell({ type: 'stepBegun', step: 'undo the cutover' });
   for (;;) {

@@ -8,6 +8,7 @@ import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';
+import { isFenced } from '../contract/cutover.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
 import { CLEANUP, RELEASE, UNDO } from './options.ts';
@@ -15,7 +16,7 @@ import type { Reason } from './state/reason.ts';
 
 /** Something that could not be removed. */
 export interface Leftover {
-  readonly code: Extract<FailureCode, 'SlotKept' | 'ControlKept'>;
+  readonly code: Extract<FailureCode, 'SlotKept' | 'ControlKept' | 'FenceKept'>;
   /** What, why, and the command. */
   readonly text: string;
 }
@@ -30,6 +31,11 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
   if (slotBegun) {
     const why = run.slot ? run.slot.kept : await dropSlot(run);
     if (why !== null) leftovers.push(slotKept(run, why, cutOver));
+  }
+  // After a switch the source stays sealed. Before the control schema goes, which knows what some fences have taken.
+  if (!cutOver && run.hasRows && isFenced(run.input)) {
+    const why = await removeFence(run);
+    if (why !== null) leftovers.push(fenceKept(run, why));
   }
   if (schemaBegun) {
     const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
@@ -71,6 +77,14 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason |
   );
 }
 
+function removeFence(run: Execution): Promise<Reason | null> {
+  return attempt('remove the fence', (summary) =>
+    cleanup.removeFence.executeWithOptions({ ...CLEANUP, activityId: 'remove-fence', summary }, [
+      run.step,
+    ]),
+  );
+}
+
 function undoSchema(run: Execution): Promise<Reason | null> {
   return attempt('undo the schema', (summary) =>
     cleanup.undoSchema.executeWithOptions({ ...UNDO, activityId: 'undo-schema', summary }, [
@@ -99,6 +113,13 @@ function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Left
   return {
     code: 'SlotKept',
     text: `the slot is kept and retains WAL on "${source}" (${why.message})${cutOver ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+  };
+}
+
+function fenceKept({ migration }: Execution, why: Reason): Leftover {
+  return {
+    code: 'FenceKept',
+    text: `the fence is open and still on "${migration.source}" (${why.message}); remove it: psql service=${migration.source} -c "drop schema walferry_fence cascade"`,
   };
 }
 

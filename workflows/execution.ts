@@ -133,6 +133,16 @@ export class Execution {
     if (!this.lease) this.tell({ type: 'positionUnknown', reason: null });
   }
 
+  /** A run before a reset has switched: the cutover that is begun here finds the outcome, decides nothing, and completes. */
+  followSwitch(): void {
+    if (this.cutover) return;
+    const { compare, maxDowntimeSeconds } = this.input.cutover;
+    const unasked = { updateId: undefined, answer: new Deferred<string>() };
+    const begun = { scope: undefined, cancelled: false };
+    this.cutover = { compare, maxDowntimeSeconds, ...unasked, ...begun };
+    this.tell({ type: 'cutover' });
+  }
+
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;

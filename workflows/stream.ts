@@ -118,6 +118,10 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
   } catch (error) {
     throwIfStopped();
     const reason = reasonOf(error);
+    if (reason?.code === 'AlreadySwitched') {
+      run.followSwitch();
+      return false;
+    }
     if (reason?.code !== 'Resync') throw error;
     log.info('tables are resynced', { reason: reason.message });
     run.tell({ type: 'resyncNeeded', reason });

@@ -23,7 +23,11 @@ export type CutoverPoint = (typeof CUTOVER_POINTS)[number];
 export function failPoint(name: FailPoint): void {
   const set = process.env['WALFERRY_FAILPOINT'];
   if (set === name) process.kill(process.pid, 'SIGKILL');
-  if (set === `${name} freeze`) process.kill(process.pid, 'SIGSTOP');
+  if (set === `${name} freeze`) {
+    // Once: it is continued to find out what it does then.
+    delete process.env['WALFERRY_FAILPOINT'];
+    process.kill(process.pid, 'SIGSTOP');
+  }
   if (set === `${name} out-of-memory`) exhaustHeap();
 }
 

@@ -1,5 +1,5 @@
 /**
- * The first step within the box: writes are refused from here on, nobody who wrote before is left, and the end mark stands after
+ * The first step within the box: writes are refused from here on, no one who wrote before is left, and the end mark stands after
  * the last commit. The deadline is on the source, in the fence: the writes come back by themselves when everything of ours is gone.
  */
 import { isOwnCutover, type AlreadyDecided, type Armed, type Box } from '../../contract/cutover.ts';
@@ -53,7 +53,7 @@ export async function armSource(
   }
 }
 
-/** A cutover of this migration that nobody drives any more: that of a run before a reset, or of an attempt that woke up too late. */
+/** A cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too late. */
 async function settleEarlier(
   { source, target }: { readonly source: Session; readonly target: Session },
   migration: Migration,

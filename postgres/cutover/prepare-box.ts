@@ -17,7 +17,7 @@ import type { Session } from '../session/session.ts';
 import { noteCutoverCall } from '../store/cutover-call.ts';
 import { readSwitched } from '../store/outcome.ts';
 
-/** VACUUM of a large table holds a lock that the trigger needs; longer than this nobody waits for the answer of `cutover`. */
+/** VACUUM of a large table holds a lock that the trigger needs; longer than this no one waits for the answer of `cutover`. */
 const INSTALL_MS = 20_000;
 const PAUSE_MS = 500;
 

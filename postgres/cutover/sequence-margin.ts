@@ -43,7 +43,7 @@ export async function withMargin(
 
 /**
  * How many sequences one transaction may set: each is a lock. The others are set before the release, which does no harm on a target
- * that nobody draws from.
+ * that no one draws from.
  * @returns how many of the settings have to be set before.
  */
 export async function setMost(

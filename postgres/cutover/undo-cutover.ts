@@ -41,7 +41,7 @@ export async function undoCutover(
   }
 }
 
-/** Inserts `undone` if nobody was faster. @returns what holds now. */
+/** Inserts `undone` if no one was faster. @returns what holds now. */
 export async function decideUndone(
   target: Session,
   migration: Migration,

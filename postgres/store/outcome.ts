@@ -3,6 +3,7 @@
  * driver that was frozen, a second attempt, a workflow that was reset, reads the row and follows it. Nothing else decides.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import { isLsn, parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 
@@ -86,6 +87,20 @@ export async function readSwitched(
     [id],
   );
   return outcomeOf(rows[0]);
+}
+
+/**
+ * Refuses to apply changes to a target that is the live database: triggers would be disabled under the application.
+ * @throws MigrationError `AlreadySwitched`.
+ */
+export async function refuseSwitched(target: pg.ClientBase, migration: Migration): Promise<void> {
+  const switched = await readSwitched(target, migration);
+  if (switched === null) return;
+  throw new MigrationError(
+    'AlreadySwitched',
+    `cutover ${switched.cutover} has switched this migration to "${migration.target}": no change of the source is applied any more`,
+    { object: 'walferry.outcome' },
+  );
 }
 
 function outcomeOf(row: Row | undefined): Outcome | null {

@@ -12,6 +12,7 @@ import { lockCapacity, within } from '../catalog/capacity.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
 import { holdEpoch, takeEpoch } from '../store/epoch.ts';
+import { refuseSwitched } from '../store/outcome.ts';
 import { readIdentity } from '../identity/identity.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
@@ -131,6 +132,7 @@ async function oneLease(
     // An abandoned lease must not end its successor.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was abandoned during its start');
+    await refuseSwitched(target, migration);
     // Before anything that needs the slot: to free a slot in use, its session is ended, which an outdated attempt must not
     // do.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);

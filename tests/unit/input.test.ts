@@ -24,7 +24,11 @@ describe('workflow input', () => {
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
         index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
-        cutover: { compare: 'exact', refresh: true },
+        cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
+        fenceExtras: {
+          ...{ readOnlyDefault: false, connect: false },
+          ...{ connectionLimit: false, endSessions: false },
+        },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },
     });
@@ -68,7 +72,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, fence, fenceExtras, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },

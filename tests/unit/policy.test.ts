@@ -7,14 +7,17 @@ const cells = UPDATES.flatMap((update) => ALL_STAGES.map((at) => ({ update, at }
 
 const OPEN = [
   ...['preflight', 'schema', 'copying', 'copyWaiting', 'indexing', 'indexWaiting'],
-  ...['streaming', 'paused', 'streamWaiting', 'cuttingOver'],
+  ...['streaming', 'paused', 'streamWaiting', 'cuttingOver', 'fenced'],
 ];
 
 /** What is allowed, as `update stage`; everything else is refused. */
 const ALLOWED = new Set([
-  ...['streaming', 'paused', 'cuttingOver'].map((at) => `pause ${at}`),
+  ...['streaming', 'paused', 'cuttingOver', 'fenced'].map((at) => `pause ${at}`),
   ...OPEN.slice(2, 9).map((at) => `resume ${at}`),
-  ...['streaming', 'paused', 'cuttingOver', 'releasing', 'completing'].map((at) => `cutover ${at}`),
+  ...[
+    ...['streaming', 'paused', 'cuttingOver', 'fenced'],
+    ...['released', 'releasing', 'completing'],
+  ].map((at) => `cutover ${at}`),
   ...OPEN.flatMap((at) => [`abort ${at}`, `setLimits ${at}`]),
   'abort aborting',
 ]);
@@ -39,6 +42,7 @@ describe('what an operator may ask for', () => {
       'releasing',
       /too late to cancel .*: the slot is being dropped after a last check .* the answer of cutover/,
     ],
+    ['pause', 'released', /too late to undo the cutover: .*the target is the live database/],
     ['resume', 'schema', /in phase schema an error ends the migration/],
     ['cutover', 'indexing', /works in phase stream; this migration is in phase indexes/],
     ['cutover', 'streamWaiting', /resume first/],

@@ -215,7 +215,12 @@ function spent(state: State, now: string): State {
   const { stage } = state;
   if (stage.at !== 'fenced' || stage.step === null) return state;
   const seconds = (Date.parse(now) - Date.parse(stage.step.since)) / MS_PER_SECOND;
-  return boxed(state, { spent: [...stage.box.spent, { step: stage.step.step, seconds }] });
+  const { step } = stage.step;
+  const before = stage.box.spent.find((one) => one.step === step);
+  if (before === undefined) return boxed(state, { spent: [...stage.box.spent, { step, seconds }] });
+  // Repeated: a drain that its worker left early.
+  const sum = { step, seconds: before.seconds + seconds };
+  return boxed(state, { spent: stage.box.spent.map((one) => (one === before ? sum : one)) });
 }
 
 const MS_PER_SECOND = 1000;

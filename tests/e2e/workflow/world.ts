@@ -278,6 +278,7 @@ type BoxStep =
   | 'sealCutover'
   | 'switchCutover'
   | 'undoCutover'
+  | 'removeFence'
   | 'lookAtSource';
 
 /** A cutover with a fence: the gate of the source and the outcome on the target, as the real steps keep them. */
@@ -336,6 +337,11 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         const decided = decide(world, cutover, 'undone');
         if (decided === 'undone' && world.gate?.cutover === cutover) world.gate.state = 'open';
         return reported(decided);
+      }),
+    removeFence: ({ migration: m }, work) =>
+      on('removeFence', m, work, (world) => {
+        world.gate = undefined;
+        return { left: [] };
       }),
     lookAtSource: ({ migration: m }, work) =>
       on('lookAtSource', m, work, (world) => ({

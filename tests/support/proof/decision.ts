@@ -1,6 +1,6 @@
 /**
  * The proof of the one decision: two drivers and an undoer on one cutover, with crashes and freezes at every durable step, deadlines
- * that are too short, and writers that keep trying. Whatever happens there is exactly one outcome; after `switched` nobody has
+ * that are too short, and writers that keep trying. Whatever happens there is exactly one outcome; after `switched` no one has
  * written since the second mark, and after `undone` or an expiry the writes flow. Uses the product's functions, over real servers;
  * only draining is left out: rows are counted on the source instead. Imports nothing of the test runner.
  */
@@ -260,7 +260,7 @@ async function checkExpiry({ db, migration, totals }: Round, waitMs: number): Pr
   const until = performance.now() + 5_000;
   while ((await count(db)) === before) {
     if (performance.now() > until) {
-      totals.bad.push(`round ${totals.rounds}: expired, and nobody could write for 5 s`);
+      totals.bad.push(`round ${totals.rounds}: expired, and no one could write for 5 s`);
       return;
     }
     await sleep(10);
