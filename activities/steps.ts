@@ -45,9 +45,11 @@ import { copyChunks } from '../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
+import { streamReverse } from '../postgres/switchback/reverse-stream.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 import { cutoverSteps } from './cutover-steps.ts';
 import type { BareStep, Step } from './step.ts';
+import { sideOf, wayBackSteps, withSides } from './way-back-steps.ts';
 
 /** The functions behind the activities, by the names of these. */
 export type Steps = typeof steps;
@@ -61,6 +63,7 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 /** The steps that a real worker runs. */
 export const steps = {
   ...cutoverSteps,
+  ...wayBackSteps,
 
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
@@ -79,10 +82,11 @@ export const steps = {
 
   /** Writes the limits where running activities see them. @param version grows with every change of the limits. */
   storeLimits: async ({
-    migration,
     limits,
     version,
+    ...step
   }: BareStep & { readonly limits: Limits; readonly version: number }): Promise<void> => {
+    const migration = sideOf(step);
     await using target = await connectTarget(migration, 'limits');
     await storeLimits(target, migration, { limits, version });
   },
@@ -122,37 +126,41 @@ export const steps = {
     refreshViews(migration, input, at, work),
 
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
-  streamChanges: ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+  streamChanges: ({ migration, input, back, floor, until, leaseMs }: StreamStep, work: Work) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
-    return streamChanges(migration, options, work, parked);
+    const stream = back ? streamReverse : streamChanges;
+    return stream(migration, options, work, parked);
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
-  fenceStream: ({ migration }: BareStep) => fenceStream(migration),
+  fenceStream: (step: BareStep) => fenceStream(sideOf(step)),
 
   /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
   writeEndMark: (
-    { migration, call }: BareStep & { readonly call?: CutoverCall },
+    { call, ...step }: BareStep & { readonly call?: CutoverCall },
     { signal }: Pick<Work, 'signal'>,
-  ) => writeEndMark(migration, signal, call),
+  ) => writeEndMark(sideOf(step), signal, call),
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),
     differences: await objectDifferences(migration, input, work),
   }),
 
-  compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
+  compareCounts: (step: Step, work: Work) =>
+    withSides(step, ({ migration, input }) => compareCounts(migration, input, work), work),
 
   /** @returns tables that changed at or after `since`. */
-  laterChanges: async (
-    { migration, input, since, sequences }: LaterStep,
-    { signal, beat }: Work,
-  ): Promise<string[]> => {
-    await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat, sequences);
-  },
+  laterChanges: async (step: LaterStep, { signal, beat }: Work): Promise<string[]> =>
+    withSides(
+      step,
+      async ({ migration, input, since, sequences }) => {
+        await refuseUnlogged(migration, input, signal, beat);
+        return laterChanges(migration, input, since, signal, beat, sequences);
+      },
+      { signal },
+    ),
 
   /**
    * Gives triggers and rules of the target the state that they have on the source, and adds the check constraints that
@@ -172,7 +180,8 @@ export const steps = {
   },
 
   /** Disables them again, for a cutover that was undone. @returns how many. */
-  disableTriggers: async ({ migration }: BareStep, work: Work): Promise<number> => {
+  disableTriggers: async (step: BareStep, work: Work): Promise<number> => {
+    const migration = sideOf(step);
     await closeAgain(migration, work);
     return disableTriggers(migration, work);
   },

@@ -17,6 +17,7 @@ export const PHASES = [
   'indexes',
   'stream',
   'cutover',
+  'reverse',
   'done',
   'failed',
   'aborted',

@@ -100,6 +100,15 @@ async function steps(
   const after = await drain(run, since);
   if (after !== before) throw slipped(mark, since);
   done.mark = since;
+  // Both sides hold the same rows now, and neither takes writes.
+  if (run.input.switchback !== undefined && !run.isBack) {
+    await inBox(run, 'plan the way back', () =>
+      long.planReverse.executeWithOptions(
+        { ...BOXED_DRAIN, activityId: 'plan-back', summary: 'plan the way back' },
+        [{ migration: run.migration, input: run.input }],
+      ),
+    );
+  }
   // Noted before the step begins, because its answer may be lost after the work is done.
   run.tell({ type: 'triggersEnabled' });
   const { sequenceMargin = null } = run.input.cutover;

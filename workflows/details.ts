@@ -21,6 +21,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
   cutover: 'Cutover: draining, setting sequences, checking',
+  reverse: 'Way back: changes of the target go to the source',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -53,12 +54,12 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...numbers(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
-    ...commands(workflowId, at),
+    ...commands(workflowId, at, progress.phase === 'reverse'),
   ].join('\n');
 }
 
-function title({ guard }: Progress, at: At): string {
-  const { phase, state, ending } = STAGES[at];
+function title({ guard, phase }: Progress, at: At): string {
+  const { state, ending } = STAGES[at];
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
   if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
@@ -118,7 +119,8 @@ function numbers(progress: Progress): string[] {
     if (built !== '') lines.push(`- ${built}`);
   }
   if (confirmedLsn !== null) {
-    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the target`);
+    const side = phase === 'reverse' ? 'source' : 'target';
+    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the ${side}`);
   }
   if (stream) {
     lines.push(
@@ -163,7 +165,7 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
   streamWaiting: ['resume', 'abort'],
   cuttingOver: ['pause', 'abort'],
   fenced: ['pause', 'abort'],
-  released: [],
+  ...{ released: [], finalizing: [] },
   ...{ releasing: [], completing: [], aborting: [], failing: [] },
   ...{ done: [], aborted: [], failed: [] },
 };
@@ -174,12 +176,22 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   cutover: 'finish; stop the writers first',
   abort: 'end it; what was copied stays, complete or not',
   setLimits: 'change limits',
+  switchback: 'return to the old database',
+  finalize: 'end the way back; the old database stays as it is',
+};
+
+/** On the way back. */
+const NEXT_BACK: Partial<Record<At, readonly UpdateName[]>> = {
+  streaming: ['switchback', 'finalize', 'pause'],
+  paused: ['resume', 'switchback', 'finalize'],
+  streamWaiting: ['resume', 'finalize'],
+  ...{ cuttingOver: ['pause'], fenced: ['pause'] },
 };
 
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
-function commands(workflowId: string, at: At): string[] {
-  const updates = NEXT[at];
+function commands(workflowId: string, at: At, back: boolean): string[] {
+  const updates = (back ? NEXT_BACK[at] : undefined) ?? NEXT[at];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
     `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,

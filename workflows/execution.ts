@@ -8,6 +8,7 @@ import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import type { CutoverOptions } from './cutover-options.ts';
 import { Deferred } from './deferred.ts';
 import { renderDetails } from './details.ts';
@@ -91,14 +92,19 @@ export class Execution {
     this.#show();
   }
 
-  /** Input of activities that need nothing else. */
+  /** Whether the application is on the target, and its changes are streamed back. */
+  get isBack(): boolean {
+    return this.#state.back !== undefined;
+  }
+
+  /** Input of activities that need nothing else; on the way back they swap the sides. */
   get bare(): BareStep {
-    return { migration: this.migration };
+    return { migration: this.migration, ...(this.isBack ? { back: true } : {}) };
   }
 
   /** Input of activities that read tables, or need a setting. */
   get step(): Step {
-    return { migration: this.migration, input: this.input };
+    return { ...this.bare, input: this.input };
   }
 
   /** Why the migration waits for its operator; the same object as long as it waits for the same. */
@@ -175,7 +181,8 @@ export class Execution {
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
     const { placeWait, guard, unstored, tables } = this.#state;
-    const { phase, state } = STAGES[stage.at];
+    const { phase: shown, state } = STAGES[stage.at];
+    const phase = this.isBack && (shown === 'stream' || shown === 'cutover') ? 'reverse' : shown;
     const { unsure } = this;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
@@ -183,7 +190,7 @@ export class Execution {
       ...(stage.at === 'fenced' ? { box: stage.box } : {}),
       source: this.migration.source,
       target: this.migration.target,
-      slot: this.migration.slot,
+      slot: this.isBack ? reverseOf(this.migration).slot : this.migration.slot,
       ...{ confirmedLsn, snapshot },
       ...(tables ? { tables: tables.counts, unready: tables.unready } : {}),
       ...(indexes ? { indexes } : {}),
@@ -193,6 +200,7 @@ export class Execution {
       ...{ startedAt, asOf },
       notes: [
         ...listNotes(notes),
+        ...(this.#state.wayBack?.note == null ? [] : [this.#state.wayBack.note]),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],

@@ -19,6 +19,7 @@ import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
+import { endWayBack } from './way-back.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { counted } from './wording.ts';
@@ -28,6 +29,8 @@ const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
 const abortUpdate = defineUpdate<string>('abort');
+const switchbackUpdate = defineUpdate<string, [unknown]>('switchback');
+const finalizeUpdate = defineUpdate<string>('finalize');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
 
@@ -60,6 +63,19 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       'End the migration: drops slot and control schema; what was copied stays on the target, complete or not',
     validator: () => mayAsk(run, 'abort'),
   });
+  setHandler(switchbackUpdate, (options) => cutover(run, options), {
+    description:
+      'Return to the old database: the same cutover in the other direction, while the way back is open. Optional input as for cutover',
+    validator: (options) => {
+      mayAsk(run, 'switchback');
+      cutoverOptions(run.input, options);
+    },
+  });
+  setHandler(finalizeUpdate, () => finalize(run), {
+    description:
+      'End the way back: drops its slot on the target and its state on the source; returns the summary of the migration',
+    validator: () => mayAsk(run, 'finalize'),
+  });
   setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
     description:
       'Change limits of the running migration: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, omitted fields keep their value',
@@ -75,7 +91,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
 
 /** Synchronous, as the SDK demands of validators: a promise would count as consent. */
 function mayAsk(run: Execution, update: UpdateName): void {
-  const ruling = rule(update, run.at);
+  const ruling = rule(update, run.at, run.isBack);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
@@ -165,6 +181,12 @@ function cutover(run: Execution, options: unknown): Promise<string> {
     run.lease?.scope.cancel();
   }
   return run.cutover.answer.promise;
+}
+
+/** The stream of the way back stops; the common ending removes what is left of it. */
+function finalize(run: Execution): Promise<string> {
+  endWayBack(run);
+  return run.ended.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

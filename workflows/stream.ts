@@ -32,6 +32,7 @@ import {
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
+import { tendWayBack } from './way-back.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -43,7 +44,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   // After a failed build the stream runs until it has caught up: rows fixed on the source arrive before the next try.
   let repairing = run.state.consistent && !run.state.constraintsBuilt;
   let outdated = false;
-  while (!run.cutover) {
+  while (!run.cutover && run.at !== 'finalizing') {
     // A pause that came first holds: a resync would empty tables that the answer of the pause called complete.
     if (outdated && run.at === 'streaming') {
       await withOperator(run, 'resync', () => resync(run));
@@ -146,6 +147,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     ...{ positionWanted: false, fencing: undefined },
   };
   run.lease = lease;
+  const aside = tendWayBack(run);
   try {
     await lease.scope.run(() => streamChanges(run, 'stream', { repairing }));
     lease.stopped.give();
@@ -168,6 +170,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     }
   } finally {
     run.lease = undefined;
+    if (aside) await aside.stop();
     // Cancelled between two attempts: no worker remains to report the end of the wait.
     run.tell({ type: 'placeWaited', wait: null });
   }

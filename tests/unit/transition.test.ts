@@ -1,4 +1,5 @@
 /** No sequence of events leads to a state that does not exist; docs/reference/states.md shows the moves. */
+import type { MigrationSummary } from '../../contract/work.ts';
 import { describe, expect, it, test } from 'vitest';
 import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';
 import { UNLIMITED } from '../../contract/limits.ts';
@@ -25,6 +26,12 @@ function reasonFrom(pick: Pick) {
   return { code, message: 'why' };
 }
 
+const SUMMARY: MigrationSummary = {
+  ...{ summary: 'done', source: 'a', target: 'b', confirmedLsn: parseLsn('0/1') },
+  ...{ tables: 1, rows: 1, copiedRows: 1, copiedBytes: 1, sequences: 1 },
+  ...{ transactions: 1, changes: 1, seconds: 1 },
+};
+
 /** One event of each kind, with values that may or may not make sense now. */
 function events(pick: Pick): Event[] {
   const reason = reasonFrom(pick);
@@ -36,6 +43,7 @@ function events(pick: Pick): Event[] {
     if (type === 'operatorNeeded') return { type, waiting };
     if (type === 'setLimits') return { type, values: UNLIMITED, version: pick.below(9), stored: 0 };
     if (type === 'boxBegun') return { type, cutover: 'migration/1' };
+    if (type === 'wayBackBegun') return { type, at: lsn, back: { until: NOW, summary: SUMMARY } };
     return { type };
   });
   return [
@@ -96,6 +104,9 @@ function events(pick: Pick): Event[] {
     { type: 'triggersEnabled' },
     { type: 'triggersDisabled' },
     { type: 'differencesFound', differences: ['d'] },
+    { type: 'wayBackOpened' },
+    { type: 'wayBackAdvanced', position: pick.chance(0.5) ? lsn : null },
+    { type: 'wayBackNoted', note: pick.chance(0.5) ? 'n' : null },
     { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },
     { type: 'limitsUnstored', reason: pick.chance(0.5) ? reason : null },

@@ -11,6 +11,7 @@ import type {
   LeftOut,
   StreamReport,
 } from '../../contract/work.ts';
+import type { Back } from './back.ts';
 import type { Reason } from './reason.ts';
 
 interface Totals {
@@ -37,6 +38,11 @@ export type Move =
       readonly stored: number;
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
+  | { readonly type: 'finalize' }
+  /** The application is on the target, and its changes are streamed back from here on. */
+  | { readonly type: 'wayBackBegun'; readonly at: Lsn; readonly back: Back }
+  /** However it ended: the operator, the time, a switch back, a cancellation. */
+  | { readonly type: 'wayBackOver' }
   | { readonly type: 'releaseBegun' }
   | { readonly type: 'boxBegun'; readonly cutover: string }
   | { readonly type: 'switched' }
@@ -93,6 +99,9 @@ export type Fact =
   | { readonly type: 'triggersEnabled' }
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
+  | { readonly type: 'wayBackOpened' }
+  | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }
+  | { readonly type: 'wayBackNoted'; readonly note: string | null }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null };

@@ -7,7 +7,10 @@
 import { STAGES, type At } from './stage.ts';
 import { destination } from './transition.ts';
 
-export const UPDATES = ['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const;
+export const UPDATES = [
+  ...(['pause', 'resume', 'cutover', 'abort', 'setLimits'] as const),
+  ...(['switchback', 'finalize'] as const),
+] as const;
 export type UpdateName = (typeof UPDATES)[number];
 
 const ENDING = 'the migration is ending: slot and control schema are being removed';
@@ -26,6 +29,15 @@ const LAST_STEP =
   'the slot is being dropped after a last check for late writes; the answer of cutover says how it ends';
 const SWITCHED =
   'the cutover is committed, and the target is the live database; the answer of cutover says how it ends';
+const NO_WAY_BACK =
+  'there is no way back to use: it begins with the cutover, if the input has "switchback"';
+const UNDO_FIRST = 'a switch back is under way: pause cancels it, then finalize ends the way back';
+/** On the way back the application is on the target: what would end or repeat the migration is refused. */
+const ON_WAY_BACK: Partial<Record<UpdateName, string>> = {
+  cutover:
+    'the migration has switched: switchback returns to the old database, finalize ends the way back',
+  abort: 'the migration has switched and cannot be aborted: finalize ends the way back',
+};
 const RESUME_FIRST =
   'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
 
@@ -55,6 +67,8 @@ const REFUSALS: Readonly<
     otherwise: ENDING,
   },
   setLimits: { released: SWITCHED, releasing: LAST_STEP, completing: LAST_STEP, otherwise: ENDING },
+  switchback: { streamWaiting: RESUME_FIRST, otherwise: NO_WAY_BACK },
+  finalize: { cuttingOver: UNDO_FIRST, fenced: UNDO_FIRST, otherwise: NO_WAY_BACK },
 };
 
 const OVER: Partial<Record<At, string>> = {
@@ -65,9 +79,16 @@ const OVER: Partial<Record<At, string>> = {
 export type Ruling =
   { readonly allowed: true } | { readonly allowed: false; readonly text: string };
 
-/** Whether the update may be requested now, or the text of the refusal. Total: every combination has an answer. */
-export function rule(update: UpdateName, at: At): Ruling {
-  if (destination(update, at) !== undefined) return { allowed: true };
-  const text = OVER[at] ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
+/**
+ * Whether the update may be requested now, or the text of the refusal. Total: every combination has an answer.
+ * @param back whether the stages are about the way back.
+ */
+export function rule(update: UpdateName, at: At, back = false): Ruling {
+  const isOfWayBack = update === 'switchback' || update === 'finalize';
+  // A switch back is the same cutover in the other direction.
+  const move = update === 'switchback' ? 'cutover' : update;
+  const wrong = back ? ON_WAY_BACK[update] : isOfWayBack ? NO_WAY_BACK : undefined;
+  if (wrong === undefined && destination(move, at) !== undefined) return { allowed: true };
+  const text = OVER[at] ?? wrong ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
   return { allowed: false, text: text.replace('{phase}', STAGES[at].phase) };
 }

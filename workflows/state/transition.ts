@@ -47,6 +47,16 @@ export const MOVES = {
   abort: { ...all(OPEN, 'aborting'), ...stay('aborting') },
   // Before the copy they are kept for it; while it waits or is paused they apply from the next step on.
   setLimits: stay(...OPEN),
+  wayBackBegun: { released: 'streaming' },
+  // Only on the way back (policy.ts): a cutover has to be undone first.
+  finalize: {
+    ...{ streaming: 'finalizing', paused: 'finalizing', streamWaiting: 'finalizing' },
+    ...stay('finalizing'),
+  },
+  wayBackOver: {
+    ...{ streaming: 'finalizing', paused: 'finalizing', streamWaiting: 'finalizing' },
+    ...{ cuttingOver: 'finalizing', fenced: 'finalizing', finalizing: 'finalizing' },
+  },
   releaseBegun: { cuttingOver: 'releasing' },
   boxBegun: { cuttingOver: 'fenced' },
   // The outcome on the target counts, whatever was requested meanwhile. From `cuttingOver`: found after a reset.
@@ -56,7 +66,7 @@ export const MOVES = {
   },
   cutoverUndone: { cuttingOver: 'streaming', fenced: 'streaming', releasing: 'streaming' },
   cutoverCancelled: { cuttingOver: 'paused', fenced: 'paused' },
-  completed: { releasing: 'completing', released: 'completing' },
+  completed: { releasing: 'completing', released: 'completing', finalizing: 'completing' },
   cancelled: all([...OPEN, 'releasing'], 'aborting'),
   failed: all([...OPEN, 'releasing'], 'failing'),
   closed: { completing: 'done', aborting: 'aborted', failing: 'failed' },
@@ -93,6 +103,7 @@ function moved(state: State, event: Move, now: string): State {
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
+  if (event.type === 'wayBackBegun') return returning(next, event, now);
   // A step that is retried has no wait of its last attempt.
   if (event.type === 'resyncBegun') return { ...next, consistent: false, placeWait: null };
   // The stream has to apply everything up to the new snapshot first.
@@ -106,6 +117,22 @@ function moved(state: State, event: Move, now: string): State {
   }
   // The end does not wait for limits; a cutover that is being released may still be undone.
   return isDecided(at) ? { ...next, unstored: null } : next;
+}
+
+/** Positions are the other server's from here on, and every table is ready: nothing is copied back. */
+function returning(
+  state: State,
+  { at, back }: Extract<Move, { type: 'wayBackBegun' }>,
+  now: string,
+): State {
+  const { tables: _, ...rest } = state;
+  return {
+    ...rest,
+    back,
+    startedAt: { ...state.startedAt, reverse: state.startedAt.reverse ?? now },
+    ...{ confirmedLsn: at, stream: null, consistent: true, constraintsBuilt: true },
+    ...{ triggersEnabled: false, unreported: false, asOf: now },
+  };
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */

@@ -1,9 +1,11 @@
 /** What the old database needs so that the way back can write to it. */
+import { isFenced } from '../../../contract/cutover.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, warns } from '../check.ts';
 import { returning } from '../facts/returning.ts';
 
 const { codes, error, warning } = raising({
+  'way-back-fence': refuses('A way back needs a cutover with a fence.'),
   'way-back-schema': refuses('The role may not create schema walferry on the source.'),
   'way-back-replica-role': refuses('The role may not set session_replication_role on the source.'),
   'way-back-write': refuses('The role may not write selected tables of the source.'),
@@ -13,11 +15,17 @@ const { codes, error, warning } = raising({
 export const wayBackWriting = defineCheck({
   codes,
   source: { returning },
-  find: ({ source }) => {
+  find: ({ source, input }) => {
     if (source?.returning == null) return [];
     const { returning: facts, role, database } = source;
     const to = identifier(role.name);
     return [
+      !isFenced(input) &&
+        error(
+          'way-back-fence',
+          '"switchback" is set and "fence" is "none": only a fence proves that both databases hold the same rows at the switch, where the way back starts',
+          'Set "fence": "trigger", or omit "switchback".',
+        ),
       !facts.mayCreate &&
         error(
           'way-back-schema',
