@@ -3,7 +3,7 @@ import * as v from 'valibot';
 
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const TEXT = /^([1-9]\d{0,4})([mhd])$/;
-/** Temporal keeps timers longer than this, but nobody keeps two databases equal for a quarter of a year. */
+/** Temporal keeps timers longer than this, but no one keeps two databases equal for a quarter of a year. */
 const MOST_MS = 90 * UNIT_MS.d;
 
 /** Milliseconds of a valid text. @throws RangeError for another one. */

@@ -17,7 +17,8 @@ import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize } from './summary.ts';
-import { beginWayBack, openOld, requireWayBack } from './way-back.ts';
+import { beginWayBack, openOld } from './way-back.ts';
+import { requireWayBack } from './way-back-slot.ts';
 import { duration } from './wording.ts';
 
 /** A drain that took less has caught up: the two within the box take about as long. */

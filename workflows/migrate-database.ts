@@ -32,7 +32,7 @@ import { acceptPlaceWaits } from './place-wait.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
-import { watchWayBack } from './way-back.ts';
+import { watchWayBack } from './way-back-time.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.

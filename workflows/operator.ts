@@ -19,7 +19,7 @@ import { Deferred } from './deferred.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
-import { endWayBack } from './way-back.ts';
+import { endWayBack } from './way-back-time.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { counted } from './wording.ts';

@@ -32,7 +32,7 @@ import {
 } from './options.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
-import { tendWayBack } from './way-back.ts';
+import { tendWayBack } from './way-back-slot.ts';
 
 const MS_PER_SECOND = 1000;
 

@@ -45,7 +45,7 @@ function walLevel({ decoding: { walLevel: level } }: Target): Found {
   return error(
     'way-back-wal-level',
     `wal_level on the target is ${level}, but the way back needs logical`,
-    "On the target: alter system set wal_level = 'logical'; then restart the server, now, while nobody uses it.",
+    "On the target: alter system set wal_level = 'logical'; then restart the server, now, while no one uses it.",
   );
 }
 

@@ -20,7 +20,8 @@ export const wayBackWriting = defineCheck({
     const { returning: facts, role, database } = source;
     const to = identifier(role.name);
     return [
-      !isFenced(input) &&
+      input.switchback !== undefined &&
+        !isFenced(input) &&
         error(
           'way-back-fence',
           '"switchback" is set and "fence" is "none": only a fence proves that both databases hold the same rows at the switch, where the way back starts',

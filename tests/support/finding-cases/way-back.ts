@@ -50,6 +50,7 @@ export const WAY_BACK_CASES: readonly Case[] = [
       existing: [{ ...KEYLESS, identity: 'f', columns: NUMERIC }],
     }),
   ],
+  ['way-back-fence', 'error', { ...returning({}), input: { switchback: '24h' } }],
   ['way-back-schema', 'error', returning({ mayCreate: false })],
   ['way-back-replica-role', 'error', returning({ mayReplicate: false })],
   ['way-back-write', 'error', returning({ closed: [TABLE] })],
