@@ -58,7 +58,7 @@ export async function runBox(run: Execution, order: BoxOrder): Promise<Switched>
     return { cutover, ...done, report };
   }
   throwIfStopped();
-  if (late) throw tooLate(order, where, Date.now() - begun);
+  if (late) throw tooLate(run, order, where, Date.now() - begun);
   throw failure ?? ending('Fenced', 'another attempt decided that the cutover is undone');
 }
 
@@ -195,10 +195,10 @@ function timesOf({ state: { stage } }: Execution): string {
   return `step "${longest.step}" took most of them (${list})`;
 }
 
-function tooLate({ seconds }: BoxOrder, where: string, ms: number): Error {
+function tooLate(run: Execution, { seconds }: BoxOrder, where: string, ms: number): Error {
   return ending(
     'DowntimeTooLong',
-    `the cutover did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. The source takes writes again`,
+    `the cutover did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. The ${run.isBack ? 'target' : 'source'} takes writes again`,
   );
 }
 

@@ -119,12 +119,13 @@ function hasEnded(run: Execution, work: CancellationScope): boolean {
   return STAGES[run.at].ending || work.consideredCancelled;
 }
 
-function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
+function paused({ unsure, isBack, state: { confirmedLsn, stream } }: Execution): string {
+  const [from, to] = isBack ? ['target', 'source'] : ['source', 'target'];
   if (unsure) {
-    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the ${to}, possibly more; the ${from} retains its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
-  return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source retains its WAL until resume.`;
+  return `Paused at ${confirmedLsn}: everything committed before it is on the ${to}${applied}. The ${from} retains its WAL until resume.`;
 }
 
 /** Waits for the current step, which is cancelled, and for no database. */

@@ -17,10 +17,10 @@ const rows = (lab: Lab, side: 'source' | 'target') =>
     /* sql */ `select id, who, n from t order by id`,
   );
 
-async function switched(): Promise<Lab> {
+async function switched(more: Record<string, unknown> = {}): Promise<Lab> {
   const lab = await Lab.open(DDL);
   await lab.worker();
-  await lab.start(INPUT);
+  await lab.start({ ...INPUT, ...more });
   await lab.phase('stream');
   await lab.onSource(/* sql */ `insert into t (who) values ('while streaming')`);
   const answer = await lab.update('cutover');
@@ -77,6 +77,17 @@ test('finalize ends the way back: slot and state are gone on both sides, and the
   expect(answer.stdout).toContain('is ready');
   process.stdout.write(answer.stdout);
   const ending = await lab.ending();
+  expect(ending.status, ending.text).toBe('COMPLETED');
+  await expectNothingLeft(lab);
+});
+
+test('the way back ends on its own when its time is over, paused or not, after a warning', async () => {
+  await using lab = await switched({ switchback: '1m' });
+  await lab.update('pause');
+  await until('the warning', async () =>
+    ((await lab.progress()).notes ?? []).some((note) => note.includes('the way back ends at')),
+  );
+  const ending = await lab.ending(180);
   expect(ending.status, ending.text).toBe('COMPLETED');
   await expectNothingLeft(lab);
 });
