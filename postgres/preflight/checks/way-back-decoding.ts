@@ -4,6 +4,8 @@ import { defineCheck, raising, refuses, refusesOrWarns, warns, type Found } from
 import { libraries } from '../facts/allowed-plugins.ts';
 import { nonFiniteColumns } from '../facts/non-finite-columns.ts';
 import { decoding, type DecodingFacts } from '../facts/returning.ts';
+import { relations } from '../facts/selected.ts';
+import type { Relation } from '../../catalog/relation.ts';
 import type { ServerFacts } from '../server.ts';
 
 const { codes, error, warning } = raising({
@@ -24,8 +26,9 @@ type Target = ServerFacts & { readonly decoding: DecodingFacts };
 
 export const wayBackDecoding = defineCheck({
   codes,
+  source: { relations },
   target: { decoding },
-  find: ({ target }) => {
+  find: ({ source, target }) => {
     if (target?.decoding == null) return [];
     const facts: Target = { ...target, decoding: target.decoding };
     return [
@@ -35,7 +38,7 @@ export const wayBackDecoding = defineCheck({
       replication(facts),
       identity(facts),
       limits(facts),
-      numbers(facts),
+      numbers(facts, source?.relations ?? []),
     ];
   },
 });
@@ -132,7 +135,10 @@ function limits({ decoding: { idleSeconds, keepBytes } }: Target): Found {
   ];
 }
 
-function numbers({ decoding: { plugin: found, existing } }: Target): Found {
+function numbers(
+  { decoding: { plugin: found, existing } }: Target,
+  moved: readonly Relation[],
+): Found {
   if (found.numericAsText !== false) return [];
   const keyless = existing.filter(
     (one) =>
@@ -149,6 +155,7 @@ function numbers({ decoding: { plugin: found, existing } }: Target): Found {
       action,
     );
   }
+  if (!moved.some((one) => nonFiniteColumns(one).length > 0)) return [];
   return warning(
     'way-back-numbers',
     "the target's wal2json (2.5 or older) sends NaN and infinities as null: the way back reads them from the target by key, which is slower; a table without a key that holds one stops it",

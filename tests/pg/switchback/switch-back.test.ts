@@ -94,7 +94,10 @@ const DDL = /* sql */ `
   insert into t (who) select 'before' from generate_series(1, 20)`;
 
 async function rowsOf(client: pg.Client): Promise<unknown[]> {
-  return (await client.query(/* sql */ `select id, who from t order by id`)).rows;
+  const { rows } = await client.query<{ id: number; who: string }>(
+    /* sql */ `select id, who from t order by id`,
+  );
+  return rows;
 }
 
 test('after a cutover and a switch back the old database is live with every row, sequences ahead, and the new one refuses writes', async () => {

@@ -41,7 +41,14 @@ export const WAY_BACK_CASES: readonly Case[] = [
   ['way-back-identity', 'error', decoding({ existing: [{ ...KEYLESS, identity: 'd' }] })],
   ['way-back-limit', 'warning', decoding({ idleSeconds: 3600 })],
   ['way-back-limit', 'warning', decoding({ keepBytes: 1e9 })],
-  ['way-back-numbers', 'warning', plugin({ numericAsText: false })],
+  [
+    'way-back-numbers',
+    'warning',
+    {
+      ...plugin({ numericAsText: false }),
+      ...source({ relations: [{ ...TABLE, columns: NUMERIC }] }),
+    },
+  ],
   [
     'way-back-numbers',
     'error',
