@@ -35,8 +35,8 @@ test('the page says for every update and stage whether it is allowed', async () 
     '',
     '## On the way back',
     '',
-    'With `switchback` in the input, these stages are about the [way back](../explanation/way-back.md) from the switch on; the',
-    'query `progress` shows them as phase `reverse`.',
+    'With `switchback` in the input, these stages are about the [way back](../explanation/way-back.md) from the switch',
+    'on; the query `progress` shows them as phase `reverse`.',
     '',
     ...table(['update', 'stage', 'answer'], rows(true, BACK)),
   ]);
