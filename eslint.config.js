@@ -55,6 +55,7 @@ const ROOMS = [
   'fence',
   'definition',
   'cutover',
+  'switchback',
   'readiness',
   'preflight',
 ];

@@ -13,6 +13,7 @@ import { undoCutover } from '../postgres/cutover/undo-cutover.ts';
 import { fenceAsked, fenceOf } from '../postgres/fence/kinds.ts';
 import { openTarget } from '../postgres/fence/target-fence.ts';
 import type { Step } from './step.ts';
+import { withSides } from './way-back-steps.ts';
 
 const fenceFor = (input: FenceInput) => fenceOf(fenceAsked(input));
 
@@ -22,38 +23,65 @@ interface Deciding extends Step {
 
 export const cutoverSteps = {
   /** Installs the fence, and looks what would hold up a cutover now. Stops no write. */
-  prepareCutover: (
-    { migration, input, call }: Step & { readonly call?: CutoverCall },
-    work: Work,
-  ): Promise<Prepared> => prepareBox(migration, input, fenceFor(input), call, work),
+  prepareCutover: (step: Step & { readonly call?: CutoverCall }, work: Work): Promise<Prepared> =>
+    withSides(
+      step,
+      ({ migration, input, call }) => prepareBox(migration, input, fenceFor(input), call, work),
+      work,
+    ),
 
   /** How long the writers of this moment would have held up a cutover. Stops no write. */
   rehearseProof: ({ migration, input }: Step, work: Work): Promise<ProofReport> =>
     rehearseProof(migration, fenceFor(input), work),
 
   /** Stops the writes until the deadline, waits for those that are under way, and writes the end mark. */
-  armCutover: ({ migration, input, box }: Step & { readonly box: Box }, work: Work) =>
-    armSource(migration, fenceFor(input), box, work),
+  armCutover: (step: Step & { readonly box: Box }, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, box }) => armSource(migration, fenceFor(input), box, work),
+      work,
+    ),
 
   /** Stops the writes for good, unless the deadline has passed. */
-  sealCutover: ({ migration, input, cutover }: Deciding, work: Work) =>
-    sealSource(migration, fenceFor(input), cutover, work),
+  sealCutover: (step: Deciding, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover }) => sealSource(migration, fenceFor(input), cutover, work),
+      work,
+    ),
 
   /** The point of no return. */
-  switchCutover: ({ migration, input, ...order }: Step & Switching, work: Work) =>
-    switchSides(migration, input, fenceFor(input), order, (tx) => openTarget(tx, migration), work),
+  switchCutover: (step: Step & Switching, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, back: _, ...order }) =>
+        // The old database has no fence of a target: it is opened after the outcome (openOld).
+        switchSides(
+          ...([migration, input, fenceFor(input), order] as const),
+          (tx) => openTarget(tx, migration),
+          work,
+        ),
+      work,
+    ),
 
   /** Decides `undone` unless it is decided, and follows the outcome. */
-  undoCutover: ({ migration, input, cutover }: Deciding, work: Work) =>
-    undoCutover(migration, fenceFor(input), cutover, work),
+  undoCutover: (step: Deciding, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover }) => undoCutover(migration, fenceFor(input), cutover, work),
+      work,
+    ),
 
   /** Of a migration that ends without a switch. @returns what is left on the source, by name. */
   removeFence: ({ migration, input }: Step, work: Work) =>
     removeSourceFence(migration, fenceFor(input), work),
 
   /** After the switch: seals again if need be, and names what was written since. */
-  lookAtSource: (
-    { migration, input, cutover, since }: Deciding & { readonly since: Lsn | null },
-    work: Work,
-  ) => lookAtSource(migration, input, fenceFor(input), cutover, since, work),
+  lookAtSource: (step: Deciding & { readonly since: Lsn | null }, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover, since }) =>
+        lookAtSource(migration, input, fenceFor(input), cutover, since, work),
+      work,
+    ),
 };

@@ -49,10 +49,12 @@ import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { LagSamples } from './lag-samples.ts';
+import { streamReverse } from '../postgres/switchback/reverse-stream.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 import { cutoverSteps } from './cutover-steps.ts';
 import type { BareStep, Step } from './step.ts';
 import { verificationSteps } from './verification-steps.ts';
+import { sideOf, wayBackSteps, withSides } from './way-back-steps.ts';
 
 /** The functions behind the activities, by the names of these. */
 export type Steps = typeof steps;
@@ -68,6 +70,7 @@ export const steps = {
   ...verificationSteps,
 
   ...cutoverSteps,
+  ...wayBackSteps,
 
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
@@ -92,10 +95,11 @@ export const steps = {
 
   /** Writes the limits where running activities see them. @param version grows with every change of the limits. */
   storeLimits: async ({
-    migration,
     limits,
     version,
+    ...step
   }: BareStep & { readonly limits: Limits; readonly version: number }): Promise<void> => {
+    const migration = sideOf(step);
     await using target = await connectTarget(migration, 'limits');
     await storeLimits(target, migration, { limits, version });
   },
@@ -135,22 +139,26 @@ export const steps = {
     refreshViews(migration, input, at, work),
 
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
-  streamChanges: async ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+  streamChanges: async (
+    { migration, input, back, floor, until, leaseMs }: StreamStep,
+    work: Work,
+  ) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
     const samples = new LagSamples();
-    return samples.addedTo(await streamChanges(migration, options, samples.watching(work), parked));
+    const stream = back ? streamReverse : streamChanges;
+    return samples.addedTo(await stream(migration, options, samples.watching(work), parked));
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
-  fenceStream: ({ migration }: BareStep) => fenceStream(migration),
+  fenceStream: (step: BareStep) => fenceStream(sideOf(step)),
 
   /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
   writeEndMark: (
-    { migration, call }: BareStep & { readonly call?: CutoverCall },
+    { call, ...step }: BareStep & { readonly call?: CutoverCall },
     { signal }: Pick<Work, 'signal'>,
-  ) => writeEndMark(migration, signal, call),
+  ) => writeEndMark(sideOf(step), signal, call),
 
   /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
   compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
@@ -165,16 +173,19 @@ export const steps = {
     differences: await definitionLines(migration, input, work),
   }),
 
-  compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
+  compareCounts: (step: Step, work: Work) =>
+    withSides(step, ({ migration, input }) => compareCounts(migration, input, work), work),
 
   /** @returns tables that changed at or after `since`. */
-  laterChanges: async (
-    { migration, input, since, writers }: LaterStep,
-    { signal, beat }: Work,
-  ): Promise<string[]> => {
-    await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat, writers);
-  },
+  laterChanges: async (step: LaterStep, { signal, beat }: Work): Promise<string[]> =>
+    withSides(
+      step,
+      async ({ migration, input, since, writers }) => {
+        await refuseUnlogged(migration, input, signal, beat);
+        return laterChanges(migration, input, since, signal, beat, writers);
+      },
+      { signal },
+    ),
 
   /**
    * Gives triggers and rules of the target the state that they have on the source, and adds the check constraints that
@@ -194,7 +205,8 @@ export const steps = {
   },
 
   /** Disables them again, for a cutover that was undone. @returns how many. */
-  disableTriggers: async ({ migration }: BareStep, work: Work): Promise<number> => {
+  disableTriggers: async (step: BareStep, work: Work): Promise<number> => {
+    const migration = sideOf(step);
     await closeAgain(migration, work);
     return disableTriggers(migration, work);
   },

@@ -73,6 +73,13 @@ export const FAILURES = {
       'The worker has no free place for another open migration or copy; a different worker may have one.',
     action: 'Start another worker, or raise the named option of this one.',
   },
+  WayBackLost: {
+    handling: 'operator',
+    meaning:
+      'The old database cannot follow the new one any longer: a change cannot be streamed back, and nothing is copied back.',
+    action:
+      'The application is not affected. `finalize`; to return later, migrate from the new database to an empty one.',
+  },
   SlotBusy: {
     handling: 'timed',
     meaning: 'Another session still uses the slot.',

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { approvalField } from './approval.ts';
 import { described } from './described.ts';
+import { duration } from './duration.ts';
 import { fenceExtrasField, fenceField } from './fence.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
@@ -231,6 +232,12 @@ export const inputSchema = v.strictObject({
   verify: verifyField,
   fence: fenceField,
   fenceExtras: fenceExtrasField,
+  switchback: v.optional(
+    described(
+      duration,
+      'Keep a way back for this long after the cutover: changes of the target are streamed to the source, until `switchback` or `finalize`. Like `"24h"`; unset: no way back.',
+    ),
+  ),
   approval: approvalField,
   window: windowField,
   limits: limitsField,

@@ -22,6 +22,7 @@ export const PHASES = [
   'indexes',
   'stream',
   'cutover',
+  'reverse',
   'done',
   'failed',
   'aborted',

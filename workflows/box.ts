@@ -59,7 +59,7 @@ export async function runBox(run: Execution, order: BoxOrder): Promise<Switched>
     return { cutover, ...done, report };
   }
   throwIfStopped();
-  if (late) throw tooLate(order, where, Date.now() - begun);
+  if (late) throw tooLate(run, order, where, Date.now() - begun);
   return raise(failure ?? ending('Fenced', 'another attempt decided that the cutover is undone'));
 }
 
@@ -89,7 +89,7 @@ export async function rehearseBox(
   await CancellationScope.nonCancellable(() => undo(run, cutover));
   const seconds = (Date.now() - begun) / 1000;
   throwIfStopped();
-  if (late) throw tooLate(order, where, seconds * 1000);
+  if (late) throw tooLate(run, order, where, seconds * 1000);
   if (failure !== undefined) raise(failure);
   const { stage } = run.state;
   return { seconds, steps: stage.at === 'fenced' ? stage.box.spent : [] };
@@ -155,6 +155,15 @@ async function steps(
   const after = await drain(run, since);
   if (after !== before) throw slipped(mark, since);
   done.mark = since;
+  // Both sides hold the same rows now, and neither takes writes.
+  if (run.input.switchback !== undefined && !run.isBack) {
+    await inBox(run, 'plan the way back', () =>
+      long.planReverse.executeWithOptions(
+        { ...BOXED_DRAIN, activityId: 'plan-back', summary: 'plan the way back' },
+        [{ migration: run.migration, input: run.input }],
+      ),
+    );
+  }
   // Noted before the step begins, because its answer may be lost after the work is done.
   run.tell({ type: 'triggersEnabled' });
   const { sequenceMargin = null } = run.input.cutover;
@@ -241,10 +250,10 @@ function timesOf({ state: { stage } }: Execution): string {
   return `step "${longest.step}" took most of them (${list})`;
 }
 
-function tooLate({ seconds }: BoxOrder, where: string, ms: number): Error {
+function tooLate(run: Execution, { seconds }: BoxOrder, where: string, ms: number): Error {
   return ending(
     'DowntimeTooLong',
-    `the cutover did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. The source takes writes again`,
+    `the cutover did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. The ${run.isBack ? 'target' : 'source'} takes writes again`,
   );
 }
 

@@ -6,6 +6,7 @@
 import { log } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';
 import { isFenced } from '../contract/cutover.ts';
@@ -26,7 +27,7 @@ export interface Leftover {
  * @param cutOver whether the cutover has already enabled the triggers.
  */
 export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftover[]> {
-  const { slotBegun, schemaBegun } = run.state;
+  const { slotBegun, schemaBegun, wayBack } = run.state;
   const leftovers: Leftover[] = [];
   if (slotBegun) {
     const why = run.slot ? run.slot.kept : await dropSlot(run);
@@ -37,12 +38,35 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
     const why = await removeFence(run);
     if (why !== null) leftovers.push(fenceKept(run, why));
   }
+  if (wayBack) {
+    const why = (await dropWayBackSlot(run)) ?? (await closeWayBack(run));
+    if (why !== null) leftovers.push(wayBackKept(run, why));
+  }
   if (schemaBegun) {
     const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
     if (why !== null) leftovers.push(controlKept(run, why));
   }
   for (const { code, text } of leftovers) log.warn('left behind', { code, text });
   return leftovers;
+}
+
+/** First the slot: a forgotten one fills the disk of the live database. */
+function dropWayBackSlot(run: Execution): Promise<Reason | null> {
+  return attempt('drop the slot of the way back', (summary) =>
+    cleanup.dropReverseSlot.executeWithOptions(
+      { ...CLEANUP, activityId: 'drop-reverse-slot', summary },
+      [{ migration: run.migration }],
+    ),
+  );
+}
+
+function closeWayBack(run: Execution): Promise<Reason | null> {
+  const { migration, input } = run;
+  return attempt('remove the way back', (summary) =>
+    cleanup.closeWayBack.executeWithOptions({ ...UNDO, activityId: 'close-way-back', summary }, [
+      { migration, input },
+    ]),
+  );
 }
 
 /**
@@ -130,5 +154,14 @@ function controlKept({ migration }: Execution, why: Reason): Leftover {
   return {
     code: 'ControlKept',
     text: `the control schema is still on "${target}" (${why.message}); remove it: ${cleanupCommand(migration, workflowId)}`,
+  };
+}
+
+function wayBackKept({ migration }: Execution, why: Reason): Leftover {
+  const { slot } = reverseOf(migration);
+  const { source, target } = migration;
+  return {
+    code: 'SlotKept',
+    text: `the way back is not removed (${why.message}): drop its slot, which retains WAL on "${target}", if it is there: psql service=${target} -c "select pg_drop_replication_slot('${slot}')"; and its state: psql service=${source} -c "drop schema walferry cascade"`,
   };
 }

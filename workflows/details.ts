@@ -26,6 +26,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
   cutover: 'Cutover: draining, setting sequences, checking',
+  reverse: 'Way back: changes of the target go to the source',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -67,8 +68,8 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
   ].join('\n');
 }
 
-function title({ guard }: Progress, at: At): string {
-  const { phase, state, ending } = STAGES[at];
+function title({ guard, phase }: Progress, at: At): string {
+  const { state, ending } = STAGES[at];
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
   if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
@@ -141,7 +142,8 @@ function numbers(progress: Progress): string[] {
     if (built !== '') lines.push(`- ${built}`);
   }
   if (confirmedLsn !== null) {
-    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the target`);
+    const side = phase === 'reverse' ? 'source' : 'target';
+    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the ${side}`);
   }
   if (stream) {
     lines.push(
@@ -197,7 +199,7 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
   streamWaiting: ['resume', 'abort'],
   cuttingOver: ['pause', 'abort'],
   fenced: ['pause', 'abort'],
-  released: [],
+  ...{ released: [], finalizing: [] },
   ...{ releasing: [], completing: [], aborting: [], failing: [] },
   ...{ done: [], aborted: [], failed: [] },
 };
@@ -213,6 +215,8 @@ const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   setLimits: 'change limits',
   verify: 'compare every row, while it streams',
   repair: 'copy the rows again that differ, and compare them',
+  switchback: 'return to the old database',
+  finalize: 'end the way back; the old database stays as it is',
 };
 
 /** What an update needs. */
@@ -220,17 +224,26 @@ const INPUTS: Partial<Record<UpdateName, string>> = {
   approve: `--input '{"name": "YOUR NAME", "note": ""}'`,
 };
 
+/** On the way back. */
+const NEXT_BACK: Partial<Record<At, readonly UpdateName[]>> = {
+  streaming: ['switchback', 'finalize', 'pause'],
+  paused: ['resume', 'switchback', 'finalize'],
+  streamWaiting: ['resume', 'finalize'],
+  ...{ cuttingOver: ['pause'], fenced: ['pause'] },
+};
+
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
 /** Rows that are known to differ are to be repaired before they are compared again. */
-function nextOf({ verification }: Progress, at: At): readonly UpdateName[] {
+function nextOf({ phase, verification }: Progress, at: At): readonly UpdateName[] {
+  if (phase === 'reverse') return NEXT_BACK[at] ?? NEXT[at];
   if (!verification || !differingReport(verification)) return NEXT[at];
   return NEXT[at].map((name) => (name === 'verify' ? 'repair' : name));
 }
 
 function commands(workflowId: string, at: At, progress: Progress): string[] {
   const { request: asked, approval } = progress;
-  const streams = at === 'streaming' || at === 'paused';
+  const streams = progress.phase === 'stream' && (at === 'streaming' || at === 'paused');
   const updates: readonly UpdateName[] = [
     ...(streams && approval === 'missing' ? (['approve'] as const) : []),
     ...(asked ? (['await-cutover'] as const) : []),

@@ -15,6 +15,7 @@ import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
 import type { CutoverOrder } from '../contract/cutover-request.ts';
 import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import { Deferred } from './deferred.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
@@ -126,14 +127,19 @@ export class Execution {
     this.#show();
   }
 
-  /** Input of activities that need nothing else. */
+  /** Whether the application is on the target, and its changes are streamed back. */
+  get isBack(): boolean {
+    return this.#state.back !== undefined;
+  }
+
+  /** Input of activities that need nothing else; on the way back they swap the sides. */
   get bare(): BareStep {
-    return { migration: this.migration };
+    return { migration: this.migration, ...(this.isBack ? { back: true } : {}) };
   }
 
   /** Input of activities that read tables, or need a setting. */
   get step(): Step {
-    return { migration: this.migration, input: this.input };
+    return { ...this.bare, input: this.input };
   }
 
   /** Why the migration waits for its operator; the same object as long as it waits for the same. */
@@ -234,7 +240,8 @@ export class Execution {
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
     const { placeWait, guard, unstored, tables, verification, dropped } = this.#state;
-    const { phase, state } = STAGES[stage.at];
+    const { phase: shown, state } = STAGES[stage.at];
+    const phase = this.isBack && (shown === 'stream' || shown === 'cutover') ? 'reverse' : shown;
     const { unsure } = this;
     const { accepted = [] } = this.#state;
     // What was measured before a cutover or an end is no longer of interest there.
@@ -247,7 +254,7 @@ export class Execution {
       ...shownApproval(this),
       source: this.migration.source,
       target: this.migration.target,
-      slot: this.migration.slot,
+      slot: this.isBack ? reverseOf(this.migration).slot : this.migration.slot,
       ...{ confirmedLsn, snapshot },
       ...(tables ? { tables: tables.counts, unready: tables.unready } : {}),
       ...(indexes ? { indexes } : {}),
@@ -263,6 +270,7 @@ export class Execution {
         ...listNotes(notes),
         ...(verification ? verificationNotes(verification) : []),
         ...(dropped === undefined ? [] : [dropped]),
+        ...(this.#state.wayBack?.note == null ? [] : [this.#state.wayBack.note]),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],

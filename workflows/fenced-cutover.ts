@@ -18,6 +18,8 @@ import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize } from './summary.ts';
+import { beginWayBack, openOld } from './way-back.ts';
+import { requireWayBack } from './way-back-slot.ts';
 import { duration } from './wording.ts';
 
 /** A drain that took less has caught up: the two within the box take about as long. */
@@ -28,13 +30,13 @@ const MOST_DRAINS = 5;
 const ROWS_PER_SECOND = 2_000_000;
 
 /**
- * @returns the summary; never undefined, because a cutover that is undone throws.
+ * @returns the summary; undefined when the way back has begun. A cutover that is undone throws.
  * @throws the reason why it was not begun, or undone.
  */
 export async function cutOverFenced(
   run: Execution,
   request: CutoverRequest,
-): Promise<MigrationSummary> {
+): Promise<MigrationSummary | undefined> {
   const done = await decided(run, request);
   run.tell({ type: 'switched' });
   // From here on an abort or a cancellation comes too late: the migration is complete.
@@ -48,6 +50,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   }
   const prepared = await prepare(run, request);
   if (prepared.switched !== null) return follow(prepared, prepared.switched);
+  await requireWayBack(run);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
   refuseWhatCannotFit(run, request, prepared, drainMs);
@@ -136,7 +139,8 @@ function refuseWhatCannotFit(
 }
 
 /** After the point of no return. */
-async function complete(run: Execution, done: Switched): Promise<MigrationSummary> {
+async function complete(run: Execution, done: Switched): Promise<MigrationSummary | undefined> {
+  if (run.isBack) return completeBack(run, done);
   const { migration, input, state } = run;
   const { cutover, mark, report } = done;
   const differences = [...report.differences];
@@ -145,7 +149,6 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
   }
   const kept = await lookAt(run, cutover, mark, differences);
-  // Here the way back begins, where one is wanted: the slot of the other direction is there, and starts at `report.releaseLsn`.
   run.slot = { kept: kept ?? (await dropSlot(run)) };
   run.tell({ type: 'differencesFound', differences });
   const sequences = report.sequences ?? { sequences: 0, missing: [] };
@@ -153,7 +156,29 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   const seconds = report.downtimeMs === null ? null : report.downtimeMs / 1000;
   const at = mark ?? state.confirmedLsn ?? formatLsn(0n);
   const open = `psql service=${migration.source} -c "drop schema walferry_fence cascade"`;
-  return summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
+  const summary = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
+  if (input.switchback === undefined) return summary;
+  const lost = kept
+    ? 'rows were written on the source after the switch'
+    : await beginWayBack(run, report.releaseLsn, summary);
+  if (lost === null) return undefined;
+  return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
+}
+
+/** The old database first: until it is open, neither takes writes. */
+async function completeBack(run: Execution, done: Switched): Promise<MigrationSummary> {
+  const { migration, state } = run;
+  const { cutover, mark, report } = done;
+  await openOld(run, cutover);
+  const differences = [...report.differences];
+  await lookAt(run, cutover, mark, differences);
+  run.tell({ type: 'differencesFound', differences });
+  const { source, target } = migration;
+  const time = report.downtimeMs === null ? '' : ` ${duration(report.downtimeMs / 1000)}`;
+  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them. "${target}" stays sealed and refuses writes with 25006.`;
+  const { summary } = state.back ?? {};
+  if (!summary) throw new TypeError('a switch back without a way back');
+  return { ...summary, summary: text };
 }
 
 /** Until a source's sealing is seen again, its slot stays: rows that only the slot has must not go with it. */

@@ -9,6 +9,7 @@
 import {
   CancellationScope,
   CancelledFailure,
+  isCancellation,
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -32,6 +33,7 @@ import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
 import { resolveWindow, watchRequest } from './window.ts';
+import { watchWayBack } from './way-back-time.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
@@ -63,9 +65,20 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     run.tell({ type: 'streamBegun' });
   }
   for (;;) {
-    await streamUntilCutover(run, raw);
-    const done = await cutOver(run);
-    if (done) return done;
+    const watching = watchWayBack(run);
+    try {
+      await streamUntilCutover(run, raw);
+      const done = run.at === 'finalizing' ? run.state.back?.summary : await cutOver(run);
+      if (done) return done;
+    } catch (error) {
+      const { back } = run.state;
+      // The migration is complete: a cancellation ends only the way back.
+      if (back === undefined || !isCancellation(error)) throw error;
+      run.tell({ type: 'wayBackOver' });
+      return back.summary;
+    } finally {
+      if (watching) await watching.stop();
+    }
   }
 }
 

@@ -28,6 +28,7 @@ import { rehearsalOf } from './rehearsal-options.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
+import { endWayBack } from './way-back-time.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { requireVerifiable, verifyNow } from './verify-update.ts';
@@ -49,6 +50,8 @@ const approveUpdate = defineUpdate<string, [unknown]>('approve');
 const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
 const rehearseUpdate = defineUpdate<string, [unknown]>('rehearse');
 const abortUpdate = defineUpdate<string>('abort');
+const switchbackUpdate = defineUpdate<string, [unknown]>('switchback');
+const finalizeUpdate = defineUpdate<string>('finalize');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const verifyUpdate = defineUpdate<string, [unknown]>('verify');
 const repairUpdate = defineUpdate<string, [unknown]>('repair');
@@ -110,6 +113,19 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       'End the migration: drops slot and control schema; what was copied stays on the target, complete or not',
     validator: () => mayAsk(run, 'abort'),
   });
+  setHandler(switchbackUpdate, (options) => switchBack(run, options), {
+    description:
+      'Return to the old database: the same cutover in the other direction, while the way back is open. Optional input as for cutover, but no window',
+    validator: (options) => {
+      mayAsk(run, 'switchback');
+      optionsBack(options);
+    },
+  });
+  setHandler(finalizeUpdate, () => finalize(run), {
+    description:
+      'End the way back: drops its slot on the target and its state on the source; returns the summary of the migration',
+    validator: () => mayAsk(run, 'finalize'),
+  });
   setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
     description:
       'Change limits of the running migration: {"copyStreams": n, "copyBytesPerSecond": n, "applyChangesPerSecond": n, "guard": "on" | "off"}; 0 is unlimited, omitted fields keep their value',
@@ -141,7 +157,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
 
 /** Synchronous, as the SDK demands of validators: a promise would count as consent. */
 function mayAsk(run: Execution, update: UpdateName): void {
-  const ruling = rule(update, run.at);
+  const ruling = rule(update, run.at, run.isBack);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
@@ -177,12 +193,13 @@ function hasEnded(run: Execution, work: CancellationScope): boolean {
   return STAGES[run.at].ending || work.consideredCancelled;
 }
 
-function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
+function paused({ unsure, isBack, state: { confirmedLsn, stream } }: Execution): string {
+  const [from, to] = isBack ? ['target', 'source'] : ['source', 'target'];
   if (unsure) {
-    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the ${to}, possibly more; the ${from} retains its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
-  return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source retains its WAL until resume.`;
+  return `Paused at ${confirmedLsn}: everything committed before it is on the ${to}${applied}. The ${from} retains its WAL until resume.`;
 }
 
 /** Waits for the current step, which is cancelled, and for no database. */
@@ -225,8 +242,32 @@ function cutover(run: Execution, raw: unknown): Promise<string> | string {
   const { accept = [] } = options;
   // Kept in the state: the report names what was accepted.
   if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
-  const { cutover } = run;
-  if (!cutover) return askForCutover(run, options);
+  return run.cutover ? joined(run, run.cutover, raw, options) : askForCutover(run, options);
+}
+
+/** No window and no approval hold it back: whoever needs the old database needs it now. */
+function switchBack(run: Execution, raw: unknown): Promise<string> {
+  const options = optionsBack(raw);
+  if (run.cutover) return joined(run, run.cutover, raw, options);
+  const answer = new Deferred<string>();
+  const order = { ...orderOf(run.input, options), updateId: currentUpdateInfo()?.id };
+  beginCutover(run, order, answer);
+  return answer.promise;
+}
+
+function optionsBack(raw: unknown): CutoverOptions {
+  const options = requireOptions(raw);
+  if (!options.window) return options;
+  throw ending('Refused', 'switchback begins at once: omit "window"');
+}
+
+/** A second call waits for the cutover of the first, if it wants the same. */
+function joined(
+  run: Execution,
+  cutover: CutoverRequest,
+  raw: unknown,
+  options: CutoverOptions,
+): Promise<string> {
   if (cutover.rehearsal !== undefined) {
     throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
   }
@@ -255,6 +296,12 @@ async function startRehearsal(run: Execution, options: unknown): Promise<string>
   const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
   beginCutover(run, order, answer, 'rehearse');
   return answer.promise;
+}
+
+/** The stream of the way back stops; the common ending removes what is left of it. */
+function finalize(run: Execution): Promise<string> {
+  endWayBack(run);
+  return run.ended.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

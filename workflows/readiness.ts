@@ -24,7 +24,7 @@ const BESIDE = {
 
 /** Measures while the lease runs. The stream depends in no way on it: failures are logged, and it ends with the lease. */
 export async function assessedBeside<T>(run: Execution, lease: () => Promise<T>): Promise<T> {
-  if (!isDue(run.state) || !patched(PATCH)) return lease();
+  if (run.isBack || !isDue(run.state) || !patched(PATCH)) return lease();
   const scope = new CancellationScope();
   const assessing = scope.run(async () => {
     try {
@@ -56,7 +56,8 @@ function isDue({ readiness }: State): boolean {
  * @throws ApplicationFailure `NotReady` with the list.
  */
 export async function requireReady(run: Execution): Promise<void> {
-  if (!patched(PATCH)) return;
+  // Whoever needs the old database back needs it now.
+  if (run.isBack || !patched(PATCH)) return;
   const facts = await retryUntilDone(run, 'assess readiness', (retry) =>
     quick.assessReadiness.executeWithOptions(
       { ...QUICK, retry, activityId: 'readiness', summary: 'assess readiness' },

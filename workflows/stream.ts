@@ -35,6 +35,7 @@ import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
 import { isVerifying, releaseCallers, verifyWhenDue } from './verify.ts';
 import { answerWaiting } from './window.ts';
+import { tendWayBack } from './way-back-slot.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -46,7 +47,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   // After a failed build the stream runs until it has caught up: rows fixed on the source arrive before the next try.
   let repairing = run.state.consistent && !run.state.constraintsBuilt;
   let outdated = false;
-  while (!run.cutover) {
+  while (!run.cutover && run.at !== 'finalizing') {
     // A pause that came first holds: a resync would empty tables that the answer of the pause called complete.
     if (outdated && run.at === 'streaming') {
       await withOperator(run, 'resync', () => resync(run));
@@ -155,6 +156,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     ...{ positionWanted: false, fencing: undefined },
   };
   run.lease = lease;
+  const aside = tendWayBack(run);
   try {
     await assessedBeside(run, () =>
       lease.scope.run(() => streamChanges(run, 'stream', { repairing })),
@@ -179,6 +181,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     }
   } finally {
     run.lease = undefined;
+    if (aside) await aside.stop();
     // Cancelled between two attempts: no worker remains to report the end of the wait.
     run.tell({ type: 'placeWaited', wait: null });
   }

@@ -45,6 +45,8 @@ import { reportText, stillRunningText } from './verification-text.ts';
 
 /** Begins a verification that is due by the input, and continues one that the last run or a pause interrupted. */
 export function verifyWhenDue(run: Execution): void {
+  // On the way back the stream runs in the other direction.
+  if (run.isBack) return;
   // Asked last: histories of earlier code have no verification, and the answer is recorded.
   if (isDue(run.input.verify, run.state, Date.now()) && patched('verification')) {
     run.tell({ type: 'verify', id: uuid4(), by: 'input' });

@@ -6,7 +6,7 @@
  */
 import type pg from 'pg';
 import { COLLATION, JOIN_COLLATION } from './collation.ts';
-import { assignRoots } from './row-destination.ts';
+import { assignRoots, markSplit } from './row-destination.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
 import { SYSTEM_SCHEMAS } from './own-object.ts';
 import { readTypeGraph } from './type-graph.ts';
@@ -115,7 +115,8 @@ export async function readRelations(
   return withEmptySearchPath(client, async () => {
     const { rows } = await client.query<Candidate>(CANDIDATES);
     const found = await details(client, selectOids(rows, selection), sizes);
-    return assignRoots(client, found, selection.viaPartitionRoot ?? []);
+    const relations = await assignRoots(client, found, selection.viaPartitionRoot ?? []);
+    return markSplit(relations, selection.mayBeSplit ?? []);
   });
 }
 

@@ -46,6 +46,8 @@ import { unloggedTable } from './checks/unlogged-table.ts';
 import { unmovedObject } from './checks/unmoved-object.ts';
 import { version } from './checks/version.ts';
 import { wal } from './checks/wal.ts';
+import { wayBackDecoding } from './checks/way-back-decoding.ts';
+import { wayBackWriting } from './checks/way-back-writing.ts';
 import type { Reading, SourceReading, TargetReading } from './reading.ts';
 
 const LIST = [
@@ -92,6 +94,8 @@ const LIST = [
   ownerRole,
   existingSchema,
   triedSchema,
+  wayBackDecoding,
+  wayBackWriting,
   age,
   disk,
 ] as const;

@@ -58,6 +58,9 @@ interface StateRow {
   consistent: boolean;
 }
 
+/** Condition on a row: it is a way back (way-back.ts), whose migration has another target. The id ends as contract/reversed.ts says. */
+export const OF_WAY_BACK = /* sql */ `id like '%-back'`;
+
 /** The open transaction of a superseded attempt must not block the end of a migration forever. */
 const DROP_LOCK_TIMEOUT_MS = 10_000;
 
@@ -72,7 +75,7 @@ export async function registerMigration(
 ): Promise<void> {
   const { migration } = registration;
   const others = await target.query<{ workflow_id: string }>(
-    /* sql */ `select workflow_id from walferry.migration where id <> $1`,
+    /* sql */ `select workflow_id from walferry.migration where id <> $1 and not ${OF_WAY_BACK}`,
     [migration.id],
   );
   const other = others.rows[0];

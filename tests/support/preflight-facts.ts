@@ -86,6 +86,7 @@ export const TABLE: Relation = {
 
 export const SOURCE: SourceFacts = {
   ...SERVER,
+  returning: null,
   walLevel: 'logical',
   outputPluginLibraries: null,
   snapshotSeconds: null,
@@ -141,6 +142,7 @@ export const SOURCE: SourceFacts = {
 
 export const TARGET: TargetFacts = {
   ...SERVER,
+  decoding: null,
   fingerprint: 'b',
   recognizable: true,
   mayCreateSchemas: true,

@@ -73,7 +73,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, approval, window, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, switchback, approval, window, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },

@@ -40,6 +40,21 @@ describe('what an operator may ask for', () => {
     expect(ruling.text.length).toBeLessThan(160);
   });
 
+  it.each(ALL_STAGES)(
+    'on the way back, in stage %s, nothing ends or repeats the migration',
+    (at) => {
+      for (const update of ['cutover', 'abort'] as const) {
+        expect(rule(update, at, true).allowed).toBe(false);
+      }
+      const may = (update: UpdateName): boolean => rule(update, at, true).allowed;
+      expect(may('finalize')).toBe(
+        ['streaming', 'paused', 'streamWaiting', 'finalizing'].includes(at),
+      );
+      expect(may('switchback')).toBe(rule('cutover', at).allowed);
+      expect(may('pause')).toBe(rule('pause', at).allowed);
+    },
+  );
+
   const refusals: [UpdateName, At, RegExp][] = [
     ['pause', 'copying', /works in phase stream; this migration is in phase snapshot/],
     ['pause', 'streamWaiting', /waits for the operator.*resume retries the step/],

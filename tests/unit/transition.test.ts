@@ -1,4 +1,5 @@
 /** No sequence of events leads to a state that does not exist; docs/reference/states.md shows the moves. */
+import type { MigrationSummary } from '../../contract/work.ts';
 import { describe, expect, it, test } from 'vitest';
 import { MOST_APPROVALS } from '../../contract/approval.ts';
 import { FAILURES, type FailureCode } from '../../contract/failure-catalogue.ts';
@@ -38,6 +39,12 @@ function reasonFrom(pick: Pick) {
   return { code, message: 'why' };
 }
 
+const SUMMARY: MigrationSummary = {
+  ...{ summary: 'done', source: 'a', target: 'b', confirmedLsn: parseLsn('0/1') },
+  ...{ tables: 1, rows: 1, copiedRows: 1, copiedBytes: 1, sequences: 1 },
+  ...{ transactions: 1, changes: 1, seconds: 1 },
+};
+
 /** One event of each kind, with values that may or may not make sense now. */
 function events(pick: Pick): Event[] {
   const reason = reasonFrom(pick);
@@ -53,6 +60,7 @@ function events(pick: Pick): Event[] {
     if (type === 'cutoverHeld') return { type, request: { compare: 'exact' } };
     if (type === 'approve') return { type, given: { name: pick.one(['a', 'b']), note: '' } };
     if (type === 'cutoverUndone') return { type, reason };
+    if (type === 'wayBackBegun') return { type, at: lsn, back: { until: NOW, summary: SUMMARY } };
     return { type };
   });
   return [
@@ -115,6 +123,9 @@ function events(pick: Pick): Event[] {
     { type: 'triggersEnabled' },
     { type: 'triggersDisabled' },
     { type: 'differencesFound', differences: ['d'] },
+    { type: 'wayBackOpened' },
+    { type: 'wayBackAdvanced', position: pick.chance(0.5) ? lsn : null },
+    { type: 'wayBackNoted', note: pick.chance(0.5) ? 'n' : null },
     { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },
     { type: 'limitsUnstored', reason: pick.chance(0.5) ? reason : null },

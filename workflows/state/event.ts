@@ -16,6 +16,7 @@ import type {
   LeaseReport,
 } from '../../contract/work.ts';
 import type { CutoverWindow } from '../../contract/window.ts';
+import type { Back } from './back.ts';
 import type { Reason } from './reason.ts';
 import type { VerificationFact } from './verification-fact.ts';
 
@@ -51,6 +52,11 @@ export type Move =
       readonly by: 'operator' | 'input';
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
+  | { readonly type: 'finalize' }
+  /** The application is on the target, and its changes are streamed back from here on. */
+  | { readonly type: 'wayBackBegun'; readonly at: Lsn; readonly back: Back }
+  /** However it ended: the operator, the time, a switch back, a cancellation. */
+  | { readonly type: 'wayBackOver' }
   | { readonly type: 'releaseBegun' }
   | { readonly type: 'boxBegun'; readonly cutover: string }
   | { readonly type: 'switched' }
@@ -112,6 +118,9 @@ export type Fact =
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
   | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
   | { readonly type: 'findingsAccepted'; readonly codes: readonly ReadinessCode[] }
+  | { readonly type: 'wayBackOpened' }
+  | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }
+  | { readonly type: 'wayBackNoted'; readonly note: string | null }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }

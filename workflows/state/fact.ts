@@ -2,6 +2,7 @@
 import { maxLsn, type Lsn } from '../../contract/lsn.ts';
 import type { TableStates } from '../../contract/table-state.ts';
 import type { Fact } from './event.ts';
+import { NO_WAY_BACK } from './back.ts';
 import { addCopyNote, differenceNotes } from './notes.ts';
 import type { Reason } from './reason.ts';
 import { isDecided, STAGES, type In } from './stage.ts';
@@ -131,6 +132,15 @@ export function noted(state: State, event: Fact, now: string): State {
         notes: { ...notes, differences: differenceNotes(event.differences) },
         asOf: now,
       };
+    case 'wayBackOpened':
+      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), opened: true, note: null } };
+    case 'wayBackAdvanced':
+      return {
+        ...state,
+        wayBack: { ...(state.wayBack ?? NO_WAY_BACK), position: event.position },
+      };
+    case 'wayBackNoted':
+      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note: event.note } };
     case 'placeWaited':
       return { ...state, placeWait: isDecided(state.stage.at) ? null : event.wait };
     case 'limitsStored': {

@@ -9,7 +9,7 @@ import { destination } from './transition.ts';
 
 export const UPDATES = [
   ...(['pause', 'resume', 'cutover', 'approve', 'await-cutover', 'rehearse'] as const),
-  ...(['abort', 'setLimits', 'verify', 'repair'] as const),
+  ...(['abort', 'setLimits', 'verify', 'repair', 'switchback', 'finalize'] as const),
 ] as const;
 export type UpdateName = (typeof UPDATES)[number];
 
@@ -35,6 +35,21 @@ const UNDER_WAY =
   'a cutover or a rehearsal is under way: wait for its answer, or end it with pause';
 const RESUME_TO_REHEARSE = 'rehearse works while the migration streams: resume first';
 const NO_REHEARSAL_YET = 'rehearse works in phase stream; this migration is in phase {phase}';
+const NO_WAY_BACK =
+  'there is no way back to use: it begins with the cutover, if the input has "switchback"';
+const UNDO_FIRST = 'a switch back is under way: pause cancels it, then finalize ends the way back';
+const SWITCHED_BEFORE =
+  'the migration has switched, and its way back has no window and no approval';
+const NOT_COMPARED_BACK =
+  'rows are compared before the cutover; on the way back call walferry compare';
+/** On the way back the application is on the target: what would end or repeat the migration is refused. */
+const ON_WAY_BACK: Partial<Record<UpdateName, string>> = {
+  cutover:
+    'the migration has switched: switchback returns to the old database, finalize ends the way back',
+  abort: 'the migration has switched and cannot be aborted: finalize ends the way back',
+  ...{ approve: SWITCHED_BEFORE, 'await-cutover': SWITCHED_BEFORE, rehearse: SWITCHED_BEFORE },
+  ...{ verify: NOT_COMPARED_BACK, repair: NOT_COMPARED_BACK },
+};
 const RESUME_FIRST =
   'the migration waits for the operator (see the query progress): resume first, call cutover when it streams again';
 
@@ -91,6 +106,8 @@ const REFUSALS: Readonly<
     ...COMPARING,
     otherwise: 'repair works in phase stream; this migration is in phase {phase}',
   },
+  switchback: { streamWaiting: RESUME_FIRST, otherwise: NO_WAY_BACK },
+  finalize: { cuttingOver: UNDO_FIRST, fenced: UNDO_FIRST, otherwise: NO_WAY_BACK },
 };
 
 const OVER: Partial<Record<At, string>> = {
@@ -101,9 +118,16 @@ const OVER: Partial<Record<At, string>> = {
 export type Ruling =
   { readonly allowed: true } | { readonly allowed: false; readonly text: string };
 
-/** Whether the update may be requested now, or the text of the refusal. Total: every combination has an answer. */
-export function rule(update: UpdateName, at: At): Ruling {
-  if (destination(update, at) !== undefined) return { allowed: true };
-  const text = OVER[at] ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
+/**
+ * Whether the update may be requested now, or the text of the refusal. Total: every combination has an answer.
+ * @param back whether the stages are about the way back.
+ */
+export function rule(update: UpdateName, at: At, back = false): Ruling {
+  const isOfWayBack = update === 'switchback' || update === 'finalize';
+  // A switch back is the same cutover in the other direction.
+  const move = update === 'switchback' ? 'cutover' : update;
+  const wrong = back ? ON_WAY_BACK[update] : isOfWayBack ? NO_WAY_BACK : undefined;
+  if (wrong === undefined && destination(move, at) !== undefined) return { allowed: true };
+  const text = OVER[at] ?? wrong ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
   return { allowed: false, text: text.replace('{phase}', STAGES[at].phase) };
 }

@@ -44,6 +44,8 @@ export const stage = v.pipe(
     }),
     /** The outcome is `switched`: the target is the live database. */
     v.object({ at: v.literal('released') }),
+    /** The way back ends: its slot and control schema are being removed. */
+    v.object({ at: v.literal('finalizing') }),
     v.object({ at: v.literal('releasing') }),
     v.object({ at: v.literal('completing') }),
     v.object({ at: v.literal('aborting'), by: v.picklist(['operator', 'cancellation']) }),
@@ -85,6 +87,7 @@ export const STAGES: Readonly<Record<At, Shown>> = {
   cuttingOver: shown('cutover'),
   fenced: shown('cutover'),
   released: shown('cutover', 'running', true),
+  finalizing: shown('reverse', 'running', true),
   // A late write that the last check finds still undoes the cutover.
   releasing: shown('cutover', 'running', true),
   completing: shown('cutover', 'running', true),

@@ -23,6 +23,7 @@ import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
 import { verificationState } from '../../contract/verification-state.ts';
 import { cutoverWindow } from '../../contract/window.ts';
+import { back, wayBack } from './back.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
 import { stage } from './stage.ts';
@@ -74,6 +75,10 @@ const schema = v.pipe(
     unstored: v.nullable(reason),
     /** The last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
     unreported: v.boolean(),
+    /** Unset: the input asks for none, or the stream has not begun. */
+    wayBack: v.exactOptional(wayBack),
+    /** Set from the switch on, with a way back. */
+    back: v.exactOptional(back),
     /** No worker has a free place for the stream or the copy. */
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */

@@ -63,6 +63,16 @@ export const MOVES = {
   setLimits: stay(...OPEN),
   // Both need the stream: an anchor is a place at which it stands.
   ...{ verify: stay('streaming'), repair: stay('streaming') },
+  wayBackBegun: { released: 'streaming' },
+  // Only on the way back (policy.ts): a cutover has to be undone first.
+  finalize: {
+    ...{ streaming: 'finalizing', paused: 'finalizing', streamWaiting: 'finalizing' },
+    ...stay('finalizing'),
+  },
+  wayBackOver: {
+    ...{ streaming: 'finalizing', paused: 'finalizing', streamWaiting: 'finalizing' },
+    ...{ cuttingOver: 'finalizing', fenced: 'finalizing', finalizing: 'finalizing' },
+  },
   releaseBegun: { cuttingOver: 'releasing' },
   boxBegun: { cuttingOver: 'fenced' },
   // The outcome on the target counts, whatever was requested meanwhile. From `cuttingOver`: found after a reset.
@@ -72,7 +82,7 @@ export const MOVES = {
   },
   cutoverUndone: { cuttingOver: 'streaming', fenced: 'streaming', releasing: 'streaming' },
   cutoverCancelled: { cuttingOver: 'paused', fenced: 'paused' },
-  completed: { releasing: 'completing', released: 'completing' },
+  completed: { releasing: 'completing', released: 'completing', finalizing: 'completing' },
   cancelled: all([...OPEN, 'releasing'], 'aborting'),
   failed: all([...OPEN, 'releasing'], 'failing'),
   closed: { completing: 'done', aborting: 'aborted', failing: 'failed' },
@@ -119,6 +129,7 @@ function moved(state: State, event: Move, now: string): State {
   }
   if (event.type === 'approve') return approved(next, event, now);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
+  if (event.type === 'wayBackBegun') return returning(withoutRunning(next), event, now);
   // A step that is retried has no wait of its last attempt.
   if (event.type === 'resyncBegun') {
     return { ...withResync(next), consistent: false, placeWait: null };
@@ -155,6 +166,22 @@ function approved(state: State, { given }: Extract<Move, { type: 'approve' }>, a
   const { window, approvals = [] } = state;
   const approval = { ...given, at, ...(window === undefined ? {} : { window }) };
   return { ...state, approvals: [...approvals, approval].slice(-MOST_APPROVALS) };
+}
+
+/** Positions are the other server's from here on, and every table is ready: nothing is copied back. */
+function returning(
+  state: State,
+  { at, back }: Extract<Move, { type: 'wayBackBegun' }>,
+  now: string,
+): State {
+  const { tables: _, ...rest } = state;
+  return {
+    ...rest,
+    back,
+    startedAt: { ...state.startedAt, reverse: state.startedAt.reverse ?? now },
+    ...{ confirmedLsn: at, stream: null, consistent: true, constraintsBuilt: true },
+    ...{ triggersEnabled: false, unreported: false, asOf: now },
+  };
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */

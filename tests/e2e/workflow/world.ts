@@ -206,6 +206,18 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       }),
     holdSnapshot: ({ migration: m }, work) =>
       on('holdSnapshot', m, work, (world) => hold(world, work)),
+    // No input of these tests asks for a way back.
+    openWayBack: ({ migration: m }, work) =>
+      on('openWayBack', m, work, () => ({ slot: m.slot, consistentLsn: formatLsn(1n) })),
+    advanceReverseSlot: ({ migration: m }, work) =>
+      on('advanceReverseSlot', m, work, () => formatLsn(1n)),
+    planReverse: ({ migration: m }, work) =>
+      on('planReverse', m, work, () => ({ tables: 3, notReturned: [] })),
+    startReverse: ({ migration: m }, work) => on('startReverse', m, work, () => undefined),
+    openOld: ({ migration: m }, work) => on('openOld', m, work, () => undefined),
+    dropReverseSlot: ({ migration: m }) =>
+      on('dropReverseSlot', m, undefined, () => 'absent' as const),
+    closeWayBack: ({ migration: m }, work) => on('closeWayBack', m, work, () => undefined),
     storeLimits: ({ migration: m, limits, version }) =>
       on('storeLimits', m, undefined, (world) => {
         world.limits.push({ limits, version });
