@@ -8,7 +8,12 @@ export type ProofName = (typeof PROOF_NAMES)[number];
 type Load = () => Promise<{ readonly proof: Proof }>;
 
 /** Loaded when it is asked for: a driver brings the code of its subject. */
-export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {};
+export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
+  anchor: () => import('./anchor.ts'),
+  barrier: () => import('./barrier.ts'),
+  decision: () => import('./decision.ts'),
+  reverse: () => import('./reverse.ts'),
+};
 
 /** @throws Error naming the proofs that there are. */
 export async function proofOf(name: string): Promise<Proof> {
