@@ -10,6 +10,18 @@ export const CUTOVER_FAILURES = {
     action:
       'Streaming continues. Do what each finding says, or accept it by name: `--input \'{"accept": ["…"]}\'`.',
   },
+  FenceRefused: {
+    handling: 'operator',
+    meaning: 'The fence could not be made, or does not bind; the message says why.',
+    action: 'Do what the message says, or choose another kind of fence.',
+  },
+  WriterRemains: {
+    handling: 'operator',
+    meaning:
+      'A transaction that wrote to a selected table before the fence was armed did not end in time.',
+    action:
+      'End the session or the prepared transaction that the message names, then call cutover again.',
+  },
   StillWriting: {
     handling: 'operator',
     meaning:

@@ -245,18 +245,6 @@ export const FAILURES = {
     meaning: 'A newer attempt took over; this one wrote nothing more.',
     action: 'Nothing.',
   },
-  FenceRefused: {
-    handling: 'operator',
-    meaning: 'The fence could not be made, or does not bind; the message says why.',
-    action: 'Do what the message says, or choose another kind of fence.',
-  },
-  WriterRemains: {
-    handling: 'operator',
-    meaning:
-      'A transaction that wrote to a selected table before the fence was armed did not end in time.',
-    action:
-      'End the session or the prepared transaction that the message names, then call cutover again.',
-  },
   Stalled: {
     handling: 'timed',
     meaning:

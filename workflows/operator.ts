@@ -1,29 +1,27 @@
 /**
- * The operator's side: ten updates and two queries. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: twelve updates and two queries. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
-  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
   setHandler,
   type CancellationScope,
 } from '@temporalio/workflow';
-import {
-  orderOf,
-  orderText,
-  parseCutoverOptions,
-  type CutoverOptions,
-} from '../contract/cutover-request.ts';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
 import type { MigrationRecord } from '../contract/record.ts';
 import { approve, requireApproval } from './approval.ts';
-import { beginCutover } from './begin-cutover.ts';
-import { Deferred } from './deferred.ts';
+import {
+  cutover,
+  optionsBack,
+  requireOptions,
+  startRehearsal,
+  switchBack,
+} from './cutover-update.ts';
 import { rehearsalOf } from './rehearsal-options.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -32,13 +30,7 @@ import { endWayBack } from './way-back-time.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { requireVerifiable, verifyNow } from './verify-update.ts';
-import {
-  askForCutover,
-  awaitCutover,
-  dropRequest,
-  refuseLateWait,
-  requireOpenWindow,
-} from './window.ts';
+import { awaitCutover, dropRequest, refuseLateWait, requireOpenWindow } from './window.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
@@ -235,67 +227,6 @@ function resume(run: Execution): string {
   if (waiting) return `Retrying step ${waiting.step}, which had stopped with ${waiting.code}.`;
   if (at === 'paused') return `Streaming again from ${confirmedLsn}.`;
   return `The migration is running, in phase ${STAGES[at].phase}.`;
-}
-
-function cutover(run: Execution, raw: unknown): Promise<string> | string {
-  const options = requireOptions(raw);
-  const { accept = [] } = options;
-  // Kept in the state: the report names what was accepted.
-  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
-  return run.cutover ? joined(run, run.cutover, raw, options) : askForCutover(run, options);
-}
-
-/** No window and no approval hold it back: whoever needs the old database needs it now. */
-function switchBack(run: Execution, raw: unknown): Promise<string> {
-  const options = optionsBack(raw);
-  if (run.cutover) return joined(run, run.cutover, raw, options);
-  const answer = new Deferred<string>();
-  const order = { ...orderOf(run.input, options), updateId: currentUpdateInfo()?.id };
-  beginCutover(run, order, answer);
-  return answer.promise;
-}
-
-function optionsBack(raw: unknown): CutoverOptions {
-  const options = requireOptions(raw);
-  if (!options.window) return options;
-  throw ending('Refused', 'switchback begins at once: omit "window"');
-}
-
-/** A second call waits for the cutover of the first, if it wants the same. */
-function joined(
-  run: Execution,
-  cutover: CutoverRequest,
-  raw: unknown,
-  options: CutoverOptions,
-): Promise<string> {
-  if (cutover.rehearsal !== undefined) {
-    throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
-  }
-  const wanted = orderText(orderOf(run.input, options));
-  if (raw != null && (orderText(cutover) !== wanted || options.window)) {
-    throw ending(
-      'Refused',
-      `a cutover with ${orderText(cutover)} is under way: cancel it with pause, then call cutover again`,
-    );
-  }
-  return cutover.answer.promise;
-}
-
-/** @throws ApplicationFailure `Refused` naming what is possible. */
-function requireOptions(raw: unknown): CutoverOptions {
-  const parsed = parseCutoverOptions(raw);
-  if (!parsed.ok) throw ending('Refused', parsed.message);
-  return parsed.options;
-}
-
-async function startRehearsal(run: Execution, options: unknown): Promise<string> {
-  const rehearsal = rehearsalOf(run, options);
-  // Two calls of one workflow task: the second was validated before the first began.
-  mayAsk(run, 'rehearse');
-  const answer = new Deferred<string>();
-  const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
-  beginCutover(run, order, answer, 'rehearse');
-  return answer.promise;
 }
 
 /** The stream of the way back stops; the common ending removes what is left of it. */

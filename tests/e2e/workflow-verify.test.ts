@@ -25,7 +25,7 @@ async function streaming(
   prepare: (world: World) => void = () => undefined,
 ) {
   const migration = await migrations.start(prepare, { ...INPUT, verify });
-  await until('the stream on a consistent target', async () => {
+  await until('the stream on a consistent target', () => {
     const { world } = migration;
     return world.count('buildConstraints') > 0 && world.isRunning('streamChanges');
   });

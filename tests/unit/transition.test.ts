@@ -205,7 +205,15 @@ function expectKeptRequest(before: State, after: State, event: Event | undefined
     expect.fail(`a request waits in stage ${after.stage.at}`);
   }
   if (!before.held || after.held) return;
-  const ends = ['cutover', 'cutoverDropped', 'abort', 'cancelled', 'failed'];
+  const ends = [
+    'finalize',
+    'wayBackOver',
+    'cutover',
+    'cutoverDropped',
+    'abort',
+    'cancelled',
+    'failed',
+  ];
   expect(ends).toContain(event?.type);
 }
 
