@@ -16,6 +16,7 @@ import type {
 } from '../contract/work.ts';
 import { resolvedWindow, type CutoverWindow, type WindowInput } from '../contract/window.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
+import { hasSwitched } from '../postgres/cutover/has-switched.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
@@ -207,6 +208,8 @@ export const steps = {
   /** Disables them again, for a cutover that was undone. @returns how many. */
   disableTriggers: async (step: BareStep, work: Work): Promise<number> => {
     const migration = sideOf(step);
+    // A run before a reset may have switched: the target is live.
+    if (await hasSwitched(migration, work)) return 0;
     await closeAgain(migration, work);
     return disableTriggers(migration, work);
   },

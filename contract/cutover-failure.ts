@@ -52,7 +52,8 @@ export const CUTOVER_FAILURES = {
     handling: 'operator',
     meaning:
       'The outcome of a cutover of this migration is "switched": the target is the live database. A workflow that was reset finds this.',
-    action: 'Call cutover: it finds the outcome, stops no write, and completes the migration.',
+    action:
+      'Nothing: the migration completes. A call of cutover finds the outcome and stops no write.',
   },
   FenceKept: {
     handling: 'never',

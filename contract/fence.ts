@@ -22,30 +22,9 @@ export const fenceField = v.optional(
 
 const flag = v.boolean('must be true or false');
 
-/** `fenceExtras` of the input: what is taken in addition, and restored exactly. The proof needs none of it. */
+/** `fenceExtras` of the input. */
 export const fenceExtrasField = v.optional(
   v.strictObject({
-    readOnlyDefault: v.optional(
-      described(
-        flag,
-        'Also set `default_transaction_read_only` for the database: new sessions that do not ask for more are read-only.',
-      ),
-      false,
-    ),
-    connect: v.optional(
-      described(
-        flag,
-        "Also revoke CONNECT on the database from everybody but walferry's role. Refused where the rights are the built-in default, unless walferry is a superuser: they could not be restored exactly.",
-      ),
-      false,
-    ),
-    connectionLimit: v.optional(
-      described(
-        flag,
-        'Also set the connection limit of the database to 0. Superusers pass; refused where walferry is none, because its own sessions count.',
-      ),
-      false,
-    ),
     endSessions: v.optional(
       described(
         flag,

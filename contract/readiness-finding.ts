@@ -33,11 +33,6 @@ export const READINESS = {
       'A sequence on the source is not readable for walferry, so the cutover could not set it on the target.',
     action: 'Run `grant select on sequence … to …` on the source for each sequence named.',
   },
-  'downtime-too-long': {
-    level: 'blocks',
-    meaning: 'The estimated downtime is longer than `cutover.maxDowntimeSeconds` allows.',
-    action: 'Wait until the lag is gone and long transactions have ended, or allow more.',
-  },
   'verification-different': {
     level: 'blocks',
     meaning: 'The last verification found rows that differ.',
@@ -82,16 +77,6 @@ export const READINESS = {
     meaning:
       'A prepared transaction is open on the source: the cutover refuses if it writes to a moved table.',
     action: 'Commit it or roll it back on the source.',
-  },
-  'fence-open': {
-    level: 'warns',
-    meaning: 'Something can write to the source in spite of the fence, or there is no fence.',
-    action: 'Stop what the finding names before the cutover.',
-  },
-  'no-way-back': {
-    level: 'blocks',
-    meaning: 'The input asks for a way back, and it is not possible.',
-    action: 'Create what the finding names, or accept that there is none.',
   },
 } as const satisfies Record<string, Entry>;
 

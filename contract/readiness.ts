@@ -47,18 +47,11 @@ export interface Known {
   readonly constraintsBuilt: boolean;
   /** Age of the newest applied commit while behind. */
   readonly lagSeconds: number;
-  readonly maxDowntimeSeconds?: number;
-  /** Duration of the checks within the downtime, measured by a rehearsal or an earlier verification. */
-  readonly checkSeconds?: number;
   readonly verification?: {
     readonly wanted: boolean;
     readonly last: { readonly result: string; readonly ageSeconds: number } | null;
   };
   readonly differences?: number;
-  /** What passes the fence, by name; empty: nothing that is known. */
-  readonly passesFence?: readonly string[];
-  /** Why there is no way back; empty: there is one. Unset: none is wanted. */
-  readonly noWayBack?: readonly string[];
 }
 
 export const readinessFinding = v.pipe(
@@ -96,13 +89,11 @@ const LITTLE_BYTES = 1_073_741_824;
 const OWN_SECONDS = 1;
 
 /**
- * Longest writer, plus lag, plus checks, plus a second. The lag counts as the time that its changes took to arrive: a stream that keeps
+ * Longest writer, plus lag, plus a second; the checks of a cutover are not part of it. The lag counts as the time that its changes took to arrive: a stream that keeps
  * up applies them at least as fast.
  */
 export function estimateSeconds(facts: ReadinessFacts, known: Known): number {
-  return Math.ceil(
-    (facts.writer?.seconds ?? 0) + known.lagSeconds + (known.checkSeconds ?? 0) + OWN_SECONDS,
-  );
+  return Math.ceil((facts.writer?.seconds ?? 0) + known.lagSeconds + OWN_SECONDS);
 }
 
 /** @param accepted codes of findings that the operator accepts. @param asOf of the facts. */
@@ -116,7 +107,7 @@ export function judge(
   const findings = [
     ...ofSlot(facts),
     ...ofTarget(facts, known),
-    ...ofWriters(facts, known, estimate),
+    ...ofWriters(facts),
     ...ofVerification(known),
   ];
   return {
@@ -150,14 +141,13 @@ function ofSlot({ slot }: ReadinessFacts): ReadinessFinding[] {
 
 function ofTarget(facts: ReadinessFacts, known: Known): ReadinessFinding[] {
   const { invalidIndexes, unanalyzed, unreadableSequences } = facts;
-  const { consistent, constraintsBuilt, differences = 0, noWayBack = [] } = known;
+  const { consistent, constraintsBuilt, differences = 0 } = known;
   const unfinished = consistent
     ? 'foreign keys and triggers are not built'
     : 'the target is not consistent';
   return [
     ...named('index-invalid', invalidIndexes, 'not valid on the target'),
     ...named('sequence-unreadable', unreadableSequences, 'not readable on the source'),
-    ...named('no-way-back', noWayBack, 'missing for the way back'),
     ...(differences === 0
       ? []
       : [
@@ -171,21 +161,8 @@ function ofTarget(facts: ReadinessFacts, known: Known): ReadinessFinding[] {
   ];
 }
 
-function ofWriters(
-  { writer, prepared }: ReadinessFacts,
-  known: Known,
-  estimate: number,
-): ReadinessFinding[] {
-  const { maxDowntimeSeconds, passesFence = [] } = known;
+function ofWriters({ writer, prepared }: ReadinessFacts): ReadinessFinding[] {
   const found: ReadinessFinding[] = [];
-  if (maxDowntimeSeconds !== undefined && estimate > maxDowntimeSeconds) {
-    found.push(
-      finding(
-        'downtime-too-long',
-        `about ${estimate} s of downtime, ${maxDowntimeSeconds} s are allowed`,
-      ),
-    );
-  }
   if (writer !== null && writer.seconds > LONG_WRITER_SECONDS) {
     const by = writer.application === '' ? '' : ` (${writer.application})`;
     found.push(
@@ -205,7 +182,7 @@ function ofWriters(
       ),
     );
   }
-  return [...found, ...named('fence-open', passesFence, 'not stopped by the fence')];
+  return found;
 }
 
 function ofVerification({ verification }: Known): ReadinessFinding[] {

@@ -36,6 +36,7 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
   // After a switch the source stays sealed. Before the control schema goes, which knows what some fences have taken.
   if (!cutOver && run.hasRows && isFenced(run.input)) {
     const why = await removeFence(run);
+    if (why?.code === 'AlreadySwitched') return [...leftovers, switchedKept(run)];
     if (why !== null) leftovers.push(fenceKept(run, why));
   }
   if (wayBack) {
@@ -145,7 +146,16 @@ function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Left
 function fenceKept({ migration }: Execution, why: Reason): Leftover {
   return {
     code: 'FenceKept',
-    text: `the fence is open and still on "${migration.source}" (${why.message}); remove it: psql service=${migration.source} -c "drop schema walferry_fence cascade"`,
+    text: `the fence is open and still on "${migration.source}" (${why.message}); remove it: ${cleanupCommand(migration, migration.workflowId)}`,
+  };
+}
+
+/** An earlier run has switched: without the outcome in the control schema, another attempt could open the old database. */
+function switchedKept({ migration }: Execution): Leftover {
+  const { source, target, workflowId } = migration;
+  return {
+    code: 'ControlKept',
+    text: `an earlier run of this workflow has switched, and "${target}" is the live database: "${source}" stays sealed, and what the cutover has recorded stays on "${target}". When the application is there, remove both: ${cleanupCommand(migration, workflowId)}`,
   };
 }
 
@@ -162,6 +172,6 @@ function wayBackKept({ migration }: Execution, why: Reason): Leftover {
   const { source, target } = migration;
   return {
     code: 'SlotKept',
-    text: `the way back is not removed (${why.message}): drop its slot, which retains WAL on "${target}", if it is there: psql service=${target} -c "select pg_drop_replication_slot('${slot}')"; and its state: psql service=${source} -c "drop schema walferry cascade"`,
+    text: `the way back is not removed (${why.message}): drop its slot, which retains WAL on "${target}", if it is there: psql service=${target} -c "select pg_drop_replication_slot('${slot}')"; and its rows in schema walferry on "${source}", the schema too if no other migration uses it`,
   };
 }

@@ -59,7 +59,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     const reason = reasonOf(error);
     if (!reason) throw error;
     // Built earlier and lost in a failover: the stream, or the next cutover, builds it again.
-    if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
+    if (reason.code === 'TargetRewound' && !run.isBack) run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
     else run.undoCutover(reason, undoneText(request, reason.code));

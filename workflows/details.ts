@@ -207,7 +207,7 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
 const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   pause: 'stop at a commit; the slot retains the WAL',
   resume: 'continue, or retry the step that stopped',
-  cutover: 'finish; stop the writers first',
+  cutover: 'finish; without a fence, stop the writers first',
   rehearse: 'how long the cutover would stop the writes',
   abort: 'end it; what was copied stays, complete or not',
   approve: 'let the cutover begin',

@@ -82,6 +82,8 @@ export class Execution {
   asked: Deferred<string> | undefined;
   /** The request that is kept is being watched (window.ts). */
   watching = false;
+  /** The step after an undone cutover; cancelled when the way back ends. */
+  tidying: CancellationScope | undefined;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
@@ -194,6 +196,8 @@ export class Execution {
   /** A run before a reset has switched: the cutover that is begun here finds the outcome, decides nothing, and completes. */
   followSwitch(): void {
     if (this.cutover) return;
+    // A position that was read after the release would skip the application's changes.
+    if (this.#state.wayBack) this.tell({ type: 'wayBackAdvanced', position: null });
     const { compare, maxDowntimeSeconds } = this.input.cutover;
     const unasked = { updateId: undefined, answer: new Deferred<string>() };
     const begun = { scope: undefined, cancelled: false };
@@ -210,7 +214,7 @@ export class Execution {
 
   /** Nothing was released: the stream continues, and the caller gets what was measured. */
   endRehearsal(text: string): void {
-    this.tell({ type: 'cutoverUndone' });
+    this.tell({ type: 'cutoverUndone', rehearsed: true });
     this.cutover?.answer.give(text);
     this.cutover = undefined;
   }

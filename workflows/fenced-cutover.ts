@@ -6,6 +6,7 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { Prepared } from '../contract/cutover.ts';
 import { formatLsn, type Lsn } from '../contract/lsn.ts';
+import { cleanupCommand } from '../contract/shell-command.ts';
 import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
 import { cleanup, long, quick } from './activities.ts';
 import { runBox, type Switched } from './box.ts';
@@ -44,12 +45,13 @@ export async function cutOverFenced(
 }
 
 async function decided(run: Execution, request: CutoverRequest): Promise<Switched> {
+  // First: a run before a reset may have switched. Then the target is live, and nothing else may touch it.
+  const prepared = await prepare(run, request);
+  if (prepared.switched !== null) return follow(prepared, prepared.switched);
   await requireReady(run);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
-  const prepared = await prepare(run, request);
-  if (prepared.switched !== null) return follow(prepared, prepared.switched);
   await requireWayBack(run);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
@@ -87,10 +89,15 @@ export async function catchUp(run: Execution): Promise<number> {
     const began = Date.now();
     await drain(run, mark);
     const took = Date.now() - began;
-    const wanted = !run.state.constraintsBuilt || (drains === 1 && run.input.cutover.refresh);
+    const wanted = !run.state.constraintsBuilt || (drains === 1 && refreshes(run));
     if (wanted) await buildBefore(run, mark);
     if (!wanted && (took < CAUGHT_UP_MS || drains >= MOST_DRAINS)) return took;
   }
+}
+
+/** On the way back the views are on the live database, and no one has asked for theirs. */
+function refreshes({ input, isBack }: Execution): boolean {
+  return input.cutover.refresh && !isBack;
 }
 
 /** What the box must not wait for. The views are refreshed again after the release. */
@@ -100,7 +107,7 @@ async function buildBefore(run: Execution, mark: Lsn): Promise<void> {
       buildConstraints(run, retry),
     );
   }
-  if (!run.input.cutover.refresh) return;
+  if (!refreshes(run)) return;
   await retryUntilDone(run, 'refresh materialized views', (retry) =>
     refreshViews(run, mark, retry),
   );
@@ -141,7 +148,7 @@ function refuseWhatCannotFit(
 /** After the point of no return. */
 async function complete(run: Execution, done: Switched): Promise<MigrationSummary | undefined> {
   if (run.isBack) return completeBack(run, done);
-  const { migration, input, state } = run;
+  const { input, state } = run;
   const { cutover, mark, report } = done;
   const differences = [...report.differences];
   if (input.cutover.refresh && mark !== null) {
@@ -155,7 +162,7 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   const counts = done.counts ?? { tables: state.snapshot?.tables ?? 0, rows: null };
   const seconds = report.downtimeMs === null ? null : report.downtimeMs / 1000;
   const at = mark ?? state.confirmedLsn ?? formatLsn(0n);
-  const open = `psql service=${migration.source} -c "drop schema walferry_fence cascade"`;
+  const open = openingOf(run);
   const summary = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
   if (input.switchback === undefined) return summary;
   const lost = kept
@@ -163,6 +170,11 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
     : await beginWayBack(run, report.releaseLsn, summary);
   if (lost === null) return undefined;
   return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
+}
+
+/** How the operator lets the old database take writes again; only a trigger stays there when the migration ends. */
+function openingOf({ input, migration }: Execution): string | null {
+  return input.fence === 'trigger' ? cleanupCommand(migration, migration.workflowId) : null;
 }
 
 /** The old database first: until it is open, neither takes writes. */

@@ -71,7 +71,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     }
     if (run.state.triggersEnabled) {
       // Also while paused: the target should look as it did before the cutover.
-      await withOperator(run, 'triggers', () => disableTriggers(run));
+      await attempted(run, 'triggers', () => unlessEnding(run, () => disableTriggers(run)));
     } else if (run.unsure) {
       await withOperator(run, 'position', () => askPosition(run));
     } else if (run.at === 'paused') {
@@ -88,6 +88,18 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       repairing &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
     throwIfStopped();
+  }
+}
+
+/** Ends with the way back, also while a server that is gone is asked repeatedly. */
+async function unlessEnding(run: Execution, step: () => Promise<void>): Promise<void> {
+  run.tidying = new CancellationScope();
+  try {
+    await run.tidying.run(step);
+  } catch (error) {
+    if (run.at !== 'finalizing') throw error;
+  } finally {
+    run.tidying = undefined;
   }
 }
 

@@ -21,7 +21,7 @@ export interface Downtime {
   /** Null when it was not measured: the answer of the attempt that switched was lost with the target's record. */
   readonly seconds: number | null;
   /** What the operator runs to open the source again. */
-  readonly open: string;
+  readonly open: string | null;
 }
 
 /** The result of a migration whose cutover is complete. @param downtime how long a fence stopped the writes. */
@@ -87,5 +87,6 @@ function stopped(downtime: Downtime | undefined): string {
 /** The old database must not take writes by accident, and whoever wants it to has to say so. */
 function sealed(source: string, downtime: Downtime | undefined): string {
   if (downtime === undefined) return '';
+  if (downtime.open === null) return ` "${source}" stays closed for writes as its fence left it.`;
   return ` "${source}" stays sealed and refuses writes with 25006; to open it: ${downtime.open}.`;
 }

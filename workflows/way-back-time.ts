@@ -50,5 +50,6 @@ async function pause(at: number): Promise<void> {
 export function endWayBack(run: Execution): void {
   run.tell({ type: 'finalize' });
   run.asking?.cancel();
+  run.tidying?.cancel();
   run.lease?.scope.cancel();
 }

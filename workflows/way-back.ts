@@ -4,14 +4,15 @@
  * `switchback` is the same cutover, with the sides of every step swapped. It ends with `finalize`, with a switch back, or when its time
  * is over; the common ending then removes its slot and its state.
  */
-import { log } from '@temporalio/workflow';
+import { log, sleep } from '@temporalio/workflow';
 import { milliseconds } from '../contract/duration.ts';
+import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanup, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
-import { LONG, QUICK, UNDO } from './options.ts';
+import { LONG, QUICK, UNDO, UNDO_PAUSE } from './options.ts';
 import { moment } from './wording.ts';
 
 /**
@@ -48,10 +49,22 @@ export async function beginWayBack(
 /** After a switch back: the old database takes writes again. Never gives up, because neither database takes any until then. */
 export async function openOld(run: Execution, cutover: string): Promise<void> {
   const { migration, input } = run;
-  await long.openOld.executeWithOptions(
-    { ...QUICK, activityId: 'open-old', summary: 'open the old database' },
-    [{ migration, input, cutover }],
-  );
+  for (;;) {
+    try {
+      await long.openOld.executeWithOptions(
+        { ...QUICK, activityId: 'open-old', summary: 'open the old database' },
+        [{ migration, input, cutover }],
+      );
+      break;
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (!reason) throw error;
+      log.warn('the old database cannot be opened yet', { ...reason });
+      const { code, message } = reason;
+      run.tell({ type: 'stepFailing', code, reason: message, action: FAILURES[code].action });
+    }
+    await sleep(UNDO_PAUSE);
+  }
   try {
     await cleanup.removeFence.executeWithOptions(
       { ...UNDO, activityId: 'remove-fence', summary: 'remove the open fence' },

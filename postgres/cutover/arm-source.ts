@@ -3,7 +3,6 @@
  * the last commit. The deadline is on the source, in the fence: the writes come back by themselves when everything of ours is gone.
  */
 import { isOwnCutover, type AlreadyDecided, type Armed, type Box } from '../../contract/cutover.ts';
-import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { cutoverPoint, type Meeting } from '../apply/failpoint.ts';
@@ -13,7 +12,7 @@ import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { readOutcome } from '../store/outcome.ts';
 import { markPosition } from '../stream/end-mark.ts';
-import { decideUndone } from './undo-cutover.ts';
+import { alreadySwitched, decideUndone } from './undo-cutover.ts';
 
 /**
  * Arms, proves and marks. Idempotent while the gate is armed: a repeated attempt keeps the first deadline.
@@ -53,12 +52,15 @@ export async function armSource(
   }
 }
 
-/** A cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too late. */
-async function settleEarlier(
+/**
+ * Decides a cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too
+ * late. @param cutover the one that the caller drives; null: none yet.
+ */
+export async function settleEarlier(
   { source, target }: { readonly source: Session; readonly target: Session },
   migration: Migration,
   fence: Fence,
-  cutover: string,
+  cutover: string | null,
   work: Work & { readonly meet?: Meeting },
 ): Promise<void> {
   const gate = await fence.gate(source, migration);
@@ -67,10 +69,7 @@ async function settleEarlier(
   if (!isOwnCutover(migration, gate.cutover)) return;
   const { what } = await decideUndone(target, migration, gate.cutover, work);
   if (what === 'undone') return fence.open(source, migration, gate.cutover);
-  throw new MigrationError(
-    'AlreadySwitched',
-    `cutover ${gate.cutover} has switched this migration to "${migration.target}": the source stays sealed`,
-  );
+  throw alreadySwitched(migration, gate.cutover);
 }
 
 /** By the source's clock, which is that of the deadline; 0 when it has passed. */

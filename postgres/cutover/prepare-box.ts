@@ -14,6 +14,7 @@ import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { settleEarlier } from './arm-source.ts';
 import { noteCutoverCall } from '../store/cutover-call.ts';
 import { readSwitched } from '../store/outcome.ts';
 
@@ -59,6 +60,8 @@ export async function prepareBox(
     }
     if (call) await noteCutoverCall(target, migration, call);
     await using source = await connectSource(migration, 'cutover', { signal, target });
+    // The source may still be sealed for a cutover of a run before a reset.
+    await settleEarlier({ source, target }, migration, fence, null, work);
     await installEverywhere(source, migration, input, fence, work);
     const { rows } = await source.query<{ who: string; ms: string }>(OLDEST_WRITER);
     const [oldest] = rows;

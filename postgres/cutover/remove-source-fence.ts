@@ -1,4 +1,8 @@
-/** The end of a migration without a switch: its fence is open, and leaves the source. */
+/**
+ * The end of a migration whose run has not switched: the fence leaves the source. An earlier run, before a reset, may have armed or
+ * sealed it, or may have switched: the outcome comes first, as in every undo.
+ */
+import { isOwnCutover } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { MOST_NAMED, type RemovalReport } from '../../contract/fence.ts';
 import { listed } from '../../contract/listed.ts';
@@ -6,11 +10,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
-import { connectSource } from '../session/open.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
+import { alreadySwitched, decideUndone } from './undo-cutover.ts';
 
 /**
  * Idempotent; does nothing where no fence was installed.
- * @throws MigrationError `Contention` naming what could not be removed yet: another session locks the table.
+ * @throws MigrationError `Contention` naming what could not be removed yet: another session locks the table; `AlreadySwitched` when
+ *   the target is the live database: then nothing is removed.
  */
 export async function removeSourceFence(
   migration: Migration,
@@ -22,6 +29,7 @@ export async function removeSourceFence(
     await using source = await connectSource(migration, 'cleanup', {
       ...{ signal, unregistered: 'any more', aside: true },
     });
+    await settle(source, migration, fence, work);
     const { left } = await fence.remove(source, migration, work);
     if (left.length === 0) return { left };
     throw new MigrationError(
@@ -33,4 +41,20 @@ export async function removeSourceFence(
     signal.throwIfAborted();
     throw classify(error, { step: 'removing the fence', side: 'source' }, 'Internal');
   }
+}
+
+/** Gives the writes back that a cutover without a driver has stopped, unless it has switched. */
+async function settle(
+  source: Session,
+  migration: Migration,
+  fence: Fence,
+  work: Work,
+): Promise<void> {
+  const gate = await fence.gate(source, migration);
+  if (!gate || gate.cutover === null || gate.state === 'open') return;
+  if (!isOwnCutover(migration, gate.cutover)) return;
+  await using target = await connectTarget(migration, 'cutover', { signal: work.signal });
+  const { what } = await decideUndone(target, migration, gate.cutover, work);
+  if (what === 'undone') return fence.open(source, migration, gate.cutover);
+  throw alreadySwitched(migration, gate.cutover);
 }

@@ -95,3 +95,11 @@ export function reportOf({ what, release }: Outcome): OutcomeReport {
     downtimeMs: release?.downtimeMs ?? null,
   };
 }
+
+/** For whoever finds that the outcome is `switched` and did not expect it. */
+export function alreadySwitched({ target }: Migration, cutover: string): MigrationError {
+  return new MigrationError(
+    'AlreadySwitched',
+    `cutover ${cutover} has switched this migration to "${target}": the source stays sealed`,
+  );
+}

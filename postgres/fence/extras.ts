@@ -5,7 +5,6 @@
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import type { FenceExtras } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { classify } from '../connection/failure.ts';
@@ -16,6 +15,13 @@ import {
   storeFenceSetting,
   type FenceSetting,
 } from '../store/fence-setting.ts';
+
+/** Which of them are taken. No input asks for them yet. */
+export interface DatabaseExtras {
+  readonly readOnlyDefault: boolean;
+  readonly connect: boolean;
+  readonly connectionLimit: boolean;
+}
 
 interface Database {
   /** For SQL. */
@@ -46,7 +52,7 @@ select pg_catalog.quote_ident(d.datname) as name, d.datacl::text as acl, d.datco
 export async function takeExtras(
   source: pg.ClientBase,
   migration: Migration,
-  extras: FenceExtras,
+  extras: DatabaseExtras,
 ): Promise<readonly FenceSetting[]> {
   try {
     const database = await readDatabase(source);
@@ -103,7 +109,7 @@ async function readDatabase(source: pg.ClientBase): Promise<Database> {
 /** Why the extras could not be restored exactly; empty: they could. Pure. */
 export function unrestorable(
   { acl, superuser, plainAcl }: Pick<Database, 'acl' | 'superuser' | 'plainAcl'>,
-  { connect, connectionLimit }: FenceExtras,
+  { connect, connectionLimit }: DatabaseExtras,
 ): string[] {
   return [
     ...(connect && acl === null && !superuser
@@ -124,7 +130,7 @@ export function unrestorable(
   ];
 }
 
-function refuseExtras(database: Database, extras: FenceExtras, { source }: Migration): void {
+function refuseExtras(database: Database, extras: DatabaseExtras, { source }: Migration): void {
   const why = unrestorable(database, extras);
   if (why.length === 0) return;
   throw new MigrationError(
@@ -135,7 +141,7 @@ function refuseExtras(database: Database, extras: FenceExtras, { source }: Migra
 
 function previousOf(
   { readOnly, acl, limit }: Database,
-  { readOnlyDefault, connect, connectionLimit }: FenceExtras,
+  { readOnlyDefault, connect, connectionLimit }: DatabaseExtras,
 ): FenceSetting[] {
   return [
     ...(readOnlyDefault ? [{ what: 'readOnlyDefault' as const, previous: readOnly }] : []),

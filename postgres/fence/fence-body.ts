@@ -30,8 +30,8 @@ const PASSES = /* sql */ `if pg_catalog.current_setting('walferry.apply', true) 
 
 /** An operator repairs rows of the target by hand when a change cannot be applied. */
 const HINTS = {
-  armed: 'They come back by themselves when the cutover ends.',
-  sealed: 'Connect to the other server.',
+  armed: 'Retry: they continue here if the cutover is undone, otherwise on the new server.',
+  sealed: 'Connect to the new server.',
   closed: 'An operator who repairs rows by hand sets walferry.apply = on in the session.',
 } as const;
 

@@ -17,7 +17,7 @@ import { inTransaction } from '../connection/in-transaction.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { lookAtSlot } from '../slot/slot-state.ts';
-import { startWayBack } from '../store/way-back.ts';
+import { readStart, startWayBack } from '../store/way-back.ts';
 import { onWayBack } from './on-way-back.ts';
 import { advanceTo } from './reverse-slot.ts';
 
@@ -34,7 +34,10 @@ export async function startReverse(migration: Migration, released: Lsn, work: Wo
     await using fresh = await connectSource(reverse, 'cutover', { target: old, signal });
     await requireFlushed(fresh, reverse, released);
     const next = await nextTransaction(fresh);
-    await requireBefore(fresh, reverse, released);
+    const started = (await readStart(old, reverse)) === released;
+    await requireSlot(fresh, reverse, released, started);
+    // A run before a reset has started it, and the stream may be past the release by now.
+    if (started) return;
     if (await inTransaction(old, () => startWayBack(old, reverse, released, next))) {
       work.log.info('way back started', { lsn: released, slot: reverse.slot });
     }
@@ -52,7 +55,12 @@ async function nextTransaction(fresh: Session): Promise<bigint> {
 }
 
 /** Past the release the application's first changes would be skipped, without an error of the server. */
-async function requireBefore(fresh: Session, { slot }: Migration, released: Lsn): Promise<void> {
+async function requireSlot(
+  fresh: Session,
+  { slot }: Migration,
+  released: Lsn,
+  started: boolean,
+): Promise<void> {
   const found = await lookAtSlot(fresh, slot);
   if (found === null || found.lost || found.confirmedFlushLsn === null) {
     throw new MigrationError(
@@ -61,7 +69,7 @@ async function requireBefore(fresh: Session, { slot }: Migration, released: Lsn)
       { slot, lsn: released },
     );
   }
-  if (compareLsn(found.confirmedFlushLsn, released) <= 0) return;
+  if (started || compareLsn(found.confirmedFlushLsn, released) <= 0) return;
   throw new MigrationError(
     'CheckpointMissing',
     `slot "${slot}" is confirmed up to ${found.confirmedFlushLsn}, past the release at ${released}: another session has advanced it`,

@@ -66,7 +66,10 @@ const CHANGES: readonly {
   },
   {
     what: (_, target) => `triggers and rules on "${target}" disabled`,
-    ...{ makes: ['buildConstraints', 'disableTriggers'], undoes: ['enableTriggers', 'undoSchema'] },
+    ...{
+      makes: ['buildConstraints', 'disableTriggers'],
+      undoes: ['enableTriggers', 'switchCutover', 'undoSchema'],
+    },
   },
   {
     what: (source) => `fence on "${source}"`,

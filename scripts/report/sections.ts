@@ -166,7 +166,7 @@ function verificationBlocks({ verifications }: Report): Block[] {
 
 function approvalBlocks({ approvals, window }: Report): Block[] {
   const rows = approvals.map(({ at, name, note, window: approved }) => [
-    ...[when(at), name, note, approved ? windowText(approved) : 'any'],
+    ...[when(at), name, note, approved ? windowText(approved) : 'none'],
   ]);
   return [
     ...(window ? [text(`Window of the cutover: ${windowText(window)}.`)] : []),

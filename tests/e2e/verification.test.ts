@@ -46,6 +46,7 @@ test('one changed byte, one missing and one extra row on the target are found by
     async () => (await lab.progress()).verification?.last?.report.result === 'equal',
     { seconds: 120 },
   );
+  await lab.onTarget(/* sql */ `set walferry.apply = on`);
   await lab.onTarget(
     /* sql */ `update settled set filler = overlay(filler placing 'X' from 17) where id = 31000`,
   );

@@ -36,7 +36,8 @@ describe('done', () => {
     expect(await migration.activities()).toEqual([
       ...['preflight', 'copySchema', 'createSlot', 'holdSnapshot', 'planCopy'],
       ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'analyzeTables'],
-      ...['buildConstraints', 'refreshViews', 'streamChanges', 'writeEndMark', 'streamChanges'],
+      ...['buildConstraints', 'refreshViews', 'assessReadiness', 'streamChanges'],
+      ...['assessReadiness', 'writeEndMark', 'streamChanges'],
       ...['compareCounts', 'refreshViews', 'setSequences', 'enableTriggers', 'laterChanges'],
       ...['dropSlot', 'dropControl'],
     ]);

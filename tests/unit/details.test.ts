@@ -122,7 +122,7 @@ describe('current details', () => {
       temporal workflow update execute -w orders --name pause
       # compare every row, while it streams
       temporal workflow update execute -w orders --name verify
-      # finish; stop the writers first
+      # finish; without a fence, stop the writers first
       temporal workflow update execute -w orders --name cutover
       # end it; what was copied stays, complete or not
       temporal workflow update execute -w orders --name abort

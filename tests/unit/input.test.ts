@@ -27,8 +27,7 @@ describe('workflow input', () => {
         cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
         verify: 'before-cutover',
         fenceExtras: {
-          ...{ readOnlyDefault: false, connect: false },
-          ...{ connectionLimit: false, endSessions: false },
+          endSessions: false,
         },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },

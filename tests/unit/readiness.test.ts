@@ -19,7 +19,6 @@ const CASES: Readonly<Record<ReadinessCode, readonly [Partial<ReadinessFacts>, P
   'slot-shrinking': [{ slot: { status: 'reserved', heldBytes: 1, safeBytes: GIGABYTE - 1 } }, {}],
   'index-invalid': [{ invalidIndexes: ['public.t_v'] }, {}],
   'sequence-unreadable': [{ unreadableSequences: ['public.s'] }, {}],
-  'downtime-too-long': [{}, { lagSeconds: 30, maxDowntimeSeconds: 30 }],
   'verification-different': [
     {},
     { verification: { wanted: false, last: { result: 'different', ageSeconds: 1 } } },
@@ -34,8 +33,6 @@ const CASES: Readonly<Record<ReadinessCode, readonly [Partial<ReadinessFacts>, P
   'not-analyzed': [{ unanalyzed: ['public.t'] }, {}],
   'long-writer': [{ writer: { pid: 7, application: 'app', seconds: 11 } }, {}],
   'prepared-transaction': [{ prepared: { count: 1, seconds: 3 } }, {}],
-  'fence-open': [{}, { passesFence: ['subscription s'] }],
-  'no-way-back': [{}, { noWayBack: ['wal_level = logical on the target'] }],
 };
 
 test('without anything in the way there is no finding, and the estimate is a second', () => {
@@ -62,12 +59,10 @@ test('facts at a limit give no finding', () => {
   };
   const known: Known = {
     ...KNOWN,
-    maxDowntimeSeconds: 16,
     lagSeconds: 3,
-    checkSeconds: 2,
     verification: { wanted: true, last: { result: 'equal', ageSeconds: 86_400 } },
   };
-  expect(judge(facts, known, AT)).toMatchObject({ findings: [], estimateSeconds: 16 });
+  expect(judge(facts, known, AT)).toMatchObject({ findings: [], estimateSeconds: 14 });
 });
 
 test('a finding that is accepted no longer blocks, and the others still do', () => {

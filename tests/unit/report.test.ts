@@ -156,7 +156,7 @@ describe('a stored record', () => {
     });
     const text = markdownOf(report);
     expect(text).toContain('Write downtime, as the cutover measured it: 4.3 s.');
-    expect(text).toContain('| Ada | change 4711 | any |');
+    expect(text).toContain('| Ada | change 4711 | none |');
     expect(text).toMatch(/## Left behind\n\nNothing\./);
   });
 

@@ -15,6 +15,10 @@ import type { Event } from './event.ts';
 import type { State } from './state.ts';
 
 const MS_PER_SECOND = 1000;
+/** With these a cutover that is under way is over, too. */
+const ENDS: ReadonlySet<Event['type']> = new Set<Event['type']>([
+  ...(['abort', 'cancelled', 'failed', 'finalize', 'wayBackOver'] as const),
+]);
 
 /**
  * The course after an event.
@@ -66,9 +70,9 @@ function cutoverAdvanced(
     return withCutoverEnded(course, { at, how: 'undone', ...why });
   }
   if (event.type === 'cutoverCancelled') return withCutoverEnded(course, { at, how: 'cancelled' });
-  if (event.type === 'completed') return withCutoverEnded(course, { at, how: 'done' });
-  const ends = event.type === 'abort' || event.type === 'cancelled' || event.type === 'failed';
-  return ends ? withCutoverEnded(course, { at, how: 'ended' }) : course;
+  if (event.type === 'completed' || event.type === 'wayBackBegun')
+    return withCutoverEnded(course, { at, how: 'done' });
+  return ENDS.has(event.type) ? withCutoverEnded(course, { at, how: 'ended' }) : course;
 }
 
 /** Changes the cutover that is under way; without one, nothing. */

@@ -60,7 +60,12 @@ export type Move =
   | { readonly type: 'releaseBegun' }
   | { readonly type: 'boxBegun'; readonly cutover: string }
   | { readonly type: 'switched' }
-  | { readonly type: 'cutoverUndone'; readonly reason?: Pick<Reason, 'code' | 'message'> }
+  | {
+      readonly type: 'cutoverUndone';
+      readonly reason?: Pick<Reason, 'code' | 'message'>;
+      /** It was a rehearsal. */
+      readonly rehearsed?: true;
+    }
   | { readonly type: 'cutoverCancelled' }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }

@@ -40,6 +40,7 @@ const NO_WAY_BACK =
 const UNDO_FIRST = 'a switch back is under way: pause cancels it, then finalize ends the way back';
 const SWITCHED_BEFORE =
   'the migration has switched, and its way back has no window and no approval';
+const NOT_REHEARSED_BACK = 'the migration has switched: rehearse works before the cutover';
 const NOT_COMPARED_BACK =
   'rows are compared before the cutover; on the way back call walferry compare';
 /** On the way back the application is on the target: what would end or repeat the migration is refused. */
@@ -47,7 +48,7 @@ const ON_WAY_BACK: Partial<Record<UpdateName, string>> = {
   cutover:
     'the migration has switched: switchback returns to the old database, finalize ends the way back',
   abort: 'the migration has switched and cannot be aborted: finalize ends the way back',
-  ...{ approve: SWITCHED_BEFORE, 'await-cutover': SWITCHED_BEFORE, rehearse: SWITCHED_BEFORE },
+  ...{ approve: SWITCHED_BEFORE, 'await-cutover': SWITCHED_BEFORE, rehearse: NOT_REHEARSED_BACK },
   ...{ verify: NOT_COMPARED_BACK, repair: NOT_COMPARED_BACK },
 };
 const RESUME_FIRST =
@@ -106,11 +107,16 @@ const REFUSALS: Readonly<
     ...COMPARING,
     otherwise: 'repair works in phase stream; this migration is in phase {phase}',
   },
-  switchback: { streamWaiting: RESUME_FIRST, otherwise: NO_WAY_BACK },
+  switchback: {
+    streamWaiting: RESUME_FIRST.replace('cutover', 'switchback'),
+    otherwise: NO_WAY_BACK,
+  },
   finalize: { cuttingOver: UNDO_FIRST, fenced: UNDO_FIRST, otherwise: NO_WAY_BACK },
 };
 
+const BACK_ENDING = 'the way back is ending: its slot and its state are being removed';
 const OVER: Partial<Record<At, string>> = {
+  finalizing: BACK_ENDING,
   ...{ aborting: ENDING, failing: ENDING },
   ...{ done: ENDED, aborted: ENDED, failed: ENDED },
 };

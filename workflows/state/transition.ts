@@ -120,6 +120,7 @@ function moved(state: State, event: Move, now: string): State {
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
   if (event.type === 'cutover') return withoutRequest(next);
+  if (event.type === 'cutoverUndone' && event.rehearsed) return next;
   if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
     // Who asked for it may have gone long ago: a request that waited for its window has no caller.
     return { ...next, dropped: undoneText(event) };
@@ -158,7 +159,7 @@ function undoneText(event: Extract<Move, { type: 'cutoverUndone' | 'cutoverCance
   if (event.type === 'cutoverCancelled') return 'the last cutover was cancelled by pause';
   const { reason } = event;
   const why = reason ? `: ${shortReason(reason.message)} (${reason.code})` : '';
-  return `the last cutover was undone${why}`;
+  return `the last cutover was ${reason?.code === 'NotReady' ? 'refused' : 'undone'}${why}`;
 }
 
 /** What was approved is a cutover in the window that is in force. */

@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
-import type { FenceExtras } from '../../../contract/fence.ts';
-import { giveBackExtras, takeExtras } from '../../../postgres/fence/extras.ts';
+import { giveBackExtras, takeExtras, type DatabaseExtras } from '../../../postgres/fence/extras.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
 import { readFenceGrants } from '../../../postgres/store/fence-grant.ts';
 import { recordedWork } from '../../support/control.ts';
@@ -218,11 +217,10 @@ test('none: nothing is taken, and the gate still decides by its deadline', async
   expect(await f.fence.gate(f.source, f.migration)).toMatchObject({ state: 'sealed' });
 });
 
-const ALL: FenceExtras = {
+const ALL: DatabaseExtras = {
   readOnlyDefault: true,
   connect: true,
   connectionLimit: true,
-  endSessions: false,
 };
 const DATABASE = /* sql */ `
   select d.datacl::text as acl, d.datconnlimit as limit,

@@ -15,7 +15,12 @@ import {
   objects,
 } from './parts.ts';
 
-const PASSING = { name: 'x', what: 'something writes', action: 'Stop what writes.', refuses: true };
+const PASSING = {
+  name: 'subscription "s"',
+  what: 'its worker writes',
+  action: 'Disable it before the cutover: alter subscription s disable.',
+  refuses: true,
+};
 
 export const RIGHT_CASES: readonly Case[] = [
   ['source-select', 'error', source({ unreadable: [{ ...TABLE, selected: true }] })],
