@@ -209,7 +209,7 @@ function expectKeptRequest(before: State, after: State, event: Event | undefined
     'finalize',
     'wayBackOver',
     // A rehearsal never switches, but the walk does not know which it is.
-    'switched',
+    ...['switched', 'releaseBegun'],
     'cutover',
     'cutoverDropped',
     'abort',

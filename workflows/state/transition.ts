@@ -119,7 +119,7 @@ function moved(state: State, event: Move, now: string): State {
   const at = destination(event.type, stage.at);
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
-  if (event.type === 'cutover') return withoutRequest(next);
+  if (BEGINS.has(event.type)) return withoutRequest(next);
   if (event.type === 'cutoverUndone' && event.rehearsed) return next;
   if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
     // Who asked for it may have gone long ago: a request that waited for its window has no caller.
@@ -149,6 +149,11 @@ function moved(state: State, event: Move, now: string): State {
   // The end does not wait for limits; a cutover that is being released may still be undone.
   return isDecided(at) ? { ...withoutRequest(withoutRunning(next)), unstored: null } : next;
 }
+
+/** From here on a request that waited is a thing of the past. */
+const BEGINS: ReadonlySet<Event['type']> = new Set<Event['type']>([
+  ...(['cutover', 'releaseBegun', 'switched'] as const),
+]);
 
 /** The next cutover makes an earlier request a thing of the past, begun or not. */
 function withoutRequest({ held: _held, dropped: _dropped, ...state }: State): State {
