@@ -55,6 +55,6 @@ async function settle(
   if (!isOwnCutover(migration, gate.cutover)) return;
   await using target = await connectTarget(migration, 'cutover', { signal: work.signal });
   const { what } = await decideUndone(target, migration, gate.cutover, work);
-  if (what === 'undone') return fence.open(source, migration, gate.cutover);
+  if (what === 'undone') return await fence.open(source, migration, gate.cutover);
   throw alreadySwitched(migration, gate.cutover);
 }

@@ -151,7 +151,7 @@ async function planAt(
   );
   await readers.source.query(/* sql */ `commit`);
   await readers.target.query(/* sql */ `commit`);
-  return inTransaction(target, async () => {
+  return await inTransaction(target, async () => {
     // One plan at a time, and none of an anchor that is over: a frozen attempt that wakes up would begin its tables again.
     await lockVerification(target, step);
     if ((await states.live(target, migration))?.id !== state.id) return false;
