@@ -71,8 +71,8 @@ test('DDL that arrives on both sides while they are compared is no difference', 
   // The first look has ended: its session waits.
   await until('the first comparison to end', async () => {
     const { rows } = await db.sourceClient.query<{ ended: boolean }>(/* sql */ `
-      select count(*) > 0 as ended from pg_stat_activity where datname = current_database() and application_name like 'walferry%'
-         and state = 'idle' and query like '%pg_default_acl%'`);
+      select count(*) > 0 as ended from pg_stat_activity where datname = current_database() and application_name like 'walferry definition%'
+         and state = 'idle' and clock_timestamp() - state_change > interval '300 ms'`);
     return rows[0]?.ended === true ? true : null;
   });
   await db.targetClient.query(
