@@ -51,7 +51,12 @@ const ROOMS = [
   'drift',
   'snapshot',
   'stream',
+  'verification',
+  'fence',
+  'definition',
   'cutover',
+  'switchback',
+  'readiness',
   'preflight',
 ];
 
@@ -78,6 +83,8 @@ export default tseslint.config(
     },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
+      // Where a scope disposes of something, a promise that is returned unawaited may reject during that: the process dies of it.
+      '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
@@ -168,7 +175,7 @@ export default tseslint.config(
   },
   {
     // What runs against an operator's databases needs no servers of its own.
-    files: ['cleanup', 'preflight', 'replay', 'tail', 'watch'].map(
+    files: ['cleanup', 'preflight', 'replay', 'report', 'tail', 'watch'].map(
       (folder) => `scripts/${folder}/**/*.ts`,
     ),
     rules: {

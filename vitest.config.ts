@@ -7,6 +7,21 @@ import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
 
+/** Only for `npm run prove`, which names one: it takes as long as a person wants. */
+const LONG_PROOF =
+  process.env['WALFERRY_PROVE'] === undefined
+    ? []
+    : [
+        {
+          test: {
+            name: 'prove',
+            include: ['tests/prove/**/*.test.ts'],
+            setupFiles: ['tests/support/setup-files/own-servers.ts'],
+            hookTimeout: 240 * SECOND,
+          },
+        },
+      ];
+
 export default defineConfig({
   test: {
     // One more than the 2 cores of the usual machine: the long tests wait for deadlines more than they compute.
@@ -72,6 +87,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
+      ...LONG_PROOF,
     ],
   },
 });

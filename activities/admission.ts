@@ -85,6 +85,19 @@ export async function admitSnapshotOwner(
   }
 }
 
+/**
+ * Waits until the worker has a place for comparing rows, which counts as a copy, and reserves it while the anchor is held: without
+ * one that compares, an anchor would only hold back vacuum. The anchor itself needs no place of the first kind; its migration
+ * streams. @throws as {@link admitStream}.
+ */
+export async function admitAnchor(context: Context, room: Room, work: Work): Promise<Admission> {
+  const { times, copies } = room;
+  const way = new Way(context, work, times);
+  const release = copies.reserve(way.owner, await way.take(copies));
+  await way.end();
+  return { leave: release };
+}
+
 /** Waits until the worker has a place for a copy. @throws as {@link admitStream}. */
 export async function admitCopy(context: Context, room: Room, work: Work): Promise<Admission> {
   const { times, copies } = room;

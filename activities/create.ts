@@ -3,7 +3,13 @@
  * folder. To add an activity, write its step in steps.ts and list it here; the workflow sees it at once.
  * activities/ imports contract/, postgres/ and Temporal's SDK; workflow code imports only types from here.
  */
-import { admitCopy, admitDrain, admitSnapshotOwner, admitStream } from './admission.ts';
+import {
+  admitAnchor,
+  admitCopy,
+  admitDrain,
+  admitSnapshotOwner,
+  admitStream,
+} from './admission.ts';
 import type { Room } from './worker-capacity.ts';
 import type { Steps } from './steps.ts';
 import { activity } from './work.ts';
@@ -13,6 +19,8 @@ const PREFLIGHT_MS = 30 * 60_000;
 
 /** A few statements without progress in between. */
 const SHORT = { short: true } as const;
+/** The box ends a step of a cutover that takes longer, and it is an hour at most. */
+const BOXED = { short: { withinMs: 60 * 60_000 } } as const;
 
 export interface Dependencies {
   /** What the activities call; tests pass their own. */
@@ -30,6 +38,7 @@ export function createActivities({ steps, room }: Dependencies) {
     // It tries extensions and reads tables whose columns name objects. Each statement is bounded (gather.ts); together
     // they may take longer than a heartbeat timeout, and would take as long in every retry.
     preflight: activity('preflight', steps.preflight, { short: { withinMs: PREFLIGHT_MS } }),
+    resolveWindow: activity('resolveWindow', steps.resolveWindow, SHORT),
     copySchema: activity('copySchema', steps.copySchema),
     createSlot: activity('createSlot', steps.createSlot),
     // On shutdown it fails instead, and another worker exports the next snapshot at once: a snapshot owner that
@@ -55,8 +64,25 @@ export function createActivities({ steps, room }: Dependencies) {
       admit: (context, { until }, work) =>
         until === null ? admitStream(context, room, work) : admitDrain(context, room),
     }),
+    // As the snapshot owner: on shutdown it fails, and another worker takes the next anchor at once.
+    holdAnchor: activity('holdAnchor', steps.holdAnchor, {
+      early: 'on cancel',
+      admit: (context, _, work) => admitAnchor(context, room, work),
+    }),
+    planVerification: activity('planVerification', steps.planVerification, {
+      short: { withinMs: PLAN_MS },
+    }),
+    // It reads both databases as fast as a copy does.
+    comparePieces: activity('comparePieces', steps.comparePieces, {
+      admit: (context, _, work) => admitCopy(context, room, work),
+    }),
+    concludeVerification: activity('concludeVerification', steps.concludeVerification),
+    repairRows: activity('repairRows', steps.repairRows),
     fenceStream: activity('fenceStream', steps.fenceStream, SHORT),
     writeEndMark: activity('writeEndMark', steps.writeEndMark, SHORT),
+    compareDefinitions: activity('compareDefinitions', steps.compareDefinitions),
+    // Beside every lease: catalogs and statistics only.
+    assessReadiness: activity('assessReadiness', steps.assessReadiness, SHORT),
     setSequences: activity('setSequences', steps.setSequences),
     compareCounts: activity('compareCounts', steps.compareCounts),
     // Decoding from the slot's restart position, which may lie gigabytes back, takes hours at worst. It sends
@@ -64,6 +90,22 @@ export function createActivities({ steps, room }: Dependencies) {
     laterChanges: activity('laterChanges', steps.laterChanges, SHORT),
     enableTriggers: activity('enableTriggers', steps.enableTriggers, SHORT),
     disableTriggers: activity('disableTriggers', steps.disableTriggers, SHORT),
+    prepareCutover: activity('prepareCutover', steps.prepareCutover, SHORT),
+    rehearseProof: activity('rehearseProof', steps.rehearseProof, SHORT),
+    // Within the box: a writer that does not end is the reason of a wait, and heartbeats by the clock show that the worker lives.
+    armCutover: activity('armCutover', steps.armCutover, BOXED),
+    sealCutover: activity('sealCutover', steps.sealCutover, BOXED),
+    switchCutover: activity('switchCutover', steps.switchCutover, BOXED),
+    undoCutover: activity('undoCutover', steps.undoCutover, BOXED),
+    removeFence: activity('removeFence', steps.removeFence, SHORT),
+    lookAtSource: activity('lookAtSource', steps.lookAtSource, SHORT),
+    openWayBack: activity('openWayBack', steps.openWayBack),
+    advanceReverseSlot: activity('advanceReverseSlot', steps.advanceReverseSlot, SHORT),
+    planReverse: activity('planReverse', steps.planReverse, BOXED),
+    startReverse: activity('startReverse', steps.startReverse, SHORT),
+    openOld: activity('openOld', steps.openOld, SHORT),
+    dropReverseSlot: activity('dropReverseSlot', steps.dropReverseSlot, SHORT),
+    closeWayBack: activity('closeWayBack', steps.closeWayBack, SHORT),
     dropSlot: activity('dropSlot', steps.dropSlot, SHORT),
     undoSchema: activity('undoSchema', steps.undoSchema),
     dropControl: activity('dropControl', steps.dropControl, SHORT),

@@ -2,11 +2,11 @@
  * What the activities do: one function each, `(input, work)`, over postgres/. Names, inputs and results are wire
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
+import { reportDefinitions, type DefinitionReport } from '../contract/definition.ts';
 import type { GuardInput } from '../contract/guard.ts';
-import type { CopyFormat, MigrationInput } from '../contract/input-schema.ts';
+import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
-import type { Migration } from '../contract/migration.ts';
 import type {
   CopyPlan,
   CutoverCall,
@@ -14,16 +14,25 @@ import type {
   TriggerReport,
   Work,
 } from '../contract/work.ts';
+import { resolvedWindow, type CutoverWindow, type WindowInput } from '../contract/window.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
+import { hasSwitched } from '../postgres/cutover/has-switched.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
-import { checkDifferences } from '../postgres/cutover/check-differences.ts';
-import { objectDifferences } from '../postgres/cutover/object-differences.ts';
+import { checkLines, definitionLines } from '../postgres/cutover/definition-lines.ts';
+import { compareDefinitions } from '../postgres/definition/compare-definitions.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
+import {
+  closeBeforeRows,
+  closeAgain,
+  openWithTriggers,
+  removeFromTarget,
+} from '../postgres/fence/target-steps.ts';
+import { assessReadiness } from '../postgres/readiness/assess-readiness.ts';
 import { inspect } from '../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../postgres/schema/analyze-tables.ts';
 import { buildConstraints } from '../postgres/schema/build-constraints.ts';
@@ -40,16 +49,13 @@ import { copyChunks } from '../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
+import { LagSamples } from './lag-samples.ts';
+import { streamReverse } from '../postgres/switchback/reverse-stream.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
-
-/** For steps that need only the control schema: what each of thousands of steps carries is in the history each time. */
-export interface BareStep {
-  readonly migration: Migration;
-}
-
-export interface Step extends BareStep {
-  readonly input: MigrationInput;
-}
+import { cutoverSteps } from './cutover-steps.ts';
+import type { BareStep, Step } from './step.ts';
+import { verificationSteps } from './verification-steps.ts';
+import { sideOf, wayBackSteps, withSides } from './way-back-steps.ts';
 
 /** The functions behind the activities, by the names of these. */
 export type Steps = typeof steps;
@@ -62,10 +68,25 @@ export const closeSteps = (): Promise<void> => parked.closeAll();
 
 /** The steps that a real worker runs. */
 export const steps = {
+  ...verificationSteps,
+
+  ...cutoverSteps,
+  ...wayBackSteps,
+
   /** Everything that would make the migration fail or lose data, and warnings. Changes nothing. */
   preflight: ({ migration, input }: Step, work: Work) => inspect(migration, input, work),
 
-  copySchema: ({ migration, input }: Step, work: Work) => copySchema(migration, input, work),
+  /** The window of the input in UTC, by this worker's data of time zones. */
+  resolveWindow: ({
+    window,
+  }: BareStep & { readonly window: WindowInput }): Promise<CutoverWindow> =>
+    Promise.resolve(resolvedWindow(window)),
+
+  copySchema: async ({ migration, input }: Step, work: Work) => {
+    const report = await copySchema(migration, input, work);
+    await closeBeforeRows(migration, work);
+    return report;
+  },
 
   createSlot: ({ migration }: BareStep, work: Work) => createSlot(migration, work),
 
@@ -75,16 +96,21 @@ export const steps = {
 
   /** Writes the limits where running activities see them. @param version grows with every change of the limits. */
   storeLimits: async ({
-    migration,
     limits,
     version,
+    ...step
   }: BareStep & { readonly limits: Limits; readonly version: number }): Promise<void> => {
+    const migration = sideOf(step);
     await using target = await connectTarget(migration, 'limits');
     await storeLimits(target, migration, { limits, version });
   },
 
   /** Waits for an exported snapshot and lists the remaining runs; none when everything is copied. */
-  planCopy: ({ migration, input }: Step, work: Work) => planCopy(migration, input, work),
+  planCopy: async ({ migration, input }: Step, work: Work) => {
+    // Tables that joined the migration since.
+    await closeBeforeRows(migration, work);
+    return planCopy(migration, input, work);
+  },
 
   copyChunks: (
     {
@@ -114,37 +140,53 @@ export const steps = {
     refreshViews(migration, input, at, work),
 
   /** Returns early, with its checkpoint, when it is cancelled or its worker shuts down. */
-  streamChanges: ({ migration, input, floor, until, leaseMs }: StreamStep, work: Work) => {
+  streamChanges: async (
+    { migration, input, back, floor, until, leaseMs }: StreamStep,
+    work: Work,
+  ) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
     const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
-    return streamChanges(migration, options, work, parked);
+    const samples = new LagSamples();
+    const stream = back ? streamReverse : streamChanges;
+    return samples.addedTo(await stream(migration, options, samples.watching(work), parked));
   },
 
   /** Takes the next epoch, so that earlier attempts can no longer write, and reads the checkpoint. */
-  fenceStream: ({ migration }: BareStep) => fenceStream(migration),
+  fenceStream: (step: BareStep) => fenceStream(sideOf(step)),
 
   /** Everything committed before the call is before the returned position. Refuses a call that another run has begun. */
   writeEndMark: (
-    { migration, call }: BareStep & { readonly call?: CutoverCall },
+    { call, ...step }: BareStep & { readonly call?: CutoverCall },
     { signal }: Pick<Work, 'signal'>,
-  ) => writeEndMark(migration, signal, call),
+  ) => writeEndMark(sideOf(step), signal, call),
+
+  /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
+  compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
+    reportDefinitions(await compareDefinitions(migration, input, work)),
+
+  /** Measures whether a cutover could begin now; the workflow judges. Changes nothing. */
+  assessReadiness: ({ migration, input }: Step, work: Work) =>
+    assessReadiness(migration, input, work),
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),
-    differences: await objectDifferences(migration, input, work),
+    differences: await definitionLines(migration, input, work),
   }),
 
-  compareCounts: ({ migration, input }: Step, work: Work) => compareCounts(migration, input, work),
+  compareCounts: (step: Step, work: Work) =>
+    withSides(step, ({ migration, input }) => compareCounts(migration, input, work), work),
 
   /** @returns tables that changed at or after `since`. */
-  laterChanges: async (
-    { migration, input, since }: Step & { readonly since: Lsn },
-    { signal, beat }: Work,
-  ): Promise<string[]> => {
-    await refuseUnlogged(migration, input, signal, beat);
-    return laterChanges(migration, input, since, signal, beat);
-  },
+  laterChanges: async (step: LaterStep, { signal, beat }: Work): Promise<string[]> =>
+    withSides(
+      step,
+      async ({ migration, input, since, writers }) => {
+        await refuseUnlogged(migration, input, signal, beat);
+        return laterChanges(migration, input, since, signal, beat, writers);
+      },
+      { signal },
+    ),
 
   /**
    * Gives triggers and rules of the target the state that they have on the source, and adds the check constraints that
@@ -158,12 +200,19 @@ export const steps = {
       return { enabled: await enableTriggers(migration, work, 'the source if it is there') };
     }
     const enabled = await enableTriggers(migration, work);
-    const differences = await checkDifferences(migration, work);
+    await openWithTriggers(migration, work);
+    const differences = await checkLines(migration, work);
     return { enabled, ...(differences.length === 0 ? {} : { differences }) };
   },
 
   /** Disables them again, for a cutover that was undone. @returns how many. */
-  disableTriggers: ({ migration }: BareStep, work: Work) => disableTriggers(migration, work),
+  disableTriggers: async (step: BareStep, work: Work): Promise<number> => {
+    const migration = sideOf(step);
+    // A run before a reset may have switched: the target is live.
+    if (await hasSwitched(migration, work)) return 0;
+    await closeAgain(migration, work);
+    return disableTriggers(migration, work);
+  },
 
   dropSlot: (
     { migration, input, since }: DropSlotStep,
@@ -174,12 +223,15 @@ export const steps = {
       : releaseSlot(migration, input, since, signal, scheduledAt, beat),
 
   /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
-  undoSchema: ({ migration }: BareStep, { signal, beat }: Work) =>
-    undoSchema(migration, signal, beat),
+  undoSchema: async ({ migration }: BareStep, work: Work): Promise<void> => {
+    await undoSchema(migration, work.signal, work.beat);
+    await removeFromTarget(migration, work);
+  },
 
   /** Removes the migration's control rows, and the control schema with the last of them. */
-  dropControl: async ({ migration }: BareStep): Promise<void> => {
+  dropControl: async ({ migration }: BareStep, work: Work): Promise<void> => {
     await runLateGrants(migration);
+    await removeFromTarget(migration, work);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await endOnTarget(target, migration);
   },
@@ -191,6 +243,12 @@ interface StreamStep extends Step {
   /** Apply everything up to this position and return, instead of working for a lease. */
   readonly until: Lsn | null;
   readonly leaseMs: number;
+}
+
+interface LaterStep extends Step {
+  readonly since: Lsn;
+  /** Unset: the operator has stopped them. */
+  readonly writers?: 'fenced';
 }
 
 interface TriggerStep extends BareStep {

@@ -7,6 +7,8 @@
  * `pass`      the copy handles it: the next pass copies the remaining chunks under the next snapshot.
  * `never`     the migration ends (bad input, findings of preflight).
  */
+import { CUTOVER_FAILURES } from './cutover-failure.ts';
+
 export type Handling = 'timed' | 'operator' | 'pass' | 'never';
 
 interface Entry {
@@ -71,6 +73,13 @@ export const FAILURES = {
       'The worker has no free place for another open migration or copy; a different worker may have one.',
     action: 'Start another worker, or raise the named option of this one.',
   },
+  WayBackLost: {
+    handling: 'operator',
+    meaning:
+      'The old database cannot follow the new one any longer: a change cannot be streamed back, and nothing is copied back.',
+    action:
+      'The application is not affected. `finalize`; to return later, migrate from the new database to an empty one.',
+  },
   SlotBusy: {
     handling: 'timed',
     meaning: 'Another session still uses the slot.',
@@ -113,6 +122,19 @@ export const FAILURES = {
     action:
       'Fix the rows on the source, then resume: the stream applies the change before the next try. If a primary key or replica identity fails, its index on the source is broken or the target compares differently: fix that, abort and start again.',
   },
+  AnchorRefused: {
+    handling: 'timed',
+    meaning:
+      'The stream could not stand at an anchor, the one state at which a verification reads both sides; the message says why.',
+    action:
+      'Nothing, if it passes. Otherwise what the message names: end the huge transaction, bring the standby back, or resume the stream.',
+  },
+  AnchorLost: {
+    handling: 'timed',
+    meaning:
+      'A session that held an anchor ended, or its time was over; tables that were not compared yet take the next anchor.',
+    action: 'Nothing.',
+  },
   SnapshotLost: {
     handling: 'pass',
     meaning:
@@ -145,7 +167,7 @@ export const FAILURES = {
     handling: 'operator',
     meaning: 'An update or delete from the source found no row, or several, on the target.',
     action:
-      'Something else wrote to the target: read the key from walferry.stopped_change, restore the row, then resume.',
+      'Something else wrote to the target: read the key from walferry.stopped_change, `set walferry.apply = on`, restore the row, then resume.',
   },
   UnknownRelation: {
     handling: 'operator',
@@ -237,25 +259,7 @@ export const FAILURES = {
     action:
       'The cutover was undone and streaming continues: stop any remaining writers or find the rows with `walferry compare`, then call cutover again. If generated columns differ, follow the message; cutover with `{"compare": "off"}` accepts the difference (the last digit of a float).',
   },
-  StillWriting: {
-    handling: 'operator',
-    meaning:
-      'Selected tables changed after the end mark, or a sequence moved after it was set: the writers were not stopped. Or large objects were created after preflight, which no stream carries.',
-    action:
-      'The cutover was undone and streaming continues. Stop the writers (also what draws from a named sequence, on either side), end their transactions, remove any large objects named in the message, then call cutover again.',
-  },
-  CutoverRepeated: {
-    handling: 'operator',
-    meaning:
-      'Temporal repeated a cutover that an earlier run of the workflow had begun: the workflow was reset without `--reapply-exclude Update`.',
-    action:
-      'The cutover was undone and streaming continues. When the writers are stopped, call cutover again, with a new update id.',
-  },
-  Cancelled: {
-    handling: 'operator',
-    meaning: 'The operator cancelled the cutover with pause before the slot was dropped.',
-    action: 'Call resume to continue streaming; a later cutover starts over.',
-  },
+  ...CUTOVER_FAILURES,
   SlotKept: {
     handling: 'never',
     meaning:

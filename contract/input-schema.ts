@@ -1,9 +1,14 @@
 /** The fields of the workflow's input, their defaults and what they mean. Pure: the workflow itself parses it. */
 import * as v from 'valibot';
+import { approvalField } from './approval.ts';
 import { described } from './described.ts';
+import { duration } from './duration.ts';
+import { fenceExtrasField, fenceField } from './fence.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
+import { verifyField } from './verification-state.ts';
 import { whole } from './whole.ts';
+import { windowField } from './window.ts';
 
 /** Service names as libpq reads them from a `[section]` line; no `=`, `:` or `/`, so a URI or DSN never matches. */
 const serviceName = v.pipe(
@@ -208,9 +213,33 @@ export const inputSchema = v.strictObject({
         ),
         true,
       ),
+      maxDowntimeSeconds: v.optional(
+        described(
+          whole(1, 3600),
+          'How long a cutover with a fence may stop the writes. It is refused beforehand when its estimate does not fit, and undone when it takes longer; the source gives the writes back at that time by itself.',
+        ),
+        30,
+      ),
+      sequenceMargin: v.optional(
+        described(
+          whole(0, 1_000_000_000),
+          'How many numbers each sequence is set ahead in a cutover with a fence: for numbers that the source has handed out without a row. Unset: the cache of the sequence.',
+        ),
+      ),
     }),
     {},
   ),
+  verify: verifyField,
+  fence: fenceField,
+  fenceExtras: fenceExtrasField,
+  switchback: v.optional(
+    described(
+      duration,
+      'Keep a way back for this long after the cutover: changes of the target are streamed to the source, until `switchback` or `finalize`. Like `"24h"`; unset: no way back.',
+    ),
+  ),
+  approval: approvalField,
+  window: windowField,
   limits: limitsField,
   guard: guardField,
 });

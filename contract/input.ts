@@ -74,7 +74,9 @@ function namesOf({ tables, ignore }: MigrationInput): string[] {
 function knownIn(group: string): string[] {
   if (group === 'guard.query') return ['sql', 'ceiling'];
   for (const [name, field] of Object.entries(inputSchema.entries)) {
-    if (name === group && 'wrapped' in field) return Object.keys(field.wrapped.entries);
+    if (name === group && 'wrapped' in field && 'entries' in field.wrapped) {
+      return Object.keys(field.wrapped.entries);
+    }
   }
   return Object.keys(inputSchema.entries);
 }

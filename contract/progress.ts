@@ -3,11 +3,16 @@
  * schema, which checks every answer that is read, and the same counters in the state of an earlier run.
  */
 import * as v from 'valibot';
+import { approval } from './approval.ts';
+import { shownRequest } from './cutover-request.ts';
 import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
 import { isLsn, type Lsn } from './lsn.ts';
+import { readiness } from './readiness.ts';
 import { tableCounts, unreadyTables } from './table-state.ts';
+import { verificationState, verifyMode } from './verification-state.ts';
+import { cutoverWindow } from './window.ts';
 
 /** In their order; the last three are ends. */
 export const PHASES = [
@@ -17,6 +22,7 @@ export const PHASES = [
   'indexes',
   'stream',
   'cutover',
+  'reverse',
   'done',
   'failed',
   'aborted',
@@ -80,6 +86,24 @@ export const cutoverStep = v.pipe(
   }),
   v.readonly(),
 );
+
+/** A cutover whose writes are stopped, within its box. Times are ISO 8601. */
+export const cutoverBox = v.pipe(
+  v.object({
+    cutover: v.string(),
+    /** When the box began, in workflow time: the writes stop at most this early. */
+    since: v.string(),
+    /** When the source gives the writes back by itself, by its own clock; null until it is known, and once it is sealed. */
+    deadline: v.nullable(v.string()),
+    /** Steps that have ended, in their order, and how long each took. */
+    spent: v.pipe(
+      v.array(v.pipe(v.object({ step: v.string(), seconds: v.number() }), v.readonly())),
+      v.readonly(),
+    ),
+  }),
+  v.readonly(),
+);
+export type CutoverBox = v.InferOutput<typeof cutoverBox>;
 
 /** Counters of phase `snapshot`. */
 export const snapshotCounters = v.pipe(
@@ -145,6 +169,15 @@ const progress = v.pipe(
     placeWait: v.exactOptional(v.nullable(placeWait)),
     /** Only in phase `cutover`. */
     cutover: v.exactOptional(v.nullable(cutoverStep)),
+    /** Only while a cutover has stopped the writes. Absent in answers of earlier code. */
+    box: v.exactOptional(cutoverBox),
+    /** A cutover that was asked for and waits: for its window, or for approval. */
+    request: v.exactOptional(shownRequest),
+    /** In which a cutover may begin. Absent: at any time. */
+    window: v.exactOptional(cutoverWindow),
+    /** Whether a cutover needs an approval that was not given yet. Absent: it needs none. */
+    approval: v.exactOptional(v.picklist(['missing', 'given'])),
+    approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
     source: v.string(),
     target: v.string(),
     slot: v.string(),
@@ -160,8 +193,16 @@ const progress = v.pipe(
     stream: v.nullable(streamCounters),
     /** In force, or about to be: see `notes`. Absent in answers of earlier code. */
     limits: v.exactOptional(shownLimits),
+    /** Whether a cutover could begin now. Absent before the first lease, and in answers of earlier code. */
+    readiness: v.exactOptional(readiness),
+    /** Findings of it that the operator accepts, by code. */
+    accepted: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),
+    /** When rows are compared without being asked. Absent in answers of earlier code. */
+    verify: v.exactOptional(verifyMode),
+    /** Absent before the first verification, and in answers of earlier code. */
+    verification: v.exactOptional(verificationState),
     startedAt: v.pipe(startedAt, v.readonly()),
     /** When the numbers were last current, ISO 8601: the workflow gets them from activities that ended. */
     asOf: v.exactOptional(v.string()),

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import type { GuardReport } from './guard.ts';
 import type { Lsn } from './lsn.ts';
 import type { SnapshotCounters } from './progress.ts';
+import type { MigrationRecord } from './record.ts';
 import type { TableStates } from './table-state.ts';
 
 /** Flat details of a heartbeat, shown under Pending Activities in the Web UI. */
@@ -201,6 +202,17 @@ export interface StreamReport extends Checkpoint {
   readonly states?: TableStates;
 }
 
+/** A report with how the lag developed during the lease. */
+export interface LeaseReport extends StreamReport {
+  /** How the lag developed, at most 24 samples; unset in reports of earlier code, and of a lease without a heartbeat. */
+  readonly lag?: readonly {
+    /** Seconds before the end of the lease. */
+    readonly secondsBefore: number;
+    readonly bytes: number;
+    readonly seconds: number;
+  }[];
+}
+
 /** The result of the finished workflow: one sentence to read, and its numbers for scripts. */
 export interface MigrationSummary {
   readonly summary: string;
@@ -218,10 +230,14 @@ export interface MigrationSummary {
   readonly transactions: number;
   readonly changes: number;
   readonly seconds: number;
+  /** How long the fence of the cutover stopped the writes; unset for a cutover without one. Null: not known. */
+  readonly downtimeSeconds?: number | null;
   /** Objects that are missing on the target, as far as they are named; unset for none. See {@link LeftOut}. */
   readonly leftOut?: readonly string[];
   /** Materialized views that the operator excluded from the refresh; unset for none. */
   readonly skippedViews?: readonly string[];
   /** Indexes, constraints, defaults and the like in which the target differs from the source; unset for none. */
   readonly differences?: readonly string[];
+  /** How it went, for `walferry report`. Absent in results of earlier code. */
+  readonly record?: MigrationRecord;
 }

@@ -12,13 +12,14 @@ const ROOT = path.resolve(import.meta.dirname, '..');
 const SETTING_UP = ['setup', 'demo', 'test'];
 /** These talk to servers and use the addresses of the local ones unless the caller has set others. */
 const WITH_ENVIRONMENT = [
-  ...['worker', 'writer', 'watch', 'tail', 'compare', 'cleanup', 'preflight', 'replay'],
+  ...['worker', 'writer', 'watch', 'report', 'tail', 'compare', 'cleanup', 'preflight', 'replay'],
 ];
 /** Commands that only a checkout has. */
 const DEVELOPMENT = {
   test: 'scripts/check/suite.ts',
   fidelity: 'scripts/check/fidelity.ts',
   bench: 'bench/main.ts',
+  prove: 'scripts/prove/main.ts',
 };
 
 const words = process.argv.slice(2);

@@ -9,9 +9,11 @@ import { declareCleanup } from './command/cleanup.ts';
 import { declareCluster } from './command/cluster.ts';
 import { declareCompare } from './command/compare.ts';
 import { declareCompletion } from './command/completion.ts';
+import { declareCutoverForceUndo } from './command/cutover-force-undo.ts';
 import { declareDemo } from './command/demo.ts';
 import { declarePreflight } from './command/preflight.ts';
 import { declareReplay } from './command/replay.ts';
+import { declareReport } from './command/report.ts';
 import { declareSetup } from './command/setup.ts';
 import { declareTail } from './command/tail.ts';
 import { declareWatch } from './command/watch.ts';
@@ -22,7 +24,8 @@ import { ERROR, OperatorError } from './operator-error.ts';
 
 /** In the order of a migration, then what a person uses to try it. */
 const DECLARATIONS = [
-  ...[declareWorker, declarePreflight, declareWatch, declareCompare, declareCleanup],
+  ...[declareWorker, declarePreflight, declareWatch, declareReport, declareCompare, declareCleanup],
+  declareCutoverForceUndo,
   ...[declareTail, declareReplay, declareDemo, declareCluster, declareSetup, declareWriter],
   declareCompletion,
 ];

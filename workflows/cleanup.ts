@@ -6,8 +6,10 @@
 import { log } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';
+import { isFenced } from '../contract/cutover.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
 import { CLEANUP, RELEASE, UNDO } from './options.ts';
@@ -15,7 +17,7 @@ import type { Reason } from './state/reason.ts';
 
 /** Something that could not be removed. */
 export interface Leftover {
-  readonly code: Extract<FailureCode, 'SlotKept' | 'ControlKept'>;
+  readonly code: Extract<FailureCode, 'SlotKept' | 'ControlKept' | 'FenceKept'>;
   /** What, why, and the command. */
   readonly text: string;
 }
@@ -25,11 +27,21 @@ export interface Leftover {
  * @param cutOver whether the cutover has already enabled the triggers.
  */
 export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftover[]> {
-  const { slotBegun, schemaBegun } = run.state;
+  const { slotBegun, schemaBegun, wayBack } = run.state;
   const leftovers: Leftover[] = [];
   if (slotBegun) {
     const why = run.slot ? run.slot.kept : await dropSlot(run);
     if (why !== null) leftovers.push(slotKept(run, why, cutOver));
+  }
+  // After a switch the source stays sealed. Before the control schema goes, which knows what some fences have taken.
+  if (!cutOver && run.hasRows && isFenced(run.input)) {
+    const why = await removeFence(run);
+    if (why?.code === 'AlreadySwitched') return [...leftovers, switchedKept(run)];
+    if (why !== null) leftovers.push(fenceKept(run, why));
+  }
+  if (wayBack) {
+    const why = (await dropWayBackSlot(run)) ?? (await closeWayBack(run));
+    if (why !== null) leftovers.push(wayBackKept(run, why));
   }
   if (schemaBegun) {
     const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
@@ -37,6 +49,25 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
   }
   for (const { code, text } of leftovers) log.warn('left behind', { code, text });
   return leftovers;
+}
+
+/** First the slot: a forgotten one fills the disk of the live database. */
+function dropWayBackSlot(run: Execution): Promise<Reason | null> {
+  return attempt('drop the slot of the way back', (summary) =>
+    cleanup.dropReverseSlot.executeWithOptions(
+      { ...CLEANUP, activityId: 'drop-reverse-slot', summary },
+      [{ migration: run.migration }],
+    ),
+  );
+}
+
+function closeWayBack(run: Execution): Promise<Reason | null> {
+  const { migration, input } = run;
+  return attempt('remove the way back', (summary) =>
+    cleanup.closeWayBack.executeWithOptions({ ...UNDO, activityId: 'close-way-back', summary }, [
+      { migration, input },
+    ]),
+  );
 }
 
 /**
@@ -71,6 +102,14 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason |
   );
 }
 
+function removeFence(run: Execution): Promise<Reason | null> {
+  return attempt('remove the fence', (summary) =>
+    cleanup.removeFence.executeWithOptions({ ...CLEANUP, activityId: 'remove-fence', summary }, [
+      run.step,
+    ]),
+  );
+}
+
 function undoSchema(run: Execution): Promise<Reason | null> {
   return attempt('undo the schema', (summary) =>
     cleanup.undoSchema.executeWithOptions({ ...UNDO, activityId: 'undo-schema', summary }, [
@@ -96,9 +135,27 @@ async function attempt(
 
 function slotKept({ migration }: Execution, why: Reason, cutOver: boolean): Leftover {
   const { slot, source } = migration;
+  // After a switch the look at the sealed source may have found some: then the reason names them.
+  const checked = cutOver && why.code !== 'StillWriting';
   return {
     code: 'SlotKept',
-    text: `the slot is kept and retains WAL on "${source}" (${why.message})${cutOver ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+    text: `the slot is kept and retains WAL on "${source}" (${why.message})${checked ? '; the last check for late writes found none, but anything written after it is missing on the target: make sure that no writer is left before you drop the slot' : ''}; drop it: psql service=${source} -c "select pg_drop_replication_slot('${slot}')"`,
+  };
+}
+
+function fenceKept({ migration }: Execution, why: Reason): Leftover {
+  return {
+    code: 'FenceKept',
+    text: `the fence is open and still on "${migration.source}" (${why.message}); remove it: ${cleanupCommand(migration, migration.workflowId)}`,
+  };
+}
+
+/** An earlier run has switched: without the outcome in the control schema, another attempt could open the old database. */
+function switchedKept({ migration }: Execution): Leftover {
+  const { source, target, workflowId } = migration;
+  return {
+    code: 'ControlKept',
+    text: `an earlier run of this workflow has switched, and "${target}" is the live database: "${source}" stays sealed, and what the cutover has recorded stays on "${target}". When the application is there, remove both: ${cleanupCommand(migration, workflowId)}`,
   };
 }
 
@@ -107,5 +164,14 @@ function controlKept({ migration }: Execution, why: Reason): Leftover {
   return {
     code: 'ControlKept',
     text: `the control schema is still on "${target}" (${why.message}); remove it: ${cleanupCommand(migration, workflowId)}`,
+  };
+}
+
+function wayBackKept({ migration }: Execution, why: Reason): Leftover {
+  const { slot } = reverseOf(migration);
+  const { source, target } = migration;
+  return {
+    code: 'SlotKept',
+    text: `the way back is not removed (${why.message}): drop its slot, which retains WAL on "${target}", if it is there: psql service=${target} -c "select pg_drop_replication_slot('${slot}')"; and its rows in schema walferry on "${source}", the schema too if no other migration uses it`,
   };
 }

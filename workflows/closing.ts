@@ -11,12 +11,14 @@
 import { allHandlersFinished, condition, isCancellation, log } from '@temporalio/workflow';
 import type { TemporalFailure } from '@temporalio/workflow';
 import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure-catalogue.ts';
+import type { MigrationRecord } from '../contract/record.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
 import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf } from './failure.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
+import { stopVerifying } from './verify.ts';
 
 export type Outcome =
   | { readonly done: MigrationSummary }
@@ -27,6 +29,8 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   const end = endOf(run, outcome);
   if (end !== null) run.tell({ type: end });
   stopStoring(run);
+  // Neither anchor nor comparison may be left when the control schema is removed.
+  await stopVerifying(run);
   const { stage } = run.state;
   const by = stage.at === 'aborting' ? stage.by : null;
   const leftovers = await cleanUp(run, outcome.done !== undefined);
@@ -37,12 +41,16 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   await condition(allHandlersFinished);
   log.info('closing', { stage: run.at, leftovers: leftovers.length });
   const [first] = leftovers;
+  // In the details of a failure, too: the report needs no worker then, and no earlier run.
+  const record = run.record(leftovers.map(({ text }) => text));
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
-  if (outcome.done) return first ? raise(kept(first, complete, left)) : outcome.done;
-  if (by === 'operator') throw ending('Aborted', `${how}${left}`);
-  if (by === 'cancellation') throw first ? kept(first, how, left) : outcome.failure;
-  throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`);
+  if (outcome.done) {
+    return first ? raise(kept(first, complete, left, record)) : { ...outcome.done, record };
+  }
+  if (by === 'operator') throw ending('Aborted', `${how}${left}`, { record });
+  if (by === 'cancellation') throw first ? kept(first, how, left, record) : outcome.failure;
+  throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`, { record });
 }
 
 /** What the outcome does to the state; null when an abort of the operator has done it already. */
@@ -70,10 +78,11 @@ function answer(run: Execution, outcome: Outcome, how: string, left: string): vo
   const { cutover } = run;
   if (outcome.done) cutover?.answer.give(`Cutover complete: ${how}${left}`);
   else cutover?.answer.refuse(ending('Ended', `the migration ended: ${how}${left}`));
+  run.asked?.refuse(ending('Ended', `the migration ended: ${how}${left}`));
   run.ended.give(`${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`);
   run.cutover = undefined;
 }
 
-function kept(first: Leftover, how: string, left: string): Error {
-  return ending(first.code, `${how}${left}`);
+function kept(first: Leftover, how: string, left: string, record: MigrationRecord): Error {
+  return ending(first.code, `${how}${left}`, { record });
 }

@@ -5,7 +5,6 @@
  * control schema are then removed by the common ending. Until then the operator can cancel the cutover, also while a
  * database is down and a step keeps retrying.
  */
-import { listed } from '../contract/listed.ts';
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
@@ -13,20 +12,23 @@ import {
   MOST_LATER_TABLES,
   type CutoverCall,
   type MigrationSummary,
-  type SequenceReport,
   type TriggerReport,
 } from '../contract/work.ts';
 import { long, quick } from './activities.ts';
+import { isFenced } from '../contract/cutover.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
+import { cutOverFenced } from './fenced-cutover.ts';
+import { rehearse } from './rehearsal.ts';
+import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { LONG, QUICK } from './options.ts';
-import { leftOutNames, leftOutSentences, skippedSentence } from './left-out.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
-import { count, counted, duration } from './wording.ts';
+import { summarize, type Counts } from './summary.ts';
 
-const MS_PER_SECOND = 1000;
+/** A cutover that is not ready has changed nothing. */
+const HOW: Partial<Record<FailureCode, string>> = { NotReady: 'refused' };
 const SHOWN_TABLES = 20;
 
 /** Runs the requested cutover. @returns undefined when it was undone and its caller has the reason. */
@@ -37,6 +39,14 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
   const scope = new CancellationScope();
   request.scope = scope;
   try {
+    if (request.rehearsal !== undefined) {
+      const text = await scope.run(() => rehearse(run, request));
+      throwIfStopped();
+      run.endRehearsal(text);
+      return undefined;
+    }
+    // Histories of earlier code have no fence in their input.
+    if (isFenced(run.input)) return await scope.run(() => cutOverFenced(run, request));
     const { summary: done, endMark } = await scope.run(async () => {
       const outcome = await settle(run, request);
       throwIfStopped();
@@ -49,10 +59,10 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     const reason = reasonOf(error);
     if (!reason) throw error;
     // Built earlier and lost in a failover: the stream, or the next cutover, builds it again.
-    if (reason.code === 'TargetRewound') run.tell({ type: 'constraintsLost' });
+    if (reason.code === 'TargetRewound' && !run.isBack) run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
-    else run.undoCutover(reason, 'cutover undone, streaming continues');
+    else run.undoCutover(reason, undoneText(request, reason.code));
     return undefined;
   }
 }
@@ -93,6 +103,7 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
+  await requireReady(run);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
@@ -132,7 +143,7 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
   noteDifferences(run, differences);
   // The last step: writers may have resumed while any earlier step waited for a database.
   await refuseLaterChanges(run, endMark);
-  return { summary: summary(run, endMark, { ...sequences, differences }, counts), endMark };
+  return { summary: summarize(run, endMark, { ...sequences, differences }, counts), endMark };
 }
 
 /** Lets the step recognize a call that Temporal runs again after a reset. */
@@ -160,11 +171,6 @@ async function enableTriggers(run: Execution): Promise<TriggerReport> {
       [run.bare],
     ),
   );
-}
-
-interface Counts {
-  readonly tables: number;
-  readonly rows: number | null;
 }
 
 async function compare(run: Execution, request: CutoverRequest): Promise<Counts> {
@@ -195,64 +201,17 @@ async function refuseLaterChanges(run: Execution, endMark: Lsn): Promise<void> {
   );
 }
 
-function summary(
-  run: Execution,
-  endMark: Lsn,
-  { sequences, missing, unnamed = 0, differences = [] }: SequenceReport,
-  counts: Counts,
-): MigrationSummary {
-  const { migration, state } = run;
-  const { source, target } = migration;
-  const { skippedViews: skipped } = state;
-  const began = Date.parse(state.startedAt.preflight ?? state.asOf);
-  const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
-  const equal =
-    counts.rows === null
-      ? 'row counts and values of generated columns not compared'
-      : `${count(counts.rows)} rows on both sides`;
-  return {
-    summary: `"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
-      ...leftOutSentences(state.leftOut ?? undefined),
-      ...skippedSentence(skipped),
-    ]
-      .map((sentence) => ` ${sentence}`)
-      .join('')} Point the application to it.`,
-    source,
-    target,
-    confirmedLsn: state.confirmedLsn ?? endMark,
-    tables: counts.tables,
-    rows: counts.rows,
-    copiedRows: state.snapshot?.rows ?? 0,
-    copiedBytes: state.snapshot?.bytes ?? 0,
-    sequences,
-    transactions: state.stream?.transactions ?? 0,
-    changes: state.stream?.changes ?? 0,
-    seconds,
-    ...leftOutNames(state.leftOut ?? undefined),
-    ...(skipped.length === 0 ? {} : { skippedViews: skipped }),
-    ...(differences.length === 0 ? {} : { differences }),
-  };
-}
-
-function absent(missing: readonly string[], unnamed: number): string {
-  if (missing.length === 0) return '';
-  const names = listed(missing, SHOWN_TABLES, ', ', missing.length + unnamed);
-  return ` The target has no sequence ${names}.`;
-}
-
-/** DDL since the schema copy that changes no row. */
-function unlike(differences: readonly string[]): string {
-  if (differences.length === 0) return '';
-  return ` Not as on the source: ${listed(differences, SHOWN_DIFFERENCES)}.`;
-}
-
-const SHOWN_DIFFERENCES = 5;
 /** Kept for readers of the notes after the cutover was undone. */
 function noteDifferences(run: Execution, differences: readonly string[] = []): void {
   run.tell({ type: 'differencesFound', differences });
 }
 
+const undoneText = ({ rehearsal }: CutoverRequest, code: FailureCode): string =>
+  rehearsal === undefined
+    ? `cutover ${HOW[code] ?? 'undone'}, streaming continues`
+    : 'the cutover would not have succeeded, streaming continues';
+
 /** For the answer of a cutover that was cancelled in it. */
 function stepOf({ state: { stage } }: Execution): string {
-  return (stage.at === 'cuttingOver' && stage.step?.step) || 'unknown';
+  return ('step' in stage && stage.step?.step) || 'unknown';
 }

@@ -3,14 +3,19 @@
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
 import { moment, bytes, count, counted, duration, limitsText, percent } from './wording.ts';
+import { requestText } from '../contract/cutover-request.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import { countUnready, TABLE_STATES } from '../contract/table-state.ts';
 import type { Phase, Progress } from '../contract/progress.ts';
+import { windowText } from '../contract/window.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
 import { builtText } from './built.ts';
+import { wordFindings } from '../contract/readiness.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
+import { differingReport } from '../contract/verification-state.ts';
+import { verificationLines } from './verification-text.ts';
 
 const CODE_LINE = 63;
 
@@ -21,6 +26,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
   cutover: 'Cutover: draining, setting sequences, checking',
+  reverse: 'Way back: changes of the target go to the source',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -49,16 +55,21 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
         ]
       : []),
     ...cutoverStep(progress),
+    ...request(progress),
     ...throttling(progress),
     ...numbers(progress),
+    ...(progress.verification ? verificationLines(progress.verification) : []).map(
+      (line) => `- ${line}`,
+    ),
+    ...readinessLines(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
-    ...commands(workflowId, at),
+    ...commands(workflowId, at, progress),
   ].join('\n');
 }
 
-function title({ guard }: Progress, at: At): string {
-  const { phase, state, ending } = STAGES[at];
+function title({ guard, phase }: Progress, at: At): string {
+  const { state, ending } = STAGES[at];
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
   if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
@@ -66,14 +77,40 @@ function title({ guard }: Progress, at: At): string {
 }
 
 /** The step of the cutover. A slow step and one that cannot proceed must not look alike. */
-function cutoverStep({ cutover }: Progress): string[] {
+function cutoverStep({ cutover, box }: Progress): string[] {
   if (!cutover) return [];
   const { step, since, failing } = cutover;
   const began = `- step **${step}** since ${moment(since)}`;
-  if (!failing) return [began];
+  if (!failing) return [...boxLines(box), began];
   return [
+    ...boxLines(box),
     `${began}, failing since ${moment(failing.since)} (last seen ${moment(failing.seen)}): ${failing.reason} (\`${failing.code}\`)`,
     `- **what to do:** ${failing.action}`,
+  ];
+}
+
+/** Writes are stopped: since when, until when, and where the time went. */
+function boxLines(box: Progress['box']): string[] {
+  if (!box) return [];
+  const { since, deadline, spent } = box;
+  const until = deadline === null ? '' : `; the source gives them back at ${moment(deadline)}`;
+  const steps = spent.map(({ step, seconds }) => `${step} ${seconds.toFixed(1)} s`);
+  return [
+    `- **writes are stopped** since ${moment(since)}${until}`,
+    ...(steps.length > 0 ? [`- steps so far: ${steps.join(', ')}`] : []),
+  ];
+}
+
+/** A cutover that waits, and what one would have to wait for. */
+function request({ request: asked, window, approval, approvals = [] }: Progress): string[] {
+  const newest = approvals.at(-1);
+  return [
+    ...(asked ? [`- **cutover asked for** at ${moment(asked.at)}: ${requestText(asked)}`] : []),
+    ...(window && !asked ? [`- cutover window: ${windowText(window)}`] : []),
+    ...(approval === 'missing' && !asked ? ['- the cutover needs approval'] : []),
+    ...(newest && approval === 'given'
+      ? [`- cutover approved by ${newest.name} at ${moment(newest.at)}`]
+      : []),
   ];
 }
 
@@ -105,7 +142,8 @@ function numbers(progress: Progress): string[] {
     if (built !== '') lines.push(`- ${built}`);
   }
   if (confirmedLsn !== null) {
-    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the target`);
+    const side = phase === 'reverse' ? 'source' : 'target';
+    lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the ${side}`);
   }
   if (stream) {
     lines.push(
@@ -120,6 +158,17 @@ function numbers(progress: Progress): string[] {
     lines.push(`- as of ${moment(asOf)}${live}`);
   }
   return lines;
+}
+
+/** Whether a cutover could begin now, while that is a question. */
+function readinessLines({ phase, readiness, accepted = [] }: Progress): string[] {
+  if (readiness === undefined || phase !== 'stream') return [];
+  const { ready, estimateSeconds, heldBytes } = readiness;
+  const held = heldBytes === null ? '' : `; the slot keeps ${bytes(heldBytes)} of WAL`;
+  return [
+    `- cutover: **${ready ? 'ready' : 'not ready'}**, about ${duration(estimateSeconds)} of downtime${held}`,
+    ...wordFindings(readiness, accepted).map((line) => `  - ${line}`),
+  ];
 }
 
 /** How many tables are in which state, and which are not ready. At an end the control schema may be gone: no state is current. */
@@ -145,10 +194,12 @@ function tables({ phase, tables: counts, unready = [] }: Progress): string[] {
 const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
   ...{ preflight: ['abort'], schema: ['abort'], copying: ['abort'], indexing: ['abort'] },
   ...{ copyWaiting: ['resume', 'abort'], indexWaiting: ['resume', 'abort'] },
-  streaming: ['pause', 'cutover', 'abort'],
+  streaming: ['pause', 'verify', 'cutover', 'abort'],
   paused: ['resume', 'cutover', 'abort'],
   streamWaiting: ['resume', 'abort'],
   cuttingOver: ['pause', 'abort'],
+  fenced: ['pause', 'abort'],
+  ...{ released: [], finalizing: [] },
   ...{ releasing: [], completing: [], aborting: [], failing: [] },
   ...{ done: [], aborted: [], failed: [] },
 };
@@ -156,22 +207,57 @@ const NEXT: Readonly<Record<At, readonly UpdateName[]>> = {
 const WHAT_IT_DOES: Readonly<Record<UpdateName, string>> = {
   pause: 'stop at a commit; the slot retains the WAL',
   resume: 'continue, or retry the step that stopped',
-  cutover: 'finish; stop the writers first',
+  cutover: 'finish; without a fence, stop the writers first',
+  rehearse: 'how long the cutover would stop the writes',
   abort: 'end it; what was copied stays, complete or not',
+  approve: 'let the cutover begin',
+  'await-cutover': 'wait for its end',
   setLimits: 'change limits',
+  verify: 'compare every row, while it streams',
+  repair: 'copy the rows again that differ, and compare them',
+  switchback: 'return to the old database',
+  finalize: 'end the way back; the old database stays as it is',
+};
+
+/** What an update needs. */
+const INPUTS: Partial<Record<UpdateName, string>> = {
+  approve: `--input '{"name": "YOUR NAME", "note": ""}'`,
+};
+
+/** On the way back. */
+const NEXT_BACK: Partial<Record<At, readonly UpdateName[]>> = {
+  streaming: ['switchback', 'finalize', 'pause'],
+  paused: ['resume', 'switchback', 'finalize'],
+  streamWaiting: ['resume', 'finalize'],
+  ...{ cuttingOver: ['pause'], fenced: ['pause'] },
 };
 
 const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
 
-function commands(workflowId: string, at: At): string[] {
-  const updates = NEXT[at];
+/** Rows that are known to differ are to be repaired before they are compared again. */
+function nextOf({ phase, verification }: Progress, at: At): readonly UpdateName[] {
+  if (phase === 'reverse') return NEXT_BACK[at] ?? NEXT[at];
+  if (!verification || !differingReport(verification)) return NEXT[at];
+  return NEXT[at].map((name) => (name === 'verify' ? 'repair' : name));
+}
+
+function commands(workflowId: string, at: At, progress: Progress): string[] {
+  const { request: asked, approval } = progress;
+  const streams = progress.phase === 'stream' && (at === 'streaming' || at === 'paused');
+  const updates: readonly UpdateName[] = [
+    ...(streams && approval === 'missing' ? (['approve'] as const) : []),
+    ...(asked ? (['await-cutover'] as const) : []),
+    // Asked for once is enough.
+    ...nextOf(progress, at).filter((name) => !(asked && name === 'cutover')),
+  ];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${at === 'cuttingOver' && name === 'pause' ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
+    `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
     ...command([
       'temporal workflow update execute',
       `-w ${shellWord(workflowId)}`,
       `--name ${name}`,
+      ...(INPUTS[name] === undefined ? [] : [INPUTS[name]]),
     ]),
   ]);
   return ['', '### What you can do now', '', '```', ...lines, '```'];

@@ -2,21 +2,33 @@
  * One execution of the workflow: what the steps share. `state` survives continue-as-new and changes only by
  * {@link Execution.tell}; everything else are handles of what this run awaits, so a run is never continued while one is in use.
  */
-import { log, setCurrentDetails, type CancellationScope } from '@temporalio/workflow';
-import type { BareStep, Step } from '../activities/steps.ts';
+import {
+  log,
+  setCurrentDetails,
+  type ApplicationFailure,
+  type CancellationScope,
+} from '@temporalio/workflow';
+import type { BareStep, Step } from '../activities/step.ts';
 import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
+import type { CutoverOrder } from '../contract/cutover-request.ts';
+import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import { Deferred } from './deferred.ts';
+import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
 import type { Event } from './state/event.ts';
+import { readinessOf } from './state/judged.ts';
 import { listNotes } from './state/notes.ts';
 import type { Reason } from './state/reason.ts';
 import { STAGES, type At } from './state/stage.ts';
 import type { State } from './state/state.ts';
 import { transition } from './state/transition.ts';
+import { verificationOf } from './state/verification-fact.ts';
+import { interruptedText, verificationNotes } from './verification-text.ts';
 
 /** A running `streamChanges` activity. */
 export interface Lease {
@@ -30,8 +42,9 @@ export interface Lease {
 }
 
 /** A cutover that was requested and is not answered yet. */
-export interface CutoverRequest {
-  readonly compare: 'exact' | 'off';
+export interface CutoverRequest extends CutoverOrder {
+  /** Set for a rehearsal: with the fence or without. It never switches. */
+  readonly rehearsal?: 'look' | 'fence';
   /** Of the call that started it; later calls join it. */
   readonly updateId: string | undefined;
   readonly answer: Deferred<string>;
@@ -39,6 +52,17 @@ export interface CutoverRequest {
   scope: CancellationScope | undefined;
   /** Cancelled by the operator: however its step ends, the cutover is undone. */
   cancelled: boolean;
+}
+
+/** What works on the running verification. */
+export interface Verifier {
+  readonly scope: CancellationScope;
+  /** It pauses between two tries: none of its activities is pending. */
+  idle: boolean;
+  /** Ends such a pause. */
+  sooner: boolean;
+  /** Settled when no activity of it is left. */
+  readonly ended: Deferred<void>;
 }
 
 const POSITION_NOTE =
@@ -54,6 +78,12 @@ export class Execution {
   lease: Lease | undefined;
   /** From the request to its answer. */
   cutover: CutoverRequest | undefined;
+  /** What the callers of `await-cutover` wait for while a request is kept in the state. */
+  asked: Deferred<string> | undefined;
+  /** The request that is kept is being watched (window.ts). */
+  watching = false;
+  /** The step after an undone cutover; cancelled when the way back ends. */
+  tidying: CancellationScope | undefined;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
@@ -61,6 +91,12 @@ export class Execution {
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
+  /** Unset: nothing works on a verification. */
+  verifier: Verifier | undefined;
+  /** What those who wait for the running verification get. */
+  verified = new Deferred<string>();
+  /** How many wait for it. */
+  verifyCallers = 0;
   /** The copy checks again how many streams it may have. */
   limitsChanged = new Deferred<void>();
   /** What an abort answers: how the migration ended, in one sentence. */
@@ -84,21 +120,28 @@ export class Execution {
 
   /** Changes the state by what happened, and shows it. @throws IllegalMove, which fails the workflow task. */
   tell(event: Event): void {
-    const before = STAGES[this.at].phase;
+    const before = this.at;
     this.#state = transition(this.#state, event, new Date().toISOString());
-    const { phase } = STAGES[this.at];
-    if (phase !== before) log.info('phase', { from: before, to: phase });
+    const [from, to] = [STAGES[before].phase, STAGES[this.at].phase];
+    if (from !== to) log.info('phase', { from, to });
+    // Here, so that no way out of the stage forgets it: nothing can be compared while the stream stands still.
+    if (before === 'streaming' && this.at !== 'streaming') this.#interruptVerification();
     this.#show();
   }
 
-  /** Input of activities that need nothing else. */
+  /** Whether the application is on the target, and its changes are streamed back. */
+  get isBack(): boolean {
+    return this.#state.back !== undefined;
+  }
+
+  /** Input of activities that need nothing else; on the way back they swap the sides. */
   get bare(): BareStep {
-    return { migration: this.migration };
+    return { migration: this.migration, ...(this.isBack ? { back: true } : {}) };
   }
 
   /** Input of activities that read tables, or need a setting. */
   get step(): Step {
-    return { migration: this.migration, input: this.input };
+    return { ...this.bare, input: this.input };
   }
 
   /** Why the migration waits for its operator; the same object as long as it waits for the same. */
@@ -128,16 +171,52 @@ export class Execution {
     return this.#state.startedAt.snapshot !== undefined;
   }
 
+  /** Answers those who wait for the running verification. */
+  answerVerified(
+    answer: { readonly text: string } | { readonly failure: ApplicationFailure },
+  ): void {
+    const { verified } = this;
+    this.verified = new Deferred();
+    if ('text' in answer) verified.give(answer.text);
+    else verified.refuse(answer.failure);
+  }
+
+  /** It ends at once for those who wait, and the work on it ends as soon as its activities notice. */
+  #interruptVerification(): void {
+    this.verifier?.scope.cancel();
+    const text = interruptedText(this.at, verificationOf(this.#state).running);
+    this.answerVerified({ failure: ending('Ended', text) });
+  }
+
   /** To be called when the stream has stopped for a pause: a position that no attempt reported is not called known. */
   notePause(): void {
     if (!this.lease) this.tell({ type: 'positionUnknown', reason: null });
   }
 
+  /** A run before a reset has switched: the cutover that is begun here finds the outcome, decides nothing, and completes. */
+  followSwitch(): void {
+    if (this.cutover) return;
+    // A position that was read after the release would skip the application's changes.
+    if (this.#state.wayBack) this.tell({ type: 'wayBackAdvanced', position: null });
+    const { compare, maxDowntimeSeconds } = this.input.cutover;
+    const unasked = { updateId: undefined, answer: new Deferred<string>() };
+    const begun = { scope: undefined, cancelled: false };
+    this.cutover = { compare, maxDowntimeSeconds, ...unasked, ...begun };
+    this.tell({ type: 'cutover' });
+  }
+
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    this.tell({ type: 'cutoverUndone' });
+    this.tell({ type: 'cutoverUndone', reason });
     this.refuseCutover(reason, what);
+  }
+
+  /** Nothing was released: the stream continues, and the caller gets what was measured. */
+  endRehearsal(text: string): void {
+    this.tell({ type: 'cutoverUndone', rehearsed: true });
+    this.cutover?.answer.give(text);
+    this.cutover = undefined;
   }
 
   /** Answers the caller of a cutover that is undone. */
@@ -164,27 +243,53 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored, tables } = this.#state;
-    const { phase, state } = STAGES[stage.at];
+    const { placeWait, guard, unstored, tables, verification, dropped } = this.#state;
+    const { phase: shown, state } = STAGES[stage.at];
+    const phase = this.isBack && (shown === 'stream' || shown === 'cutover') ? 'reverse' : shown;
     const { unsure } = this;
+    const { accepted = [] } = this.#state;
+    // What was measured before a cutover or an end is no longer of interest there.
+    const ready =
+      phase === 'stream' || phase === 'cutover' ? readinessOf(this.#state, this.input) : undefined;
     return {
       ...{ phase, state, waiting: this.waiting, placeWait },
-      cutover: stage.at === 'cuttingOver' ? stage.step : null,
+      cutover: 'step' in stage ? stage.step : null,
+      ...(stage.at === 'fenced' ? { box: stage.box } : {}),
+      ...shownApproval(this),
       source: this.migration.source,
       target: this.migration.target,
-      slot: this.migration.slot,
+      slot: this.isBack ? reverseOf(this.migration).slot : this.migration.slot,
       ...{ confirmedLsn, snapshot },
       ...(tables ? { tables: tables.counts, unready: tables.unready } : {}),
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,
+      ...(ready ? { readiness: ready } : {}),
+      ...(accepted.length > 0 ? { accepted } : {}),
       ...(guard === 'off' ? {} : { guard }),
+      verify: this.input.verify,
+      ...(verification ? { verification } : {}),
       ...{ startedAt, asOf },
       notes: [
         ...listNotes(notes),
+        ...(verification ? verificationNotes(verification) : []),
+        ...(dropped === undefined ? [] : [dropped]),
+        ...(this.#state.wayBack?.note == null ? [] : [this.#state.wayBack.note]),
         ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
         ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
       ],
+    };
+  }
+
+  /** @param leftBehind at the end: what could not be removed. */
+  record(leftBehind?: readonly string[]): MigrationRecord {
+    const { course = NO_COURSE, startedAt, approvals, window } = this.#state;
+    return {
+      ...course,
+      startedAt,
+      ...(approvals ? { approvals } : {}),
+      ...(window ? { window } : {}),
+      ...(leftBehind ? { leftBehind } : {}),
     };
   }
 

@@ -17,8 +17,9 @@ import type { Reason } from './state/reason.ts';
 export function ending(
   type: FailureCode | 'Refused' | 'Ended',
   message: string,
+  ...details: unknown[]
 ): ApplicationFailure {
-  const failure = ApplicationFailure.nonRetryable(message, type);
+  const failure = ApplicationFailure.nonRetryable(message, type, ...details);
   failure.stack = '';
   return failure;
 }

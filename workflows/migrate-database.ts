@@ -9,6 +9,7 @@
 import {
   CancellationScope,
   CancelledFailure,
+  isCancellation,
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -31,6 +32,8 @@ import { acceptPlaceWaits } from './place-wait.ts';
 import { copyRows } from './snapshot.ts';
 import { carriedState, initialState, type State } from './state/state.ts';
 import { buildConstraints, streamUntilCutover } from './stream.ts';
+import { resolveWindow, watchRequest } from './window.ts';
+import { watchWayBack } from './way-back-time.ts';
 
 /**
  * @param raw what the operator gave with `--input`; parsed here.
@@ -43,12 +46,14 @@ export async function migrateDatabase(raw?: unknown, carried?: unknown): Promise
   const work = new CancellationScope();
   acceptOperator(run, work);
   acceptPlaceWaits(run);
+  watchRequest(run);
   const outcome = await settled(work, () => migrate(run, raw));
   return CancellationScope.nonCancellable(() => close(run, outcome));
 }
 
 async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> {
   if (run.at === 'preflight') {
+    await resolveWindow(run);
     await preflight(run);
     await prepare(run);
     run.tell({ type: 'copyBegun' });
@@ -60,9 +65,20 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
     run.tell({ type: 'streamBegun' });
   }
   for (;;) {
-    await streamUntilCutover(run, raw);
-    const done = await cutOver(run);
-    if (done) return done;
+    const watching = watchWayBack(run);
+    try {
+      await streamUntilCutover(run, raw);
+      const done = run.at === 'finalizing' ? run.state.back?.summary : await cutOver(run);
+      if (done) return done;
+    } catch (error) {
+      const { back } = run.state;
+      // The migration is complete: a cancellation ends only the way back.
+      if (back === undefined || !isCancellation(error)) throw error;
+      run.tell({ type: 'wayBackOver' });
+      return back.summary;
+    } finally {
+      if (watching) await watching.stop();
+    }
   }
 }
 

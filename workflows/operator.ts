@@ -1,11 +1,10 @@
 /**
- * The operator's side: five updates and one query. policy.ts says what is allowed when; this file carries it out. An
+ * The operator's side: twelve updates and two queries. policy.ts says what is allowed when; this file carries it out. An
  * update answers when the work is done, with one sentence, because the Temporal CLI prints objects as `map[a:1]`.
  *
  * Handlers are set before the first await, so that none is missing when an update arrives with the first workflow task.
  */
 import {
-  currentUpdateInfo,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -14,20 +13,40 @@ import {
 } from '@temporalio/workflow';
 import { GUARD_SIGNAL } from '../contract/guard.ts';
 import type { Progress } from '../contract/progress.ts';
-import { Deferred } from './deferred.ts';
+import type { MigrationRecord } from '../contract/record.ts';
+import { approve, requireApproval } from './approval.ts';
+import {
+  cutover,
+  optionsBack,
+  requireOptions,
+  startRehearsal,
+  switchBack,
+} from './cutover-update.ts';
+import { rehearsalOf } from './rehearsal-options.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
+import { endWayBack } from './way-back-time.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
+import { requireVerifiable, verifyNow } from './verify-update.ts';
+import { awaitCutover, dropRequest, refuseLateWait, requireOpenWindow } from './window.ts';
 import { counted } from './wording.ts';
 
 const progressQuery = defineQuery<Progress>('progress');
+const recordQuery = defineQuery<MigrationRecord>('record');
 const pauseUpdate = defineUpdate<string>('pause');
 const resumeUpdate = defineUpdate<string>('resume');
 const cutoverUpdate = defineUpdate<string, [unknown]>('cutover');
+const approveUpdate = defineUpdate<string, [unknown]>('approve');
+const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
+const rehearseUpdate = defineUpdate<string, [unknown]>('rehearse');
 const abortUpdate = defineUpdate<string>('abort');
+const switchbackUpdate = defineUpdate<string, [unknown]>('switchback');
+const finalizeUpdate = defineUpdate<string>('finalize');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
+const verifyUpdate = defineUpdate<string, [unknown]>('verify');
+const repairUpdate = defineUpdate<string, [unknown]>('repair');
 const guardSignal = defineSignal<[unknown]>(GUARD_SIGNAL);
 
 /** @param work the scope of everything that an abort has to stop. */
@@ -35,6 +54,9 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   setHandler(progressQuery, () => run.progress(), {
     description:
       'Phase, state (running, paused, waiting: with reason and action), confirmed LSN, counters',
+  });
+  setHandler(recordQuery, () => run.record(), {
+    description: 'How the migration went so far, for walferry report',
   });
   setHandler(pauseUpdate, () => pause(run, work), {
     description:
@@ -48,16 +70,53 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration, once the writers are stopped: drains the stream, compares counts, sets sequences, drops the slot. Optional input: {"compare": "exact" | "off"}',
+      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "exact" | "off", "maxDowntimeSeconds": n, "accept": ["finding of readiness", …], "window": {"from": …, "to": …}}',
     validator: (options) => {
       mayAsk(run, 'cutover');
-      compareOf(run, options);
+      const wanted = requireOptions(options);
+      if (!run.cutover) requireOpenWindow(run, wanted);
+    },
+  });
+  setHandler(approveUpdate, (given) => approve(run, given), {
+    description:
+      'Let the cutover begin, where the input says "approval": "required", before or after it is asked for: {"name": "…", "note": "…"}',
+    validator: (given) => {
+      mayAsk(run, 'approve');
+      requireApproval(run, given);
+    },
+  });
+  setHandler(awaitCutoverUpdate, () => awaitCutover(run), {
+    description: 'Wait for the end of the cutover that was asked for; returns its answer',
+    validator: () => {
+      mayAsk(run, 'await-cutover');
+      refuseLateWait(run);
+    },
+  });
+  setHandler(rehearseUpdate, (options) => startRehearsal(run, options), {
+    description:
+      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most',
+    validator: (options) => {
+      mayAsk(run, 'rehearse');
+      rehearsalOf(run, options);
     },
   });
   setHandler(abortUpdate, () => abort(run, work), {
     description:
       'End the migration: drops slot and control schema; what was copied stays on the target, complete or not',
     validator: () => mayAsk(run, 'abort'),
+  });
+  setHandler(switchbackUpdate, (options) => switchBack(run, options), {
+    description:
+      'Return to the old database: the same cutover in the other direction, while the way back is open. Optional input as for cutover, but no window',
+    validator: (options) => {
+      mayAsk(run, 'switchback');
+      optionsBack(options);
+    },
+  });
+  setHandler(finalizeUpdate, () => finalize(run), {
+    description:
+      'End the way back: drops its slot on the target and its state on the source; returns the summary of the migration',
+    validator: () => mayAsk(run, 'finalize'),
   });
   setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
     description:
@@ -67,6 +126,22 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       requireFittingChange(run, change);
     },
   });
+  setHandler(verifyUpdate, () => verifyNow(run, 'verify'), {
+    description:
+      'Compare every row of every table while the migration streams; returns the result, or that it is still running',
+    validator: (options) => {
+      mayAsk(run, 'verify');
+      requireVerifiable(run, 'verify', options);
+    },
+  });
+  setHandler(repairUpdate, () => verifyNow(run, 'repair'), {
+    description:
+      'Copy the rows again that the newest verification found to differ, and compare them; returns the result',
+    validator: (options) => {
+      mayAsk(run, 'repair');
+      requireVerifiable(run, 'repair', options);
+    },
+  });
   setHandler(guardSignal, (report) => noteGuard(run, report), {
     description: 'Sent by the step that measures the guard of the source',
   });
@@ -74,12 +149,20 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
 
 /** Synchronous, as the SDK demands of validators: a promise would count as consent. */
 function mayAsk(run: Execution, update: UpdateName): void {
-  const ruling = rule(update, run.at);
+  const ruling = rule(update, run.at, run.isBack);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
 }
 
 async function pause(run: Execution, work: CancellationScope): Promise<string> {
   if (run.cutover) return cancelCutover(run, run.cutover, work);
+  const { held } = run.state;
+  // Whoever pauses wants nothing to begin on its own.
+  dropRequest(run, 'Cancelled', 'the cutover that was asked for was withdrawn by pause');
+  const answer = await pauseStream(run, work);
+  return held ? `${answer} The cutover that was asked for is withdrawn.` : answer;
+}
+
+async function pauseStream(run: Execution, work: CancellationScope): Promise<string> {
   run.tell({ type: 'pause' });
   // Waits for the end of this lease: a condition "none is running" would miss it when a resume starts the next at once.
   const { lease } = run;
@@ -102,12 +185,13 @@ function hasEnded(run: Execution, work: CancellationScope): boolean {
   return STAGES[run.at].ending || work.consideredCancelled;
 }
 
-function paused({ unsure, state: { confirmedLsn, stream } }: Execution): string {
+function paused({ unsure, isBack, state: { confirmedLsn, stream } }: Execution): string {
+  const [from, to] = isBack ? ['target', 'source'] : ['source', 'target'];
   if (unsure) {
-    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the target, possibly more; the source retains its WAL until resume.`;
+    return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the ${to}, possibly more; the ${from} retains its WAL until resume.`;
   }
   const applied = stream ? `; ${counted(stream.transactions, 'transaction')} applied so far` : '';
-  return `Paused at ${confirmedLsn}: everything committed before it is on the target${applied}. The source retains its WAL until resume.`;
+  return `Paused at ${confirmedLsn}: everything committed before it is on the ${to}${applied}. The ${from} retains its WAL until resume.`;
 }
 
 /** Waits for the current step, which is cancelled, and for no database. */
@@ -119,7 +203,9 @@ async function cancelCutover(
   cutover.cancelled = true;
   if (cutover.scope) {
     cutover.scope.cancel();
-    await cutover.answer.promise.catch(() => undefined);
+    const switched = await cutover.answer.promise.catch(() => null);
+    // The outcome was there before the pause could undo it.
+    if (switched !== null) throw ending('Refused', `too late to undo the cutover. ${switched}`);
   } else {
     const { lease } = run;
     run.cancelCutover('before its first step');
@@ -143,43 +229,10 @@ function resume(run: Execution): string {
   return `The migration is running, in phase ${STAGES[at].phase}.`;
 }
 
-function cutover(run: Execution, options: unknown): Promise<string> {
-  const compare = compareOf(run, options);
-  if (run.cutover && options != null && run.cutover.compare !== compare) {
-    throw ending(
-      'Refused',
-      `a cutover with {"compare": "${run.cutover.compare}"} is under way: cancel it with pause, then call cutover again`,
-    );
-  }
-  if (!run.cutover) {
-    run.cutover = {
-      ...{ compare, updateId: currentUpdateInfo()?.id },
-      ...{ answer: new Deferred(), scope: undefined, cancelled: false },
-    };
-    // Here and not when the drain begins, so that a pause in between cancels the cutover.
-    run.tell({ type: 'cutover' });
-    run.asking?.cancel();
-    run.lease?.scope.cancel();
-  }
-  return run.cutover.answer.promise;
-}
-
-/** What the caller of `cutover` wants compared; by default the setting of the input. */
-function compareOf(run: Execution, options: unknown): 'exact' | 'off' {
-  if (options === undefined || options === null) return run.input.cutover.compare;
-  if (typeof options === 'object' && !Array.isArray(options)) {
-    const entries: [string, unknown][] = Object.entries(options);
-    const [first] = entries;
-    if (!first) return run.input.cutover.compare;
-    const [name, value] = first;
-    if (entries.length === 1 && name === 'compare' && (value === 'exact' || value === 'off')) {
-      return value;
-    }
-  }
-  throw ending(
-    'Refused',
-    'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}',
-  );
+/** The stream of the way back stops; the common ending removes what is left of it. */
+function finalize(run: Execution): Promise<string> {
+  endWayBack(run);
+  return run.ended.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

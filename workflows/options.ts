@@ -85,6 +85,31 @@ export const RELEASE = {
 } satisfies ActivityOptions;
 
 /**
+ * Steps while writes are stopped: the general timeout would eat a third of the box after one kill. Heartbeats reach the server every
+ * 2 s. How long a step may take is the box's decision.
+ */
+export const BOXED = {
+  ...COMMON,
+  startToCloseTimeout: '1 hour',
+  heartbeatTimeout: '3 seconds',
+  retry: {
+    initialInterval: '200 milliseconds',
+    backoffCoefficient: 1.5,
+    maximumInterval: '1 second',
+  },
+} satisfies ActivityOptions;
+
+/** The same for steps that send heartbeats on progress, with a database in between. */
+export const BOXED_DRAIN = { ...BOXED, heartbeatTimeout: '5 seconds' } satisfies ActivityOptions;
+
+/** Tries of an undo before what keeps it from deciding is shown: a few seconds. Then it goes on after the pause, for ever. */
+export const UNDOING = {
+  ...BOXED,
+  retry: { ...BOXED.retry, maximumAttempts: 8 },
+} satisfies ActivityOptions;
+export const UNDO_PAUSE = '2 seconds';
+
+/**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not shown, and a host
  * that swallows packets (15 s per connection) is named after about 30 s.
  */
@@ -114,3 +139,24 @@ export const EMPTY_PASS_PAUSE_MS = 1_000;
  * history (15 events), and the tables are being rewritten faster than they can be copied.
  */
 export const MAX_EMPTY_PASSES = 8;
+
+/**
+ * The owner of an anchor, and the steps of a verification that are not held up by one. The attempts are counted, a few seconds
+ * in total: after them the reason is shown, and the verification tries again later instead of holding back vacuum.
+ */
+export const ANCHOR_OWNER = {
+  ...LONG,
+  retry: { ...SNAPSHOT_OWNER.retry, maximumAttempts: 4 },
+} satisfies ActivityOptions;
+export const VERIFYING = {
+  ...LONG,
+  retry: { ...ENDLESS_RETRY, maximumAttempts: 4 },
+} satisfies ActivityOptions;
+
+/** Pause before a verification that could not proceed tries again: doubled each time, because each try costs twenty events. */
+export const FIRST_VERIFY_PAUSE_MS = 10_000;
+export const LONGEST_VERIFY_PAUSE_MS = 300_000;
+
+/** Least pause between two verifications of `continuous`, and after one that ended without a report. */
+export const BETWEEN_VERIFICATIONS_MS = 600_000;
+export const AFTER_FAILURE_MS = 600_000;

@@ -12,21 +12,20 @@
  *   failed otherwise        any                                the operator
  *   runs                    a run failed otherwise             the others end, then the operator
  */
-import { CancellationScope, condition, log, sleep } from '@temporalio/workflow';
+import { condition, log, sleep } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { CopyPlan, CopyResult, CopyRun, HoldReport } from '../contract/work.ts';
 import { owner, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf, throwIfStopped } from './failure.ts';
+import { heldWhile } from './held.ts';
 import { isUnstored, storeLimits } from './limits.ts';
 import { MAX_EMPTY_PASSES, EMPTY_PASS_PAUSE_MS, SNAPSHOT_OWNER, LONG } from './options.ts';
+import { inParallel, streamsOf } from './parallel.ts';
 import type { Reason } from './state/reason.ts';
 
 /** What follows a pass. */
 type PassOutcome = 'complete' | 'again';
-
-/** For the answer of a plan that has ended the snapshot owner. */
-const ANSWER_WITHIN = '1 minute';
 
 /** The results of the plan's runs. */
 interface Copied {
@@ -59,48 +58,16 @@ async function limited(run: Execution): Promise<void> {
   if (isUnstored(run) && reason !== null) throw ending(reason.code, reason.message);
 }
 
-/** After the owner learned that nothing remains: a plan whose answer was lost would wait for a snapshot without end. */
-function answered(copyEnds: Promise<'copy'>): Promise<'copy' | 'owner'> {
-  const waiting = new CancellationScope();
-  const late = waiting
-    .run(() => sleep(ANSWER_WITHIN))
-    .then(
-      () => 'owner' as const,
-      () => 'owner' as const,
-    );
-  return Promise.race([copyEnds, late]).finally(() => waiting.cancel());
-}
-
-/**
- * One snapshot owner and the copy alongside it. Both end with this function, whatever happens: cleanup must not start
- * during a copy, and an unused snapshot holds back vacuum on the source.
- */
+/** One snapshot owner and the copy alongside it. */
 async function onePass(run: Execution, budget: RetryBudget): Promise<PassOutcome> {
-  const holding = new CancellationScope();
-  const copying = new CancellationScope();
-  const held = holding.run(() => hold(run));
-  const copied = copying.run(() => planAndCopy(run, budget));
-  const copyEnds = copied.then(
-    () => 'copy' as const,
-    () => 'copy' as const,
-  );
-  const first = await Promise.race([
-    held.then(
-      // The last plan ended the owner; the plan's own result may arrive later.
-      (report) => (report?.nothingLeft === true ? answered(copyEnds) : ('owner' as const)),
-      () => 'owner' as const,
-    ),
-    copyEnds,
-  ]);
-  copying.cancel();
-  holding.cancel();
-  const [ownerEnd] = await CancellationScope.nonCancellable(() =>
-    Promise.allSettled([held, copied]),
+  const { first, owner, worked } = await heldWhile(
+    () => hold(run),
+    () => planAndCopy(run, budget),
   );
   run.tell({ type: 'placeWaited', wait: null });
   throwIfStopped();
-  if (first === 'copy') return await copied;
-  return afterOwner(ownerEnd, budget);
+  if (first === 'owner') return afterOwner(owner, budget);
+  return worked.status === 'fulfilled' ? worked.value : raise(worked.reason);
 }
 
 function hold(run: Execution): Promise<HoldReport | undefined> {
@@ -153,51 +120,24 @@ const SKIPPED: Reason = {
     'chunks were skipped: their table was rewritten, or an earlier attempt had finished them',
 };
 
-/**
- * Copies the plan's runs in parallel streams. Their number comes from the plan, a recorded result, so that a replay
- * does the same, and from the limits, whose changes take effect at once. Surplus streams finish their run, which the
- * activity itself holds back.
- */
+/** Copies the plan's runs in parallel streams. */
 async function copyRuns(run: Execution, plan: CopyPlan): Promise<Copied> {
-  const queue = [...plan.runs];
   const met: Copied = {
     ...{ chunks: 0, skipped: 0 },
     ...{ lost: undefined, rewritten: undefined, failed: undefined },
   };
-  const copyNext = async (next: CopyRun): Promise<void> => {
+  // A lost snapshot fails every further run, so none is started. After any other failure the remaining runs continue,
+  // because finished tables stay finished and a person is needed anyway.
+  const most = (): number => (met.lost ? 0 : streamsOf(run, plan));
+  await inParallel(run, plan.runs, most, async (next) => {
     try {
       noteCopied(run, met, await copyOne(run, plan.pass, next));
     } catch (error) {
       throwIfStopped();
       noteFailure(run, met, next, error);
     }
-  };
-  const atWork = new Set<Promise<void>>();
-  let raised: { readonly error: unknown } | undefined;
-  for (;;) {
-    // A lost snapshot fails every further run, so none is started. After any other failure the remaining runs continue,
-    // because finished tables stay finished and a person is needed anyway.
-    while (atWork.size < streamsOf(run, plan) && !met.lost && !raised) {
-      const next = queue.shift();
-      if (!next) break;
-      const ended: Promise<void> = copyNext(next)
-        .catch((error: unknown) => {
-          raised ??= { error };
-        })
-        .finally(() => atWork.delete(ended));
-      atWork.add(ended);
-    }
-    if (atWork.size === 0) break;
-    await Promise.race([...atWork, run.limitsChanged.promise]);
-  }
-  if (raised) raise(raised.error);
+  });
   return met;
-}
-
-/** Never more than the lock tables of the servers have room for. */
-function streamsOf({ limits }: Execution, { parallelism, most = parallelism }: CopyPlan): number {
-  if (limits.copyStreams === 0) return parallelism;
-  return Math.min(limits.copyStreams, Math.max(parallelism, most));
 }
 
 function copyOne(run: Execution, pass: number, next: CopyRun): Promise<CopyResult> {

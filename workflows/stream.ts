@@ -21,6 +21,7 @@ import type { Execution, Lease } from './execution.ts';
 import { ending, isStopped, reasonOf, throwIfStopped } from './failure.ts';
 import { passing } from './retry-until-done.ts';
 import {
+  type BOXED_DRAIN,
   CATCH_UP_LEASE_MS,
   CAUGHT_UP_BYTES,
   FIRST_TRIES,
@@ -29,8 +30,12 @@ import {
   REPAIR_LEASE_MS,
   QUICK,
 } from './options.ts';
+import { assessedBeside } from './readiness.ts';
 import { copyRows } from './snapshot.ts';
 import type { State } from './state/state.ts';
+import { isVerifying, releaseCallers, verifyWhenDue } from './verify.ts';
+import { answerWaiting } from './window.ts';
+import { tendWayBack } from './way-back-slot.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -42,7 +47,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
   // After a failed build the stream runs until it has caught up: rows fixed on the source arrive before the next try.
   let repairing = run.state.consistent && !run.state.constraintsBuilt;
   let outdated = false;
-  while (!run.cutover) {
+  while (!run.cutover && run.at !== 'finalizing') {
     // A pause that came first holds: a resync would empty tables that the answer of the pause called complete.
     if (outdated && run.at === 'streaming') {
       await withOperator(run, 'resync', () => resync(run));
@@ -50,9 +55,14 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       outdated = false;
       continue;
     }
+    const { continueAsNewSuggested } = workflowInfo();
+    if (continueAsNewSuggested && run.verifyCallers > 0 && !isVerifying(run)) {
+      await releaseCallers(run);
+    }
+    if (continueAsNewSuggested) answerWaiting(run);
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would
     // outlive this run, or an update could be lost.
-    if (workflowInfo().continueAsNewSuggested && allHandlersFinished() && !run.storing) {
+    if (continueAsNewSuggested && allHandlersFinished() && !run.storing && !isVerifying(run)) {
       await continueAsNew<(raw: unknown, carried: State) => Promise<unknown>>(raw, {
         ...run.state,
         // Of an attempt that has ended.
@@ -61,7 +71,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     }
     if (run.state.triggersEnabled) {
       // Also while paused: the target should look as it did before the cutover.
-      await withOperator(run, 'triggers', () => disableTriggers(run));
+      await attempted(run, 'triggers', () => unlessEnding(run, () => disableTriggers(run)));
     } else if (run.unsure) {
       await withOperator(run, 'position', () => askPosition(run));
     } else if (run.at === 'paused') {
@@ -70,6 +80,7 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     } else if (run.state.consistent && !run.state.constraintsBuilt && !repairing) {
       repairing = !(await attempted(run, 'constraints', () => buildConstraints(run)));
     } else {
+      verifyWhenDue(run);
       outdated = await withOperator(run, 'stream', async () => {
         // A resume may be followed by a pause or a cutover before this line runs.
         return run.at === 'streaming' && (await followedOrOutdated(run, repairing));
@@ -77,6 +88,18 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
       repairing &&= (run.state.stream?.lagBytes ?? 0) > CAUGHT_UP_BYTES;
     }
     throwIfStopped();
+  }
+}
+
+/** Ends with the way back, also while a server that is gone is asked repeatedly. */
+async function unlessEnding(run: Execution, step: () => Promise<void>): Promise<void> {
+  run.tidying = new CancellationScope();
+  try {
+    await run.tidying.run(step);
+  } catch (error) {
+    if (run.at !== 'finalizing') throw error;
+  } finally {
+    run.tidying = undefined;
   }
 }
 
@@ -117,6 +140,10 @@ async function followedOrOutdated(run: Execution, repairing: boolean): Promise<b
   } catch (error) {
     throwIfStopped();
     const reason = reasonOf(error);
+    if (reason?.code === 'AlreadySwitched') {
+      run.followSwitch();
+      return false;
+    }
     if (reason?.code !== 'Resync') throw error;
     log.info('tables are resynced', { reason: reason.message });
     run.tell({ type: 'resyncNeeded', reason });
@@ -141,8 +168,11 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     ...{ positionWanted: false, fencing: undefined },
   };
   run.lease = lease;
+  const aside = tendWayBack(run);
   try {
-    await lease.scope.run(() => streamChanges(run, 'stream', { repairing }));
+    await assessedBeside(run, () =>
+      lease.scope.run(() => streamChanges(run, 'stream', { repairing })),
+    );
     lease.stopped.give();
   } catch (error) {
     try {
@@ -163,6 +193,7 @@ async function streamOneLease(run: Execution, repairing: boolean): Promise<void>
     }
   } finally {
     run.lease = undefined;
+    if (aside) await aside.stop();
     // Cancelled between two attempts: no worker remains to report the end of the wait.
     run.tell({ type: 'placeWaited', wait: null });
   }
@@ -240,7 +271,14 @@ export async function streamChanges(
     until = null,
     repairing = false,
     retry = LONG.retry,
-  }: { until?: Lsn | null; repairing?: boolean; retry?: RetryPolicy },
+    options = LONG,
+  }: {
+    until?: Lsn | null;
+    repairing?: boolean;
+    retry?: RetryPolicy;
+    /** Within the box of a cutover the timeouts are shorter. */
+    options?: typeof LONG | typeof BOXED_DRAIN;
+  },
 ): Promise<StreamReport> {
   const { confirmedLsn, consistent, tables } = run.state;
   // Rows of one snapshot are consistent, but the stream has to catch up with it: the lease that does reports which tables are ready.
@@ -250,7 +288,7 @@ export async function streamChanges(
   const summary = until === null ? `stream from ${confirmedLsn}` : `drain to ${until}`;
   run.tell({ type: 'attemptBegun' });
   const report = await long.streamChanges.executeWithOptions(
-    { ...LONG, retry, activityId, summary },
+    { ...options, retry, activityId, summary },
     [{ ...run.step, floor: confirmedLsn, until, leaseMs }],
   );
   // Here, so that the report of a drain that was cancelled counts, too.

@@ -6,6 +6,7 @@
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Change, PlannedRelation } from './change.ts';
 import type { FoldedTable } from './folded-flight.ts';
+import type { Barrier } from '../store/barrier.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
 
 export interface Batch {
@@ -29,6 +30,8 @@ export interface Batch {
   readonly xids: ReadonlySet<number>;
   /** The last commit before `end`; unset when none has been received since the stream began. */
   readonly commit?: LastCommit | null;
+  /** An anchor: with this batch the target has what its snapshot shows, also beyond `end`. Stored with the rows. */
+  readonly barrier?: Barrier;
 }
 
 export interface BatchLimits {

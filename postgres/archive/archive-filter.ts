@@ -11,6 +11,7 @@ import { changesMember, neededParts, wordNeed, type Member } from './left-extens
 import { newsOf, ownRelation, PARTS } from './left-out.ts';
 import { atOnce, overAll, thoseOf } from './yielding-work.ts';
 import { type PlannedEntry, TABLES, withPhases } from './entry-phase.ts';
+import { FENCE_SCHEMA, FENCE_TRIGGER } from '../catalog/own-object.ts';
 
 export interface Choice {
   /** Oids of the selected tables on the source. */
@@ -58,7 +59,7 @@ const GRANTS = new Set(['ACL', 'DEFAULT ACL']);
 const EXCLUDABLE = new Set(['VIEW', 'MATERIALIZED VIEW', 'SEQUENCE']);
 const INDEX_LIKE = new Set(['INDEX', 'CONSTRAINT']);
 
-const OWN_SCHEMA = 'walferry';
+const OWN_SCHEMAS = new Set(['walferry', FENCE_SCHEMA]);
 
 /** Splits the entries of an archive into those that are moved, with their phase, and those left out. */
 export function filterArchive(entries: readonly ArchiveEntry[], choice: Choice): FilteredArchive {
@@ -210,7 +211,10 @@ function unwanted(entry: ArchiveEntry, choice: Choice): boolean {
   if (entry.section === 'other' || NEVER.has(kind) || isLeft(entry, choice)) return true;
   if (kind === 'EVENT TRIGGER' && choice.ignore.eventTriggers.has(name)) return true;
   if (GRANTS.has(kind) && !choice.grants) return true;
-  if (schema === OWN_SCHEMA || (kind === 'SCHEMA' && name === OWN_SCHEMA)) return true;
+  if (schema !== null && OWN_SCHEMAS.has(schema)) return true;
+  if (kind === 'SCHEMA' && OWN_SCHEMAS.has(name)) return true;
+  // pg_dump's tag of a trigger: table, space, trigger.
+  if (kind === 'TRIGGER' && name.includes(` ${FENCE_TRIGGER}`)) return true;
   // An extension creates its own comment, and only its owner may set one: often not our role on a hosted server.
   if (kind === 'COMMENT' && name.startsWith('EXTENSION ')) return true;
   if (TABLES.has(kind)) return !choice.selected.has(entry.oid);

@@ -6,6 +6,7 @@
  */
 import type pg from 'pg';
 import type { TableName } from '../catalog/selection.ts';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 export interface DoubtfulCheck extends TableName {
   /** What the constraint belongs to; `schema` and `name` are those of the table or domain. */
@@ -48,7 +49,7 @@ select case k.contypid when 0 then 'TABLE' else 'DOMAIN' end as kind, n.nspname 
   left join pg_catalog.pg_class c on c.oid = k.conrelid
   left join pg_catalog.pg_type t on t.oid = k.contypid
   join pg_catalog.pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace)
- where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')`;
+ where n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})`;
 
 /** Functions of pg_catalog that count, in addition to its volatile ones. */
 const OF_THE_SESSION = (

@@ -18,7 +18,10 @@ export interface Difference {
   readonly what: string;
 }
 
-type Comparable = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot'>;
+type Comparable = Pick<
+  Relation,
+  'schema' | 'name' | 'kind' | 'columns' | 'types' | 'viaRoot' | 'mayBeSplit'
+>;
 
 /**
  * All differences between the source's tables and their counterparts; tables that exist only on the target are ignored. A
@@ -26,7 +29,7 @@ type Comparable = Pick<Relation, 'schema' | 'name' | 'kind' | 'columns' | 'types
  */
 export function compareColumns(
   source: readonly Comparable[],
-  target: readonly Omit<Comparable, 'viaRoot'>[],
+  target: readonly Omit<Comparable, 'viaRoot' | 'mayBeSplit'>[],
 ): Difference[] {
   const there = new Map(target.map((relation) => [keyOfName(relation), relation]));
   const found = source.flatMap((relation) =>
@@ -66,7 +69,7 @@ export function renderDifferences(differences: readonly Difference[], shown = 10
 
 function compareTable(
   source: Comparable,
-  target: Omit<Comparable, 'viaRoot'> | undefined,
+  target: Omit<Comparable, 'viaRoot' | 'mayBeSplit'> | undefined,
 ): Difference[] {
   const { schema, name: table } = destinationOf(source);
   const differs = (column: string | null, what: string): Difference => ({
@@ -74,7 +77,8 @@ function compareTable(
     what,
   });
   if (!target) return [differs(null, 'is missing on the target')];
-  const oneTable = source.viaRoot !== null && target.kind !== 'f';
+  const through = source.viaRoot !== null || source.mayBeSplit === true;
+  const oneTable = through && target.kind !== 'f';
   if (!oneTable && source.kind !== target.kind) {
     return [differs(null, `is ${kindOf(source)} on the source, ${kindOf(target)} on the target`)];
   }

@@ -6,27 +6,29 @@
  */
 import type pg from 'pg';
 import { COLLATION, JOIN_COLLATION } from './collation.ts';
-import { assignRoots } from './row-destination.ts';
+import { assignRoots, markSplit } from './row-destination.ts';
 import { compileSelection, isSelected, type Selection, type TableName } from './selection.ts';
+import { SYSTEM_SCHEMAS } from './own-object.ts';
 import { readTypeGraph } from './type-graph.ts';
 import type { Relation, Sizes } from './relation.ts';
 
-interface NameRow {
-  oid: number;
-  schema: string;
-  name: string;
-  parents: number[];
+/** A table that a selection may name. */
+export interface Candidate extends TableName {
+  readonly oid: number;
+  readonly kind: Relation['kind'];
+  /** Oids of its parents by partitioning or inheritance, in the order of their declaration. */
+  readonly parents: readonly number[];
 }
 
 /** All tables but those that preflight, copy and stream never touch: the system's, walferry's and members of extensions. */
 const CANDIDATES = /* sql */ `
-select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name,
+select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
        array(select i.inhparent::int8::float8 from pg_catalog.pg_inherits i
               where i.inhrelid = c.oid order by i.inhseqno) as parents
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't'
-   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+   and n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})
    and not exists (select from pg_catalog.pg_depend d
                     where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
                       and d.objsubid = 0 and d.deptype = 'e')`;
@@ -111,10 +113,20 @@ export async function readRelations(
   sizes: Sizes = 'measured',
 ): Promise<Relation[]> {
   return withEmptySearchPath(client, async () => {
-    const { rows } = await client.query<NameRow>(CANDIDATES);
+    const { rows } = await client.query<Candidate>(CANDIDATES);
     const found = await details(client, selectOids(rows, selection), sizes);
-    return assignRoots(client, found, selection.viaPartitionRoot ?? []);
+    const relations = await assignRoots(client, found, selection.viaPartitionRoot ?? []);
+    return markSplit(relations, selection.mayBeSplit ?? []);
   });
+}
+
+/** All tables that a selection may name, and the oids of those that this one does: without details, for steps in a hurry. */
+export async function readCandidates(
+  client: pg.ClientBase,
+  selection: Selection,
+): Promise<{ readonly all: readonly Candidate[]; readonly selected: ReadonlySet<number> }> {
+  const { rows } = await client.query<Candidate>(CANDIDATES);
+  return { all: rows, selected: new Set(selectOids(rows, selection)) };
 }
 
 /** Whether {@link readRelations} would return the table; reads no details of other tables. */
@@ -123,7 +135,7 @@ export async function isTableSelected(
   selection: Selection,
   { schema, name }: TableName,
 ): Promise<boolean> {
-  const { rows } = await client.query<NameRow>(
+  const { rows } = await client.query<Candidate>(
     /* sql */ `
     ${CANDIDATES} and c.oid in (
       with recursive line (oid) as (
@@ -177,10 +189,10 @@ async function details(
 }
 
 /** Applies the patterns; a table with several ancestors follows all of them. */
-function selectOids(rows: readonly NameRow[], selection: Selection): number[] {
+function selectOids(rows: readonly Candidate[], selection: Selection): number[] {
   const matcher = compileSelection(selection);
   const byOid = new Map(rows.map((row) => [row.oid, row]));
-  const ancestors = (row: NameRow): NameRow[] =>
+  const ancestors = (row: Candidate): Candidate[] =>
     row.parents.flatMap((oid) => {
       const parent = byOid.get(oid);
       return parent ? [parent, ...ancestors(parent)] : [];

@@ -72,6 +72,8 @@ export interface Relation extends TableName {
   readonly types: TypeGraph;
   /** Set for a partitioned table that goes through its root on the target, and for all its partitions; else null. */
   readonly viaRoot: ViaRoot | null;
+  /** A plain table that may be partitioned on the target: its rows go through the root there. Unset: it must be plain. */
+  readonly mayBeSplit?: true;
 }
 
 /**

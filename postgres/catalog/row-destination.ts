@@ -84,6 +84,16 @@ export async function assignRoots(
   });
 }
 
+/** Marks the plain tables that may be partitioned on the target. Pure. */
+export function markSplit(found: readonly Relation[], patterns: readonly string[]): Relation[] {
+  const named = compileSelection({ include: patterns, exclude: [] });
+  return found.map((one) =>
+    one.kind === 'r' && !one.isPartition && named.includes(one)
+      ? { ...one, mayBeSplit: true }
+      : one,
+  );
+}
+
 interface Place extends Pick<ViaRoot, 'bornInPlace' | 'bornAt' | 'uniqueKey' | 'bounds'> {
   readonly leaving: boolean;
 }

@@ -3,6 +3,7 @@
  * grants, and its additional grants.
  */
 import type pg from 'pg';
+import { SYSTEM_SCHEMAS } from './own-object.ts';
 
 export interface SchemaRights {
   readonly schema: string;
@@ -33,7 +34,7 @@ select n.nspname as schema, pg_catalog.pg_get_userbyid(n.nspowner) as owner,
                    from pg_catalog.aclexplode(n.nspacl) x left join pg_catalog.pg_roles r on r.oid = x.grantee
                   where x.grantee <> n.nspowner), '[]') as grants
   from pg_catalog.pg_namespace n
- where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+ where n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})
    and not exists (select from pg_catalog.pg_depend d
                     where d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and d.objid = n.oid and d.deptype = 'e')
  order by 1`;

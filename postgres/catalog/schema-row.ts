@@ -19,13 +19,13 @@ export type SchemaRows = ReadonlyMap<string, SchemaRow>;
 /** SQL over `n`, a row of `pg_namespace`. */
 export const SCHEMA_VERSION = /* sql */ `pg_catalog.format('%s %s', n.oid::int8, n.xmin)`;
 
-/** All schemas except the system's; inside a transaction, what its snapshot sees. */
+/** All schemas except the system's and walferry's, which come and go; inside a transaction, what its snapshot sees. */
 export async function readSchemaRows(client: pg.ClientBase): Promise<SchemaRows> {
   const { rows } = await client.query<SchemaRow & { name: string }>(/* sql */ `
     select n.nspname as name, ${SCHEMA_VERSION} as version,
            pg_catalog.md5(pg_catalog.format('%s %s', n.nspowner::int8, n.nspacl)) as rights
       from pg_catalog.pg_namespace n
-     where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by n.nspname`);
+     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry', 'walferry_fence') order by n.nspname`);
   return new Map(rows.map(({ name, version, rights }) => [name, { version, rights }]));
 }
 

@@ -10,6 +10,8 @@ export interface Selection {
   readonly exclude: readonly string[];
   /** Partitioned tables whose rows go through the root on the target (row-destination.ts); none by default. */
   readonly viaPartitionRoot?: readonly string[];
+  /** Plain tables that may be partitioned on the target: the way back of `viaPartitionRoot`; none by default. */
+  readonly mayBeSplit?: readonly string[];
 }
 
 export interface TableName {

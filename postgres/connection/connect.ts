@@ -29,7 +29,11 @@ export type Purpose =
   | 'index'
   | 'stream'
   | 'apply'
+  | 'anchor'
+  | 'verify'
+  | 'definition'
   | 'cutover'
+  | 'readiness'
   | 'cleanup'
   | 'watch';
 

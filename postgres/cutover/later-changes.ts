@@ -73,12 +73,19 @@ export async function laterChanges(
   since: Lsn,
   signal: AbortSignal = new AbortController().signal,
   beat: Work['beat'] = () => undefined,
+  writers: Checking['writers'] = 'stopped',
 ): Promise<string[]> {
-  return (await finalCheck(migration, input, since, { signal, beat })).tables.slice(
-    0,
-    MOST_LATER_TABLES,
-  );
+  const work = { signal, beat, writers };
+  return (await finalCheck(migration, input, since, work)).tables.slice(0, MOST_LATER_TABLES);
 }
+
+/**
+ * `fenced`: writers that a fence refuses lock their table for a moment all the same, and the proof has waited for those that it did
+ * not refuse; sequences are set after the check, with a margin. Both say nothing then.
+ */
+type Checking = Pick<Work, 'signal' | 'beat'> & {
+  readonly writers?: 'stopped' | 'fenced';
+};
 
 export interface FinalCheck {
   /** Like {@link laterChanges}, without the limit. */
@@ -100,7 +107,7 @@ export async function finalCheck(
   migration: Migration,
   input: MigrationInput,
   since: Lsn,
-  work: Pick<Work, 'signal' | 'beat'>,
+  work: Checking,
 ): Promise<FinalCheck> {
   const { signal } = work;
   try {
@@ -126,7 +133,7 @@ async function check(
   { source, session }: { readonly source: Session; readonly session: Session },
   migration: Migration,
   input: MigrationInput,
-  { since, work }: { readonly since: Lsn; readonly work: Pick<Work, 'signal' | 'beat'> },
+  { since, work }: { readonly since: Lsn; readonly work: Checking },
 ): Promise<FinalCheck> {
   const plan = await readFollowed(migration, work);
   // Before everything else that the check reads on the source, and before the flush: a transaction that ends between the flush
@@ -192,20 +199,17 @@ async function check(
   }
   const names = [
     ...rows.filter(({ schema, table }) => selected.has(keyOfName({ schema, name: table }))),
-    ...writing.rows,
+    ...(work.writers === 'fenced' ? [] : writing.rows),
   ].map(({ schema, table }) => `${schema}.${table}`);
   for (const { schema, table } of rows) doubt.met({ schema, name: table }, NOWHERE);
   const renamed = doubt.suspects(() => false).map(({ table }) => nameOf(table));
   // Last, so that both see changes made while the slot was read.
   const traceless = await changedWithoutTrace(migration, input, plan, work);
-  const moved = await movedSequences(
-    source,
-    migration,
-    input.tables,
-    relations,
-    new Set(oids),
-    work,
-  );
+  const counted = new Set(oids);
+  const moved =
+    work.writers === 'fenced'
+      ? []
+      : await movedSequences(source, migration, input.tables, relations, counted, work);
   const found = [...names, ...renamed, ...missed.map(nameOf), ...traceless, ...moved];
   return {
     tables: [...new Set(found)].sort(),

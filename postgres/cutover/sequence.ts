@@ -1,5 +1,6 @@
 /** Reads the sequences of one side, and pairs those of both sides. */
 import type pg from 'pg';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 export interface Sequence {
   readonly schema: string;
@@ -31,7 +32,7 @@ select n.nspname as schema, s.relname as name, tn.nspname as table_schema, t.rel
   left join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
   left join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
  where s.relkind = 'S' and s.relpersistence <> 't'
-   and n.nspname not in ('pg_catalog', 'information_schema', 'walferry') and n.nspname !~ '^pg_(toast|temp)'
+   and n.nspname not in ('pg_catalog', ${SYSTEM_SCHEMAS}) and n.nspname !~ '^pg_(toast|temp)'
    and not exists (select from pg_catalog.pg_depend e
                     where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = s.oid and e.deptype = 'e')
  order by 1, 2`;

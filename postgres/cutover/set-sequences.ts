@@ -12,6 +12,7 @@ import { readRelations } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
 import { flushSeen } from '../replication/flush.ts';
 import type { Sequence } from './sequence.ts';
 import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequence-state.ts';
@@ -61,38 +62,23 @@ export async function setSequences(
       { beat },
       () => ({ ...progress }),
       async () => {
-        const relations = await readRelations(source, input.tables, 'estimated');
-        const { sequences, pairs } = await readWanted(
+        const { settings, report } = await readSettings(
           { source, target },
           migration,
-          input.tables,
-          relations,
+          input,
+          (done) => (progress.done = done),
         );
-        const states = await readStates(source, sequences, (done) => {
-          progress.done = done;
-        });
-        // A setval to a lower value that the source loses in a crash would make the target return numbers that rows already have.
-        await flushSeen(source, migration);
-        Object.assign(progress, { step: 'setting sequences', done: 0, total: states.size });
+        Object.assign(progress, { step: 'setting sequences', done: 0, total: settings.length });
         const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
-        const there = [...states].flatMap(([sequence, state]) => {
-          const to = pairs.get(sequence);
-          return to === undefined ? [] : [{ ...state, to }];
-        });
-        const missing = sequences.filter((sequence) => !pairs.has(sequence)).map(nameOf);
         // Batches are independent: setting a sequence to the source's value can be repeated.
-        for (let at = 0; at < there.length; at += size) {
+        for (let at = 0; at < settings.length; at += size) {
           await inTransaction(target, async () => {
             await turn.hold();
-            await setStates(target, there.slice(at, at + size));
+            await setStates(target, settings.slice(at, at + size));
           });
           progress.done = at + size;
         }
-        return {
-          sequences: there.length,
-          missing: missing.slice(0, MOST_MISSING),
-          ...(missing.length > MOST_MISSING ? { unnamed: missing.length - MOST_MISSING } : {}),
-        };
+        return report;
       },
     );
   } catch (error) {
@@ -100,12 +86,51 @@ export async function setSequences(
   }
 }
 
-interface Setting extends State {
+export interface Setting extends State {
   /** The target's. */
   readonly to: Sequence;
 }
 
-async function setStates(target: pg.ClientBase, settings: readonly Setting[]): Promise<void> {
+export interface Settings {
+  readonly settings: readonly Setting[];
+  readonly report: SequenceReport;
+}
+
+/**
+ * What the target's sequences are to be set to: the source's values as of now, flushed there.
+ * @param progress called with the number of sequences read so far.
+ */
+export async function readSettings(
+  { source, target }: { readonly source: Session; readonly target: Session },
+  migration: Migration,
+  input: MigrationInput,
+  progress: (done: number) => void = () => undefined,
+): Promise<Settings> {
+  const relations = await readRelations(source, input.tables, 'estimated');
+  const sides = { source, target };
+  const { sequences, pairs } = await readWanted(sides, migration, input.tables, relations);
+  const states = await readStates(source, sequences, progress);
+  // A setval to a lower value that the source loses in a crash would make the target return numbers that rows already have.
+  await flushSeen(source, migration);
+  const settings = [...states].flatMap(([sequence, state]) => {
+    const to = pairs.get(sequence);
+    return to === undefined ? [] : [{ ...state, to }];
+  });
+  const missing = sequences.filter((sequence) => !pairs.has(sequence)).map(nameOf);
+  const unnamed = missing.length - MOST_MISSING;
+  const report = {
+    sequences: settings.length,
+    missing: missing.slice(0, MOST_MISSING),
+    ...(unnamed > 0 ? { unnamed } : {}),
+  };
+  return { settings, report };
+}
+
+/** Sets the target's sequences in the caller's transaction, which does not take them back when it is rolled back. */
+export async function setStates(
+  target: pg.ClientBase,
+  settings: readonly Setting[],
+): Promise<void> {
   const set = (some: readonly Setting[]) =>
     target.query(SET, [
       JSON.stringify(some.map(({ to, value, called }) => ({ sql: to.sql, value, called }))),

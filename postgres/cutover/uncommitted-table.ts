@@ -10,6 +10,7 @@
  * membership row. Others see the old row, with the open transaction in its `xmax`.
  */
 import type pg from 'pg';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 /** Includes transactions newer than the snapshot and subtransactions, which no snapshot lists; excludes aborted ones. */
 const isOpen = (xmax: string) => {
@@ -24,7 +25,7 @@ const isOpen = (xmax: string) => {
 const reachable = (
   name: string,
   schemas: string,
-) => `${name} !~ '^pg_' and ${name} not in ('information_schema', 'walferry')
+) => `${name} !~ '^pg_' and ${name} not in (${SYSTEM_SCHEMAS})
      and (${schemas}::text[] is null or ${name} = any(${schemas}::text[]))`;
 
 /**

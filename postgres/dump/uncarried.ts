@@ -11,6 +11,7 @@ import { readHiddenMappings } from '../catalog/user-mapping.ts';
 import type { Member } from '../archive/left-extension.ts';
 import type { LeftBehind } from '../archive/left-out.ts';
 import { rolledBack } from '../connection/in-transaction.ts';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 /** pg_dump runs with options that exclude the first three. */
 const NEVER_CARRIED = /* sql */ `
@@ -77,7 +78,7 @@ const UNSELECTED = /* sql */ `
 select format('%s %s.%s', case c.relkind when 'f' then 'FOREIGN TABLE' else 'TABLE' end, n.nspname, c.relname) as object
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and c.oid not in (select unnest($1::oid[]))
-   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+   and n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})
    and not exists (select from pg_catalog.pg_depend d
                     where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid
                       and d.objsubid = 0 and d.deptype = 'e')

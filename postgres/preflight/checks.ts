@@ -15,6 +15,7 @@ import { existingSchema } from './checks/existing-schema.ts';
 import { existingTable } from './checks/existing-table.ts';
 import { extensionContent } from './checks/extension-content.ts';
 import { extensionOffer } from './checks/extension-offer.ts';
+import { fenceRight } from './checks/fence-right.ts';
 import { freeSlot } from './checks/free-slot.ts';
 import { generatedColumn } from './checks/generated-column.ts';
 import { guardInput } from './checks/guard-input.ts';
@@ -45,6 +46,8 @@ import { unloggedTable } from './checks/unlogged-table.ts';
 import { unmovedObject } from './checks/unmoved-object.ts';
 import { version } from './checks/version.ts';
 import { wal } from './checks/wal.ts';
+import { wayBackDecoding } from './checks/way-back-decoding.ts';
+import { wayBackWriting } from './checks/way-back-writing.ts';
 import type { Reading, SourceReading, TargetReading } from './reading.ts';
 
 const LIST = [
@@ -63,6 +66,7 @@ const LIST = [
   durability,
   sourceRight,
   targetRight,
+  fenceRight,
   rowSecurity,
   encoding,
   sessionDefault,
@@ -90,6 +94,8 @@ const LIST = [
   ownerRole,
   existingSchema,
   triedSchema,
+  wayBackDecoding,
+  wayBackWriting,
   age,
   disk,
 ] as const;

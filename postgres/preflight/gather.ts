@@ -52,12 +52,16 @@ export async function gatherFacts(
       return null;
     }
   };
+  const more = { input, signal: work.signal };
   const source = await inspect('source', async (of) => {
-    const reading = { ...of, service: migration.source, input, signal: work.signal };
+    const reading = { ...of, ...more, service: migration.source };
     return { reading, facts: await readSource(reading) };
   });
   const target = await inspect('target', (of) =>
-    readTarget({ ...of, source: source?.reading ?? null }),
+    readTarget({
+      ...{ ...of, ...more, service: migration.target },
+      source: source?.reading ?? null,
+    }),
   );
   const facts = {
     ...{ migration, input, endpoints, failures, target },

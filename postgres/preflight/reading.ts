@@ -8,13 +8,16 @@ export interface Reading {
   readonly server: ServerFacts;
 }
 
-export interface SourceReading extends Reading {
+/** A reading that may open further sessions. */
+export interface SideReading extends Reading {
   readonly service: string;
   readonly input: MigrationInput;
   readonly signal: AbortSignal;
 }
 
-export interface TargetReading extends Reading {
+export type SourceReading = SideReading;
+
+export interface TargetReading extends SideReading {
   /**
    * Null: the source could not be read, so nothing is compared with it. Its session has ended: only facts that a check of the
    * list reads from the source are available.

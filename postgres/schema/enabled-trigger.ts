@@ -7,6 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { TableName } from '../catalog/selection.ts';
 import type { EnabledTrigger } from '../store/disabled-trigger.ts';
 import { PLANNED_DESTINATIONS } from '../store/planned-relation.ts';
+import { notOfFence } from '../catalog/own-object.ts';
 
 const FIRES_FOR_REPLICA = ['A', 'R'];
 const FIRES_FOR_ALL = ['O', 'A', 'R'];
@@ -35,7 +36,7 @@ select l.kind, l.oid::text as oid, n.nspname as schema_name, c.relname as table_
  -- Per table, by the index on its triggers: this runs with every batch, and a database may have 100,000 triggers.
  cross join lateral (
    select 'trigger' as kind, g.oid, g.tgname as name, g.tgenabled as state
-     from pg_catalog.pg_trigger g where g.tgrelid = t.oid and not g.tgisinternal
+     from pg_catalog.pg_trigger g where g.tgrelid = t.oid and not g.tgisinternal and ${notOfFence('g')}
    union all
    select 'rule', r.oid, r.rulename, r.ev_enabled
      from pg_catalog.pg_rewrite r where r.ev_class = t.oid and r.ev_type <> '1'

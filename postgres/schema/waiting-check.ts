@@ -2,7 +2,7 @@
  * Adds the check constraints that deferred-check.ts removed and stored in the control schema to the target. They may have waited
  * for weeks, while tables were dropped or renamed and columns and constraints changed on both sides. The source's current
  * catalog shows which of them are added, and with what definition. A constraint that the target refuses does not block; the
- * cutover's summary names it (cutover/check-differences.ts).
+ * cutover's summary names it (definition/compare-checks.ts).
  */
 import pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';

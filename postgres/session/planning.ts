@@ -7,6 +7,7 @@ import pg from 'pg';
 import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
 import type { Purpose } from '../connection/connect.ts';
+import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 
 /** SQLSTATE classes that a search path can cause: names not found, privileges, values that a body is evaluated with. */
 const PLANNING = new Set(['42', '3F', '22', '0A', 'P0', '2F', '39']);
@@ -109,7 +110,7 @@ export const PRINTS_WITH_SCHEMAS = /* sql */ `(select pg_catalog.set_config('sea
 const EVERY_SCHEMA = /* sql */ `
 select pg_catalog.set_config('search_path', coalesce(string_agg(pg_catalog.quote_ident(n.nspname), ', '), ''), $1)
   from pg_catalog.pg_namespace n
- where n.nspname not like 'pg\\_%' and n.nspname not in ('information_schema', 'walferry')`;
+ where n.nspname not like 'pg\\_%' and n.nspname not in (${SYSTEM_SCHEMAS})`;
 
 /**
  * Runs a statement that is planned with functions of indexes but does not depend on their results: a query for a first row, the

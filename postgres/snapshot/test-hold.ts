@@ -1,8 +1,9 @@
 /**
- * Points where a test pauses the copy, so that its own steps run exactly there, without sleeping:
+ * Points where a test pauses the copy or a verification, so that its own steps run exactly there, without sleeping:
  *
  *   before-chunks           between the plan and the first chunk of every run
  *   before-ending-copiers   a plan has read which chunks are unfinished, and has not terminated the sessions that copy them
+ *   before-mark             a verification has read a piece, and has not marked it
  *
  * Off unless WALFERRY_HOLDPOINT names one.
  */
@@ -19,7 +20,7 @@ const POLL_MS = 20;
  * @param waiting called after every try: sends a heartbeat, so that the wait does not look like a stall; throws to give up.
  */
 export async function holdAt(
-  point: 'before-chunks' | 'before-ending-copiers',
+  point: 'before-chunks' | 'before-ending-copiers' | 'before-mark',
   target: pg.ClientBase,
   waiting: () => void = () => undefined,
 ): Promise<void> {

@@ -58,6 +58,9 @@ interface StateRow {
   consistent: boolean;
 }
 
+/** Condition on a row: it is a way back (way-back.ts), whose migration has another target. The id ends as contract/reversed.ts says. */
+export const OF_WAY_BACK = /* sql */ `id like '%-back'`;
+
 /** The open transaction of a superseded attempt must not block the end of a migration forever. */
 const DROP_LOCK_TIMEOUT_MS = 10_000;
 
@@ -72,7 +75,7 @@ export async function registerMigration(
 ): Promise<void> {
   const { migration } = registration;
   const others = await target.query<{ workflow_id: string }>(
-    /* sql */ `select workflow_id from walferry.migration where id <> $1`,
+    /* sql */ `select workflow_id from walferry.migration where id <> $1 and not ${OF_WAY_BACK}`,
     [migration.id],
   );
   const other = others.rows[0];
@@ -145,6 +148,18 @@ export async function requireMigration(
   );
 }
 
+/** Holds the migration's row until the transaction ends, so that it cannot end meanwhile. @returns false: it has ended. */
+export async function holdMigration(
+  target: pg.ClientBase,
+  { id }: Pick<Migration, 'id'>,
+): Promise<boolean> {
+  const { rowCount } = await target.query(
+    /* sql */ `select from walferry.migration where id = $1 for key share`,
+    [id],
+  );
+  return rowCount === 1;
+}
+
 /**
  * Removes the migration's state from the target, and the whole control schema if it has no other migration's row. Idempotent;
  * atomic inside and outside a transaction.
@@ -159,6 +174,10 @@ export async function dropControl(target: pg.ClientBase, migration: Migration): 
       delete from walferry.migration where id = ${pg.escapeLiteral(migration.id)};
       do $$
       begin
+        -- A control schema that an older worker left has no outcomes.
+        if to_regclass('walferry.outcome') is not null then
+          delete from walferry.outcome where migration = ${pg.escapeLiteral(migration.id)};
+        end if;
         if not exists (select from walferry.migration) then
           drop schema walferry cascade;
         end if;

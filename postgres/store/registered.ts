@@ -1,5 +1,6 @@
 /** The migrations that a target knows, for whoever has no migration of their own: preflight, cleanup, the demo. */
 import type pg from 'pg';
+import { OF_WAY_BACK } from './migration.ts';
 import { hasStore } from './upgrade.ts';
 
 export interface RegisteredMigration {
@@ -13,13 +14,13 @@ export interface RegisteredMigration {
   readonly confirmedLsn: string | null;
 }
 
-/** Oldest first. */
+/** Oldest first; without ways back, which belong to migrations to other databases. */
 export async function readRegistered(target: pg.ClientBase): Promise<RegisteredMigration[]> {
   const { rows } = await target.query<RegisteredMigration>(/* sql */ `
     select id, workflow_id as "workflowId", slot, source_system as "sourceSystem",
            source_database as "sourceDatabase", to_char(created_at, 'YYYY-MM-DD HH24:MI TZ') as "createdAt",
            confirmed_lsn::text as "confirmedLsn"
-      from walferry.migration order by created_at`);
+      from walferry.migration where not ${OF_WAY_BACK} order by created_at`);
   return rows;
 }
 
@@ -33,7 +34,7 @@ export interface StreamMark {
 export async function readStreamMark(target: pg.ClientBase): Promise<StreamMark | undefined> {
   if (!(await hasStore(target))) return undefined;
   const { rows } = await target.query<{ epoch: string; lsn: string | null; n: string }>(
-    /* sql */ `select epoch::text, confirmed_lsn::text as lsn, transactions::text as n from walferry.migration`,
+    /* sql */ `select epoch::text, confirmed_lsn::text as lsn, transactions::text as n from walferry.migration where not ${OF_WAY_BACK}`,
   );
   const [row] = rows;
   return row && { epoch: row.epoch, confirmedLsn: row.lsn, transactions: Number(row.n) };

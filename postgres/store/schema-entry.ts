@@ -144,3 +144,15 @@ export function partOf(entry: StoredEntry): string | null {
     ? prefix.slice(table.length + 1)
     : null;
 }
+
+/** Schema and tag of everything that walferry creates on the target. */
+export async function readCreatedEntries(
+  target: pg.ClientBase,
+  migration: string,
+): Promise<{ readonly schema: string | null; readonly name: string }[]> {
+  const { rows } = await target.query<{ schema: string | null; name: string }>(
+    /* sql */ `select schema_name as schema, name from walferry.schema_entry where migration = $1`,
+    [migration],
+  );
+  return rows;
+}

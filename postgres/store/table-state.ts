@@ -21,7 +21,10 @@ export const MOVES = {
   missed: { from: TAKEN, to: 'absent' },
   /** Its last chunk is marked. */
   copied: { from: ['copying'], to: 'catching-up' },
-  /** A partition that was created in its place: all of its rows come through the stream. */
+  /**
+   * A partition that was created in its place: all of its rows come through the stream. Or a table of a way back, whose rows both
+   * sides hold when it starts.
+   */
   joined: { from: ['pending'], to: 'catching-up' },
   /** The stream has confirmed the LSN of the pass's snapshot. */
   confirmed: { from: ['catching-up'], to: 'ready' },

@@ -37,6 +37,19 @@ export async function readUnfilled(
   return rows.map(({ name }) => name);
 }
 
+/** Views that walferry created and fills in a later step, or that the operator excluded from it. */
+export async function readViewsToFill(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<{ readonly schema: string; readonly name: string }[]> {
+  const { rows } = await target.query<{ schema: string; name: string }>(
+    /* sql */ `
+    select schema_name as schema, name from walferry.schema_entry where migration = $1 and kind = 'MATERIALIZED VIEW'`,
+    [migration.id],
+  );
+  return rows;
+}
+
 export interface EmptyView {
   readonly id: number;
   readonly schema: string;

@@ -9,7 +9,7 @@ export interface Open {
   readonly xid: number;
   /** Start of the commit record. */
   readonly lsn: Lsn;
-  /** Committed before the stream's start: the target has it. */
+  /** The target has it, because it committed before the stream's start, or it is not its turn: see `AnchorFilter`. */
   readonly known: boolean;
 }
 
@@ -63,10 +63,10 @@ export function arrive(
   xid: number,
   lsn: Lsn,
   serial: number,
-  { start, newest }: Pick<GatheringParts, 'start' | 'newest'>,
+  { start, newest, filter }: Pick<GatheringParts, 'start' | 'newest' | 'filter'>,
   from: number,
 ): ArrivingTransaction {
-  const known = compareLsn(lsn, start) < 0;
+  const known = compareLsn(lsn, start) < 0 || filter?.leavesOut(xid, lsn) === true;
   const mayBeCopied = newest !== null && compareLsn(lsn, newest) < 0;
   return new ArrivingTransaction({ xid, lsn, serial, known, mayBeCopied }, from);
 }

@@ -64,7 +64,9 @@ export class BatchWriting {
   async #write(batch: Batch): Promise<void> {
     const { writer, reader, meter, lease, allow } = this.#parts;
     try {
-      if (allow && !(await allow(batch.size, writer.open))) return;
+      // Both sides wait for a barrier.
+      const limited = batch.barrier === undefined ? allow : undefined;
+      if (limited && !(await limited(batch.size, writer.open))) return;
       const { committed, exact } = await writer.write(batch);
       this.#ways.applied(batch.size, exact);
       meter.applied(batch.size, batch.committedAt);

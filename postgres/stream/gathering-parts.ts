@@ -6,6 +6,7 @@ import type { TableName } from '../catalog/selection.ts';
 import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
+import type { AnchorFilter } from './anchor-filter.ts';
 import type { ExactReason } from './lease-summary.ts';
 
 export interface GatheringParts {
@@ -14,6 +15,8 @@ export interface GatheringParts {
   readonly newest: Lsn | null;
   /** Start of the stream; anything before it that the source delivers is dropped. */
   readonly start: Lsn;
+  /** Which transactions an anchor leaves out; unset: none. */
+  readonly filter?: AnchorFilter;
   /** Whether the plugin sends numbers as text; if not, a null may be a non-finite number. */
   readonly numericAsText: boolean;
   readonly limits: BatchLimits;

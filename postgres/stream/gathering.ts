@@ -23,7 +23,9 @@ import { decodeLines, insertInto, readDifferently, whyNot } from './kept-line.ts
 import type { TablePath } from './table-path.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { TablePaths } from './table-paths.ts';
-import type { LastCommit } from '../store/confirmed-position.ts';
+
+/** What the target stores along with a batch. */
+type StoredWith = Pick<Batch, 'end' | 'commit' | 'barrier'>;
 
 /** Changes in one part of a huge transaction: with small rows, larger parts only need more memory. */
 const PIECE_CHANGES = 8_000;
@@ -197,12 +199,14 @@ export class Gathering {
     );
   }
 
-  /** Seals a batch of all complete transactions; changes of an open one start the next batch. */
-  seal(): void {
+  /**
+   * Seals a batch of all complete transactions; changes of an open one start the next batch.
+   * @param at what is stored with it.
+   */
+  seal(at: StoredWith = this.#parts.position()): void {
     const open = this.#open;
-    const { end, commit } = this.#parts.position();
     if (open === null || open.rows === 0) {
-      this.#push({ end, commit });
+      this.#push(at);
       this.#begin([], open !== null && open.messages.length > 0);
       if (open) open.from = 0;
       return;
@@ -210,7 +214,7 @@ export class Gathering {
     const later = this.#pending.lines.splice(open.from);
     for (const path of this.#pending.used) path.rows?.reset();
     this.#read(this.#pending.lines);
-    this.#push({ end, commit });
+    this.#push(at);
     this.#begin(later, true);
     open.from = 0;
   }
@@ -251,7 +255,7 @@ export class Gathering {
     return path.use();
   }
 
-  #push({ end, commit }: { readonly end: Lsn | null; readonly commit: LastCommit | null }): void {
+  #push(at: StoredWith): void {
     const pending = this.#pending;
     const folded = pending.fold((path, forGood) => {
       left(this.#parts, path, 'refused');
@@ -262,7 +266,7 @@ export class Gathering {
       const { mappings, newest } = this.#parts;
       return [...decodeLines(lines, ends, mappings, newest), ...changes];
     };
-    this.sealed.push({ ...pending.sealed(folded, exactly, this.#refused), end, commit });
+    this.sealed.push({ ...pending.sealed(folded, exactly, this.#refused), ...at });
   }
 
   /**

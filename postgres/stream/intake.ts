@@ -2,6 +2,7 @@
 import type { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import { Horizon } from '../replication/confirm.ts';
+import type { StreamItem } from '../replication/reader.ts';
 import { LineFailure, textOfLine } from '../replication/line.ts';
 import type { Line } from '../replication/line-store.ts';
 import type { LastCommit } from '../store/confirmed-position.ts';
@@ -45,9 +46,27 @@ export class Intake {
     return {
       ...parts,
       start: this.#start,
-      position: () => ({ end: this.horizon.position, commit: this.#commit }),
+      position: () => this.position,
       left: this.#left,
     };
+  }
+
+  /** What to store with everything received completely: the position, and the last commit before it. */
+  get position(): { readonly end: Lsn; readonly commit: LastCommit | null } {
+    return { end: this.horizon.position, commit: this.#commit };
+  }
+
+  /** Handles what the reader delivers. @returns a promise when a query is needed before the next item. */
+  item(item: StreamItem): Promise<void> | null {
+    switch (item.kind) {
+      case 'message':
+        return this.line(item);
+      case 'keepalive':
+        this.keepalive(item.lsn);
+        return null;
+      case 'warning':
+        return this.missing(item);
+    }
   }
 
   keepalive(lsn: Lsn): void {

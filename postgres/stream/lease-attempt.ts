@@ -7,36 +7,29 @@ import { within } from '../replication/deadline.ts';
 import { classify } from '../connection/failure.ts';
 import { leaveSlot } from './lease-release.ts';
 import { constants } from 'node:buffer';
-import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import type { Migration } from '../../contract/migration.ts';
-import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
+import type { Heartbeat, StreamReport } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
-import type { TargetApplier } from '../apply/applier.ts';
 import { cut } from '../connection/connect.ts';
-import type { Attempt } from '../store/epoch.ts';
-import { confirmTables } from '../store/table-move.ts';
 import { readTableStates } from '../store/table-report.ts';
-import type { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
 import { ApplyThrottle } from '../throttle/apply-throttle.ts';
-import type { StreamOptions } from './stream-options.ts';
-import type { Batch } from '../apply/batch.ts';
 import { stopWriting } from './lease-abort.ts';
-import type { Left } from '../drift/table-mapping.ts';
 import { LeaseEnd } from './lease-end.ts';
 import { StreamLoop } from './loop.ts';
 import type { LoopParts } from './loop-parts.ts';
 import { SnapshotMarks } from './snapshot-mark.ts';
-import { TriggerCheck } from './trigger-check.ts';
 import { Meter } from './meter.ts';
 import { Onlooker } from '../session/onlooker.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { Pulse } from './pulse.ts';
-import { StandbyWatch } from './synchronous-standby.ts';
-import { verifyCatalog } from '../drift/verify-catalog.ts';
-import { TargetWriter } from './target-writer.ts';
+import type { TargetWriter } from './target-writer.ts';
+import { AnchorFilter } from './anchor-filter.ts';
+import { BarrierRecord } from './barrier-record.ts';
+import type { EndedLease, LeaseParts } from './lease-parts.ts';
+import { leaseWriter } from './lease-writer.ts';
+import { refuseAnchor, Standing } from './standing.ts';
 
 /** Size of one batch or part: limits the memory for wide rows. */
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -44,38 +37,6 @@ const POSITION_MS = 5_000;
 const POSITION_BYTES = 16 * 1024 * 1024;
 /** With 100,000 tables it takes some tenths of a second. */
 const STATES_MS = 5_000;
-/** Commits become visible within milliseconds, with synchronous replication within a round trip. */
-const HIDDEN_WARN_MS = 5_000;
-
-export interface LeaseParts {
-  readonly migration: Migration;
-  readonly options: StreamOptions;
-  readonly work: Work;
-  readonly source: pg.Client;
-  readonly applier: TargetApplier;
-  readonly attempt: Attempt;
-  readonly plan: StreamPlan;
-  readonly reader: ReplicationReader;
-  /** Whether the plugin sends numbers as text. */
-  readonly numericAsText: boolean;
-  /** How many tables one target transaction may lock. */
-  readonly tablesPerBatch: number;
-  /** The loop of the previous lease, to continue; unset when the stream was just opened. */
-  readonly loop?: StreamLoop;
-  /**
-   * Whether all tables were compared at the start of this lease or since then. If not, the next lease must start with a drift
-   * check. Called when the lease is over.
-   */
-  readonly checked: () => boolean;
-  /** Whether the caller can keep the stream open until the next lease. */
-  readonly mayStayOpen: boolean;
-}
-
-export interface EndedLease {
-  readonly report: StreamReport;
-  /** What the next lease can continue with; null when the slot was released. */
-  readonly open: { readonly loop: StreamLoop; readonly attempt: Attempt } | null;
-}
 
 /**
  * Streams until the lease ends, for one of the reasons that `streamChanges` lists.
@@ -89,49 +50,23 @@ export async function streamLease(
   const meter = new Meter();
   const inTurn = turns();
   await meter.measure(source);
-  let looks = 0;
-  let warned = false;
-  // The heartbeats continue during this wait: without the watch, it would look to the operator as if the source had no commits.
-  const standby = new StandbyWatch(reader.backendPid);
-  const waiting = async (forMs: number): Promise<void> => {
-    // The wait may be long: an abort discards the batch, and the session is free to release the slot.
-    work.signal.throwIfAborted();
-    looks += 1;
-    await standby.look(source, forMs);
-    if (warned || forMs < HIDDEN_WARN_MS) return;
-    warned = true;
-    work.log.warn(
-      'the source has sent a transaction that is not visible there yet: its commit most likely waits for a synchronous standby',
-      { seconds: Math.round(forMs / 1000) },
-    );
-  };
-  const enabled = new TriggerCheck(applier.replicaRole);
-  const verify = (batch: Batch): Promise<void> => {
-    enabled.met(batch.relations);
-    plan.truncating(batch.changes);
-    return inTurn(() => {
-      const left = plan.mappings.takeMet();
-      const renamed = (one: Left): Promise<void> => plan.leave(one);
-      const { fingerprints, types, schemaRows } = plan;
-      const refuseDoubtful = (): void => plan.refuseDoubtful();
-      const known = { fingerprints, types, left, renamed, schemas: schemaRows, refuseDoubtful };
-      return verifyCatalog(source, batch, known, waiting);
-    });
-  };
-  const writer = new TargetWriter(
-    applier,
-    attempt,
-    plan.newest,
-    verify,
-    ({ xids }, consistentAt) =>
-      inTurn(async () => {
-        await plan.explained(xids);
-        if (consistentAt !== null) await confirmTables(applier.client, migration, consistentAt);
-        await enabled.refuse(applier.client);
-      }),
-    enabled,
-  );
+  if (parts.barrier !== null) parts.pace.tried(parts.barrier.lsn);
+  const filter = new AnchorFilter(parts.barrier);
+  const barriers = new BarrierRecord(applier.client, migration, parts.barrier);
+  const { writer, looks } = leaseWriter(parts, barriers, inTurn);
   const until = plan.stopsAtMark ? earlier(options.until, plan.mark) : options.until;
+  // A lease that ends soon for another reason does not stand; a later one finds the request.
+  using standing =
+    until === null
+      ? await Standing.listen({
+          ...{ migration, epoch: attempt.epoch, target: applier.client, signal: work.signal },
+          ...{ pace: parts.pace, log: work.log, leaves: () => filter.leaves },
+          onSource: (task) => inTurn(() => task(source)),
+          wake: () => reader.nudge(),
+        })
+      : null;
+  if (options.until !== null) await refuseAnchor(applier.client, migration);
+  const lease = new LeaseEnd(options.leaseMs, performance.now());
   const throttle = new ApplyThrottle(applier.client, migration, work.signal);
   const loopParts: LoopParts = {
     reader,
@@ -144,7 +79,7 @@ export async function streamLease(
     newest: plan.newest,
     numericAsText: parts.numericAsText,
     marks: new SnapshotMarks(plan.marks, attempt.confirmedLsn),
-    lease: new LeaseEnd(options.leaseMs, performance.now()),
+    lease,
     meter,
     limits: {
       bytes: BATCH_BYTES,
@@ -160,6 +95,11 @@ export async function streamLease(
     },
     // During a drain the application's writers wait: no throttle.
     ...(options.until === null ? { allow: (changes, open) => throttle.pass(changes, open) } : {}),
+    filter,
+    anchorWanted: () => {
+      const { consistent, confirmedLsn } = writer.checkpoint;
+      return consistent && standing?.wantedAt(confirmedLsn) === true;
+    },
     until,
     signal: work.signal,
   };
@@ -167,6 +107,7 @@ export async function streamLease(
   parts.loop?.continueWith(loopParts);
   // After the loop was created: parts of a huge transaction keep their size when the limit is lifted.
   if (options.until === null) await throttle.begin();
+  const waits = (): number => looks() + throttle.looks + (standing?.looks ?? 0);
   const numbers = (): Omit<StreamReport, 'reached' | 'consistent' | 'states'> => {
     const { confirmedLsn, transactions, changes } = writer.checkpoint;
     const { receivedLsn } = reader;
@@ -180,6 +121,16 @@ export async function streamLease(
       changes,
       rate: meter.rate,
     };
+  };
+  let again = false;
+  const run = async (): Promise<void> => {
+    for (;;) {
+      await loop.run();
+      if (work.signal.aborted || lease.over(performance.now())) return;
+      if (standing === null || !loopParts.anchorWanted?.()) return;
+      again = await standing.stand(loop, writer.checkpoint.confirmedLsn);
+      if (again) return;
+    }
   };
   {
     await using target = new Onlooker({
@@ -195,8 +146,8 @@ export async function streamLease(
       onlookers: { target, source: origin },
       stuckMs: options.limits?.stuckMs,
       vitals: () => ({
-        moved: loop.progress + reader.heard + looks + throttle.looks,
-        done: loop.done + looks + throttle.looks,
+        moved: loop.progress + reader.heard + waits(),
+        done: loop.done + waits(),
         applying: loop.applying,
         idle: loop.waiting === undefined,
       }),
@@ -211,7 +162,7 @@ export async function streamLease(
     });
     pulse.start();
     begun(loop);
-    await runToEnd(loop, writer, plan, (failure) =>
+    await runToEnd({ run, loop, writer, plan }, (failure) =>
       // If the source does not answer, keep the original failure.
       inTurn(() => plan.explain(failure)).catch(() => failure),
     );
@@ -220,7 +171,8 @@ export async function streamLease(
       if (fenced) {
         // The session was cut: the target's checkpoint decides.
         await inTurn(() => leaveSlot(parts, fenced.confirmedLsn));
-        return { report: { ...numbers(), ...fenced, reached: false }, open: null };
+        const report = { ...numbers(), ...fenced, reached: false };
+        return { report, open: null, again: false };
       }
     }
   }
@@ -230,14 +182,16 @@ export async function streamLease(
   const reached = options.until !== null && compareLsn(confirmedLsn, options.until) >= 0;
   const report = { ...numbers(), consistent, reached, ...(await inTurn(() => tableStates(parts))) };
   // After the lease in which the target becomes consistent, the workflow creates constraints that this session has not seen.
-  const next = options.until === null && attempt.consistent && !work.signal.aborted;
+  const next = options.until === null && attempt.consistent && !work.signal.aborted && !again;
   if (parts.mayStayOpen && next && plan.steady && !loop.failed && parts.checked()) {
     reader.confirm(confirmedLsn);
-    return { report, open: { loop, attempt: { ...checkpoint, epoch: attempt.epoch } } };
+    const { inForce: barrier } = barriers;
+    const open = { loop, attempt: { ...checkpoint, epoch: attempt.epoch }, barrier };
+    return { report, open, again };
   }
   await leaveSlot(parts, confirmedLsn);
   await plan.passed(confirmedLsn, reached);
-  return { report, open: null };
+  return { report, open: null, again };
 }
 
 /** Nothing depends on them: a pause, a drain and a target that hangs do without. */
@@ -260,13 +214,21 @@ async function tableStates({
 
 /** Runs the loop. After a failure, notes are written only when the current batch has ended and no transaction is open. */
 async function runToEnd(
-  loop: StreamLoop,
-  writer: TargetWriter,
-  plan: StreamPlan,
+  {
+    run,
+    loop,
+    writer,
+    plan,
+  }: {
+    readonly run: () => Promise<void>;
+    readonly loop: StreamLoop;
+    readonly writer: TargetWriter;
+    readonly plan: StreamPlan;
+  },
   explain: (failure: unknown) => Promise<unknown>,
 ): Promise<void> {
   try {
-    await loop.run();
+    await run();
   } catch (error) {
     await loop.settled();
     // Parts of a huge transaction may be applied: its end will not arrive in this lease.

@@ -11,7 +11,9 @@ import { TargetApplier } from '../apply/applier.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
+import { readBarrier } from '../store/barrier.ts';
 import { holdEpoch, takeEpoch } from '../store/epoch.ts';
+import { refuseSwitched } from '../store/outcome.ts';
 import { readIdentity } from '../identity/identity.ts';
 import { ReplicationReader } from '../replication/reader.ts';
 import { backendPidOf } from '../connection/socket.ts';
@@ -21,6 +23,8 @@ import { whileWatched } from '../session/liveness.ts';
 import { messagePrefix, pluginOptions } from '../wal2json/plugin-options.ts';
 import { probeNumericAsText } from '../wal2json/probe.ts';
 import { streamLease } from './lease-attempt.ts';
+import { AnchorPace } from './anchor-pace.ts';
+import type { EndedLease } from './lease-parts.ts';
 import { proveContinuity } from './continuity.ts';
 import { fenced, outlasted } from './lease-abort.ts';
 import { ResourceStack } from './resource-stack.ts';
@@ -52,10 +56,11 @@ export async function streamChanges(
 ): Promise<StreamReport> {
   const abandoned = new AbortController();
   const moves = new Moves();
-  const lease = untilUnmoved(migration, work, moves, async (renewed) => {
-    const whole = { abandoned: abandoned.signal, moves, parked, ...renewed };
-    const going = parked && (await continued(migration, options, work, { ...whole, parked }));
-    return going ?? oneLease(migration, options, work, whole);
+  const pace = new AnchorPace();
+  const lease = untilOver(migration, options, work, moves, async (left, renewed) => {
+    const whole = { abandoned: abandoned.signal, moves, pace, parked, ...renewed };
+    const going = parked && (await continued(migration, left, work, { ...whole, parked }));
+    return going ?? oneLease(migration, left, work, whole);
   });
   if (!(await outlasted(lease, work.signal))) return lease;
   // The start of a lease also hangs when the target does. After the fence it can write nothing.
@@ -63,17 +68,25 @@ export async function streamChanges(
   return fenced(migration, work);
 }
 
-/** After DDL within a lease, reads the catalogs again and continues from the applied LSN. */
-async function untilUnmoved(
+/**
+ * After DDL within a lease, reads the catalogs again and continues from the applied LSN. After an anchor, continues from there, too:
+ * the path after a crash between its barrier and what the anchor left out is the ordinary one.
+ */
+async function untilOver(
   migration: Migration,
+  options: StreamOptions,
   work: Work,
   moves: Moves,
-  lease: (renewed: Pick<Renewal, 'met' | 'leaveAll'>) => Promise<StreamReport>,
+  lease: (left: StreamOptions, renewed: Pick<Renewal, 'met' | 'leaveAll'>) => Promise<Ended>,
 ): Promise<StreamReport> {
   let leaveAll = false;
-  for (let met: Unsettled | null = null; ;) {
+  const deadline = performance.now() + options.leaseMs;
+  for (let met: Unsettled | null = null, { leaseMs } = options; ;) {
     try {
-      return await lease({ met, leaveAll });
+      const { report, again } = await lease({ ...options, leaseMs }, { met, leaveAll });
+      leaseMs = deadline - performance.now();
+      if (!again || leaseMs <= 0 || work.signal.aborted) return report;
+      met = null;
     } catch (error) {
       // It may be a row of a table that is not moved, which the plugin can skip.
       if (isUnprintable(error) && !leaveAll && !work.signal.aborted) {
@@ -90,6 +103,8 @@ async function untilUnmoved(
   }
 }
 
+type Ended = Pick<EndedLease, 'report' | 'again'>;
+
 /** What a lease gets from earlier ones. */
 interface Renewal {
   /** Aborted when no one waits for the lease any longer. */
@@ -97,6 +112,7 @@ interface Renewal {
   /** The change that caused the restart. */
   readonly met: Unsettled | null;
   readonly moves: Moves;
+  readonly pace: AnchorPace;
   /** Whether the plugin must omit every table that is not moved. */
   readonly leaveAll: boolean;
   readonly parked: ParkedStreams | undefined;
@@ -107,7 +123,7 @@ async function continued(
   options: StreamOptions,
   work: Work,
   renewal: Renewal & { readonly parked: ParkedStreams },
-): Promise<StreamReport | null> {
+): Promise<Ended | null> {
   try {
     return await continueLease(migration, options, work, renewal);
   } catch (error) {
@@ -120,8 +136,8 @@ async function oneLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { abandoned, met, moves, leaveAll, parked }: Renewal,
-): Promise<StreamReport> {
+  { abandoned, met, moves, pace, leaveAll, parked }: Renewal,
+): Promise<Ended> {
   try {
     await using held = new ResourceStack();
     // Each step of the start has a time limit; a heartbeat between them shows progress.
@@ -131,10 +147,13 @@ async function oneLease(
     // An abandoned lease must not end its successor.
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was abandoned during its start');
+    await refuseSwitched(target, migration);
     // Before anything that needs the slot: to free a slot in use, its session is ended, which an outdated attempt must not
     // do.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
     moves.begin(attempt.confirmedLsn);
+    // Only now: an earlier attempt could still have written one.
+    const barrier = await readBarrier(target, migration);
     // An observer that starts after a kill has no other numbers.
     const { confirmedLsn, transactions, changes } = attempt;
     stored = { confirmedLsn, transactions, changes };
@@ -203,11 +222,11 @@ async function oneLease(
       openedAt: performance.now(),
     };
     const ended = await streamLease({
-      ...{ ...stream, work, attempt, tablesPerBatch },
+      ...{ ...stream, work, attempt, barrier, pace, tablesPerBatch },
       ...{ checked: () => true, mayStayOpen },
     });
     if (ended.open) parked?.park({ ...stream, tablesPerBatch, ...ended.open, held: held.move() });
-    return ended.report;
+    return ended;
   } catch (error) {
     if (error instanceof CatalogMoved) throw error;
     throw classify(error, { step: 'stream' }, 'Internal');

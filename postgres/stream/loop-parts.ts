@@ -5,6 +5,7 @@ import type { TableName } from '../catalog/selection.ts';
 import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { TableMappings, Unsettled } from '../drift/table-mapping.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
+import type { AnchorFilter } from './anchor-filter.ts';
 import type { LeaseEnd } from './lease-end.ts';
 import type { SnapshotMarks } from './snapshot-mark.ts';
 import type { Meter } from './meter.ts';
@@ -45,6 +46,10 @@ export interface LoopParts {
    * signal was aborted.
    */
   readonly allow?: (changes: number, open: boolean) => Promise<boolean>;
+  /** Which transactions an anchor leaves out; unset: none. */
+  readonly filter?: AnchorFilter;
+  /** Whether the run is to end between two transactions, because an anchor is wanted. */
+  readonly anchorWanted?: () => boolean;
   readonly until: Lsn | null;
   readonly signal: AbortSignal;
 }

@@ -2,12 +2,14 @@
  * The loop between the two connections: receive, collect, apply, confirm. While one batch is applied, the next is received;
  * at most these two and the reader's queue are in memory.
  *
- * It ends at a commit boundary, for one of these reasons: `until` is reached, the lease is over, the signal is aborted, or
- * something failed. Complete transactions that were received before the stream failed are applied first, so they need not be
+ * It ends at a commit boundary, for one of these reasons: `until` is reached, the lease is over, an anchor is wanted, the signal
+ * is aborted, or something failed. Complete transactions that were received before the stream failed are applied first, so they need not be
  * read again.
  */
 import { compareLsn, lsnDistance } from '../../contract/lsn.ts';
 import type { Batch } from '../apply/batch.ts';
+import type { Barrier } from '../store/barrier.ts';
+import { applyAnchor, type Passed } from './anchor-pass.ts';
 import { BatchWriting } from './batch-writing.ts';
 import { Intake } from './intake.ts';
 import type { LoopParts } from './loop-parts.ts';
@@ -145,6 +147,9 @@ export class StreamLoop {
   /** Takes available items until the next batch is complete. */
   async #receive(): Promise<void> {
     const { reader } = this.#parts;
+    const anchorWanted = this.#anchorWanted;
+    if (anchorWanted && this.#between) return;
+    const toBoundary = this.#wanted || anchorWanted;
     while (this.#sealed.length === 0) {
       if (this.#intake.gathering.full) {
         await this.#intake.gathering.cut();
@@ -153,20 +158,52 @@ export class StreamLoop {
       const item = reader.take();
       if (item === null) return;
       this.#taken += 1;
-      if (item.kind === 'keepalive') this.#intake.keepalive(item.lsn);
-      else if (item.kind === 'warning') await this.#intake.missing(item);
-      else {
-        const deciding = this.#intake.line(item);
-        // Most lines need no await, and a promise for each would cost more than the line.
-        if (deciding !== null) await deciding;
-      }
-      if (this.#wanted && this.#intake.gathering.open === null) return;
+      const deciding = this.#intake.item(item);
+      // Most lines need no await, and a promise for each would cost more than the line.
+      if (deciding !== null) await deciding;
+      if (toBoundary && this.#between) return;
     }
   }
 
   #isOver(): boolean {
     if (this.#assemblingHuge) return false;
-    return this.#reachable || this.#parts.lease.over(performance.now());
+    return (
+      this.#reachable ||
+      this.#parts.lease.over(performance.now()) ||
+      (this.#anchorWanted && this.#between)
+    );
+  }
+
+  get #anchorWanted(): boolean {
+    return this.#parts.anchorWanted?.() === true;
+  }
+
+  /** No transaction has arrived in part. */
+  get #between(): boolean {
+    return this.#intake.gathering.open === null;
+  }
+
+  /**
+   * Whether everything received is applied, with no transaction in part: after such a {@link run} the stream stands at the
+   * target's checkpoint.
+   */
+  get stands(): boolean {
+    const { writer } = this.#parts;
+    const { position } = this.#intake.horizon;
+    const idle = this.#writing.batch === null && this.#sealed.length === 0 && !writer.open;
+    return idle && this.#between && writer.checkpoint.confirmedLsn === position;
+  }
+
+  /**
+   * Applies what an anchor shows beyond the position at which the stream stands, and stores its barrier. The loop cannot be run
+   * again: it has received more than it has applied.
+   * @throws as {@link run}.
+   */
+  async pass(anchor: Barrier, withinMs: number): Promise<Passed> {
+    const { filter } = this.#parts;
+    if (filter === undefined) throw new RangeError('an anchor needs a filter');
+    const parts = { ...this.#parts, filter, intake: this.#intake, writing: this.#writing };
+    return applyAnchor(parts, anchor, withinMs);
   }
 
   /** Between two parts of a huge transaction there is no commit boundary to end at. */

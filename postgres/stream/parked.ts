@@ -10,6 +10,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { TargetApplier } from '../apply/applier.ts';
 import { cut } from '../connection/connect.ts';
+import type { Barrier } from '../store/barrier.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { ReplicationReader } from '../replication/reader.ts';
 import type { StreamOptions } from './stream-options.ts';
@@ -32,6 +33,8 @@ export interface OpenStream {
   readonly loop: StreamLoop;
   /** Its epoch and the target's checkpoint. */
   readonly attempt: Attempt;
+  /** In force when it was parked; no one else can have written one as long as the epoch is the same. */
+  readonly barrier: Barrier | null;
   /** When it was opened, on the clock of `performance.now()`. */
   readonly openedAt: number;
   /** Closes all of it. */

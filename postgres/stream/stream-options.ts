@@ -15,6 +15,7 @@ export interface StreamOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly viaPartitionRoot?: readonly string[];
+  readonly mayBeSplit?: readonly string[];
   /** Which limitations of single tables the operator accepts. */
   readonly ignore?: IgnorePatterns;
   /** For tests: smaller limits make rare cases cheap. */

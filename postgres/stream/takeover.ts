@@ -6,13 +6,15 @@
  */
 import type { Migration } from '../../contract/migration.ts';
 import { compareLsn } from '../../contract/lsn.ts';
-import type { StreamReport, Work } from '../../contract/work.ts';
+import type { Work } from '../../contract/work.ts';
 import { cut } from '../connection/connect.ts';
 import { continueEpoch, type Attempt } from '../store/epoch.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { within } from '../replication/deadline.ts';
 import { firingStates, readEnabledOnPlanned } from '../schema/enabled-trigger.ts';
 import { streamLease } from './lease-attempt.ts';
+import type { AnchorPace } from './anchor-pace.ts';
+import type { EndedLease } from './lease-parts.ts';
 import type { StreamOptions } from './stream-options.ts';
 import { DRIFT_CHECKED, CatalogMoved } from '../drift/catalog-moved.ts';
 import type { OpenStream, ParkedStreams } from './parked.ts';
@@ -36,8 +38,16 @@ export async function continueLease(
   migration: Migration,
   options: StreamOptions,
   work: Work,
-  { parked, abandoned }: { readonly parked: ParkedStreams; readonly abandoned: AbortSignal },
-): Promise<StreamReport | null> {
+  {
+    parked,
+    abandoned,
+    pace,
+  }: {
+    readonly parked: ParkedStreams;
+    readonly abandoned: AbortSignal;
+    readonly pace: AnchorPace;
+  },
+): Promise<Pick<EndedLease, 'report' | 'again'> | null> {
   const stream = parked.take(migration);
   if (stream === null) return null;
   await using held = stream.held.move();
@@ -57,9 +67,9 @@ export async function continueLease(
   let checked = false;
   let checkEnded = Promise.resolve();
   try {
-    const { report, open } = await streamLease(
+    const { report, open, again } = await streamLease(
       {
-        ...{ ...stream, options, work, attempt },
+        ...{ ...stream, options, work, attempt, pace },
         checked: () => checked,
         mayStayOpen: performance.now() - stream.openedAt < MOST_OPEN_MS,
       },
@@ -72,7 +82,7 @@ export async function continueLease(
       },
     );
     if (open) parked.park({ ...stream, ...open, options, held: held.move() });
-    return report;
+    return { report, again };
   } finally {
     checking.abort();
     // The signal closes its connections. No one waits for a server that does not answer.

@@ -10,6 +10,7 @@ import { failPoint } from '../apply/failpoint.ts';
 import type { TargetApplier } from '../apply/applier.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { Batch } from '../apply/batch.ts';
+import { AFTER_COMMIT, BEFORE_COMMIT, type BarrierRecord } from './barrier-record.ts';
 import type { TriggerCheck } from './trigger-check.ts';
 
 /** What the writer needs from the applying session; tests replace it. */
@@ -26,6 +27,7 @@ export class TargetWriter {
   readonly #verify: (batch: Batch) => Promise<void>;
   readonly #also: (batch: Batch, consistentAt: Lsn | null) => Promise<void>;
   readonly #enabled: Pick<TriggerCheck, 'question' | 'settled'> | null;
+  readonly #barriers: Pick<BarrierRecord, 'write' | 'committed'> | null;
   #checkpoint: Checkpoint & { readonly consistent: boolean };
   #open = false;
   /** After a failed batch, no later one may be applied: its LSN would confirm the gap. */
@@ -39,6 +41,7 @@ export class TargetWriter {
    * @param also writes what has to become durable with the batch, in its transaction, just before the commit. Gets the
    *   position with which the target becomes consistent, null before and after that.
    * @param enabled supplies the query for enabled triggers that is sent together with rows, and gets the tables that have none.
+   * @param barriers writes and clears the barriers of anchors, in the batch's transaction.
    */
   constructor(
     applier: Applying,
@@ -47,7 +50,9 @@ export class TargetWriter {
     verify: (batch: Batch) => Promise<void> = () => Promise.resolve(),
     also: (batch: Batch, consistentAt: Lsn | null) => Promise<void> = () => Promise.resolve(),
     enabled: Pick<TriggerCheck, 'question' | 'settled'> | null = null,
+    barriers: Pick<BarrierRecord, 'write' | 'committed'> | null = null,
   ) {
+    this.#barriers = barriers;
     this.#enabled = enabled;
     this.#applier = applier;
     this.#verify = verify;
@@ -102,10 +107,12 @@ export class TargetWriter {
       };
       const becomes = next.consistent && !this.#checkpoint.consistent;
       await this.#also(batch, becomes ? next.confirmedLsn : null);
-      failPoint('before-target-commit');
+      const kind = (await this.#barriers?.write(batch)) ?? 'target';
+      failPoint(BEFORE_COMMIT[kind]);
       await this.#applier.commit({ ...next, commit: batch.commit ?? null });
-      failPoint('after-target-commit-before-confirm');
+      failPoint(AFTER_COMMIT[kind]);
       this.#checkpoint = next;
+      this.#barriers?.committed();
       this.#closed();
       return { committed: true, exact };
     } catch (error) {

@@ -16,6 +16,9 @@ export function messagePrefix({ id }: Pick<Migration, 'id'>): string {
  */
 const NO_MESSAGES = `walferry-${randomUUID()}`;
 
+/** Tables of walferry: those of the way back are on the database that is read. Whoever selects schemas does not select these. */
+const OWN = ['walferry', 'walferry_fence'].map((schema) => ({ schema, name: null }));
+
 export interface PluginSelection {
   /** Schemas to select; null selects all, when the migration gives its schemas by a wildcard. */
   readonly schemas: readonly string[] | null;
@@ -42,8 +45,9 @@ export function pluginOptions(selection: PluginSelection): Readonly<Record<strin
   if (schemas !== null) {
     options['add-tables'] = schemas.map((schema) => `${escapeName(schema)}.*`).join(',');
   }
-  if (without.length > 0) {
-    options['filter-tables'] = without
+  const omitted = schemas === null ? [...without, ...OWN] : without;
+  if (omitted.length > 0) {
+    options['filter-tables'] = omitted
       .map(({ schema, name }) => `${part(schema)}.${part(name)}`)
       .join(',');
   }

@@ -5,6 +5,7 @@ import { bytes } from '../../workflows/wording.ts';
 import { explained } from '../explained.ts';
 import { readLeftovers, selectLeftovers } from './leftovers.ts';
 import type { Leftovers } from './leftovers.ts';
+import { describeFences, fencesOf, removeFences } from './remove-fences.ts';
 import { refusal, remove } from './remove.ts';
 import { knownRuns } from './runs.ts';
 
@@ -51,7 +52,8 @@ async function listOrRemove(
     return 1;
   }
   const { slots, unsure, controls } = selection;
-  if (slots.length + unsure.length + controls.length === 0) {
+  const fences = fencesOf(leftovers, workflowId);
+  if (slots.length + unsure.length + controls.length + fences.length === 0) {
     // Whoever repeats a removal wants to know that it is done: no failure.
     console.log(
       `nothing to remove: workflow "${workflowId}" left nothing on "${sourceName}" and "${targetName}"`,
@@ -59,13 +61,16 @@ async function listOrRemove(
     return 0;
   }
   const services = { source: sourceName, target: targetName };
-  await remove({ source, target }, services, selection, (line) => console.log(line));
+  const say = (line: string) => console.log(line);
+  await remove({ source, target }, services, selection, say);
+  await removeFences({ source, target }, services, fences, say);
   console.log('copied tables on the target were not touched');
   return 0;
 }
 
-function list({ slots, controls }: Leftovers, source: string, target: string): string[] {
-  if (slots.length + controls.length === 0) {
+function list(leftovers: Leftovers, source: string, target: string): string[] {
+  const { slots, controls, fences } = leftovers;
+  if (slots.length + controls.length + fences.source.length + fences.target.length === 0) {
     return [`nothing is left on "${source}" and "${target}"`];
   }
   const lines = controls.map(({ workflowId, slot, createdAt, confirmedLsn }) => {
@@ -79,8 +84,10 @@ function list({ slots, controls }: Leftovers, source: string, target: string): s
     const whose = owner === undefined ? 'no control schema on the target' : `workflow ${owner}`;
     lines.push(`slot on "${source}": ${name}, ${keeps}, ${used}, ${whose}`);
   }
+  lines.push(...describeFences(leftovers, { source, target }));
+  const some = controls[0] ?? fences.target[0] ?? fences.source[0];
   lines.push(
-    `remove what one left: ${cleanupCommand({ source, target }, controls[0]?.workflowId ?? 'ID')}`,
+    `remove what one left: ${cleanupCommand({ source, target }, some?.workflowId ?? 'ID')}`,
   );
   return lines;
 }

@@ -1,6 +1,7 @@
 /** What earlier migrations left: slots on the source, control rows on the target, and which of them belong together. */
 import type pg from 'pg';
 import { slotPrefix } from '../../contract/slot-name.ts';
+import { readGates, type FoundGate } from '../../postgres/fence/gate.ts';
 import { readRegistered, type RegisteredMigration } from '../../postgres/store/registered.ts';
 import { requireKnownVersion } from '../../postgres/store/upgrade.ts';
 
@@ -14,6 +15,8 @@ export interface LeftSlot {
 export interface Leftovers {
   readonly slots: readonly LeftSlot[];
   readonly controls: readonly RegisteredMigration[];
+  /** Fences, of any migration, on either side. */
+  readonly fences: Readonly<Record<'source' | 'target', readonly FoundGate[]>>;
   /** The identity of the source, to recognise control rows of another source. */
   readonly sourceSystem: string;
   readonly sourceDatabase: string;
@@ -53,6 +56,7 @@ export async function readLeftovers(
       activePid: pid,
     })),
     controls,
+    fences: { source: await readGates(source), target: await readGates(target) },
     sourceSystem: identity.rows[0]?.system ?? '',
     sourceDatabase: identity.rows[0]?.database ?? '',
   };

@@ -2,7 +2,9 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
+import { reverseOf } from '../../contract/reversed.ts';
 import { forgetSides } from '../../postgres/store/side.ts';
+import { hasWayBack } from '../../postgres/store/way-back.ts';
 import { endOnTarget } from '../../postgres/schema/drop-control.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
@@ -62,6 +64,8 @@ export async function remove(
     say(`dropped slot ${name} on "${services.source}"`);
   }
   for (const { id, workflowId, slot } of selection.controls) {
+    // Before the control row goes: a second call finds it by that.
+    await removeWayBack(sides, { id, workflowId, slot, ...services }, say);
     // The operator named the servers: the target may be a copy of the original one.
     await forgetSides(sides.target, id);
     // Only the control schema knows which triggers were disabled for the stream.
@@ -70,4 +74,21 @@ export async function remove(
     await endOnTarget(sides.target, { id, workflowId, slot, ...services });
     say(`removed the control schema of ${workflowId} (${id}) on "${services.target}"`);
   }
+}
+
+/** The slot of a way back is on the target, and its state on the source. */
+async function removeWayBack(
+  { source, target }: { source: pg.Client; target: pg.Client },
+  migration: Migration,
+  say: (line: string) => void,
+): Promise<void> {
+  const reverse = reverseOf(migration);
+  if ((await removeSlot(target, reverse.slot)) === 'dropped') {
+    say(`dropped slot ${reverse.slot} on "${migration.target}"`);
+  }
+  if (!(await hasWayBack(source, reverse))) return;
+  await forgetSides(source, reverse.id);
+  await enableTriggers(reverse, {}, 'nothing');
+  await endOnTarget(source, reverse);
+  say(`removed the way back of ${migration.workflowId} on "${migration.source}"`);
 }

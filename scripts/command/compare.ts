@@ -49,7 +49,7 @@ Exit codes: 0 equal, 1 different, 2 error.`,
     )
     .action(async (source: string, target: string, options: Options) => {
       const { compare } = await import('../compare/databases.ts');
-      const { closingLines, tableLines } = await import('../compare/report.ts');
+      const { closingLines, tableLines } = await import('../compare/result-line.ts');
       const { table: include, json, ...rest } = options;
       const result = await compare({ source, target, include, ...rest }, (done) => {
         if (!json) console.log(tableLines(done).join('\n'));

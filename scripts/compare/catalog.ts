@@ -21,7 +21,7 @@ export interface ComparedTable {
 
 /** Schemas of walferry and of the server, temporary ones, and members of extensions hold no rows of users. */
 const IS_USERS = /* sql */ `
-  n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry')
+  n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'walferry', 'walferry_fence')
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass
                   and d.objid = c.oid and d.deptype = 'e')`;
 

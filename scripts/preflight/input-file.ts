@@ -3,13 +3,26 @@ import { readFile } from 'node:fs/promises';
 import { parse, type ParseError } from 'jsonc-parser';
 import { parseInput } from '../../contract/input.ts';
 import { type MigrationInput } from '../../contract/input-schema.ts';
+import { windowInUtc, type WindowInput } from '../../contract/window.ts';
+import { UnclearTime } from '../../contract/zoned-time.ts';
 import { OperatorError } from '../operator-error.ts';
 
 /** @throws OperatorError naming the file, and the line and column of what is not JSON. */
 export async function readInput(file: string): Promise<MigrationInput> {
   const parsed = parseInput(jsonOf(file, await textOf(file)));
   if (!parsed.ok) throw new OperatorError(`${file}: ${parsed.message}`);
+  if (parsed.input.window) requireClear(file, parsed.input.window);
   return parsed.input;
+}
+
+/** The workflow's first step refuses such a window, too. */
+function requireClear(file: string, window: WindowInput): void {
+  try {
+    windowInUtc(window);
+  } catch (error) {
+    if (error instanceof UnclearTime) throw new OperatorError(`${file}: ${error.message}`);
+    throw error;
+  }
 }
 
 async function textOf(file: string): Promise<string> {

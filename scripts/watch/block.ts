@@ -1,6 +1,7 @@
 /** A view as text: a block for a terminal, one line for a pipe. Pure. */
 import { builtText } from '../../workflows/built.ts';
 import { bytes, count, counted, duration } from '../../workflows/wording.ts';
+import type { Readiness } from '../../contract/readiness.ts';
 import type { CopyView, View } from './model.ts';
 import { isOpen } from './sample.ts';
 
@@ -16,7 +17,9 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...(built === '' ? [] : [`  ${built}`]),
     ...(stream === undefined ? [] : [`  stream ${stream}`]),
     ...(view.throttle === undefined ? [] : [`  ${view.throttle}`]),
+    ...(view.readiness === undefined ? [] : [`  ${readinessText(view.readiness)}`]),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
+    ...(view.verification ?? []).map((line) => `  ${line}`),
     ...(view.waiting
       ? [
           `  waits at ${view.waiting.step}: ${view.waiting.reason} (${view.waiting.code})`,
@@ -26,6 +29,13 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...view.troubles.map((trouble) => `  ${trouble}`),
   ];
   return lines.map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+}
+
+/** What stands in the way of a cutover, by code: the texts are in Current Details. */
+function readinessText({ ready, findings, estimateSeconds }: Readiness): string {
+  const codes = findings.map(({ code, level }) => (level === 'blocks' ? `${code} (blocks)` : code));
+  const found = codes.length === 0 ? '' : `: ${codes.join(', ')}`;
+  return `cutover ${ready ? 'ready' : 'not ready'}, about ${duration(estimateSeconds)} of downtime${found}`;
 }
 
 /** Everything that matters on one line. */
@@ -46,7 +56,7 @@ export function renderLine(view: View): string {
   if (waiting) {
     parts.push(`waits at ${waiting.step}: ${waiting.reason} (${waiting.code}); ${waiting.action}`);
   }
-  return [...parts, ...view.troubles].join(', ');
+  return [...parts, ...(view.verification ?? []), ...view.troubles].join(', ');
 }
 
 /** A change of it is printed at once. */

@@ -3,11 +3,13 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
+import type { Readiness } from '../../contract/readiness.ts';
 import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { IndexCounters, Phase, Progress } from '../../contract/progress.ts';
 import { OVER, number, text } from './heartbeat.ts';
+import { verificationLines } from '../../workflows/verification-text.ts';
 import { moment } from '../../workflows/wording.ts';
 import type { LiveActivity, RunStatus, Sample } from './sample.ts';
 import { throttleOf, troublesOf } from './trouble.ts';
@@ -52,7 +54,11 @@ export interface View {
   readonly notes: readonly string[];
   /** Limits and the guard of the source: what slows the migration down; unset: nothing. */
   readonly throttle?: string;
+  /** The verification that runs, and the newest result; unset: none. */
+  readonly verification?: readonly string[];
   /** Activities that are retried, and whatever keeps the numbers old. */
+  /** Whether a cutover could begin now; unset while that is no question. */
+  readonly readiness?: Readiness;
   readonly troubles: readonly string[];
 }
 
@@ -97,7 +103,11 @@ export class ProgressModel {
       step: progress?.cutover?.step ?? activities.map(stepOf).find((step) => step !== undefined),
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
+      ...(progress?.phase === 'stream' && progress.readiness
+        ? { readiness: progress.readiness }
+        : {}),
       ...throttleOf(progress, activities),
+      ...(progress?.verification ? { verification: verificationLines(progress.verification) } : {}),
       troubles: troublesOf(sample),
     };
   }

@@ -2,6 +2,7 @@
 import { FAILURES } from '../../contract/failure-catalogue.ts';
 import { guardText } from '../../contract/guard.ts';
 import type { Progress } from '../../contract/progress.ts';
+import { verificationNotes } from '../../workflows/verification-text.ts';
 import { limitsText } from '../../workflows/wording.ts';
 import { OVER, text } from './heartbeat.ts';
 import { moment } from '../../workflows/wording.ts';
@@ -12,6 +13,7 @@ export function troublesOf({ trouble, progress, activities }: Sample): string[] 
   return [
     ...(trouble === undefined ? [] : [trouble]),
     ...failingOf(progress),
+    ...(progress?.verification ? verificationNotes(progress.verification) : []),
     ...placeWaitOf(progress),
     // Several runs of the copy often have the same trouble.
     ...new Set(activities.flatMap((activity) => troubleOf(activity))),

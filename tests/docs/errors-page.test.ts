@@ -14,6 +14,11 @@ const IN_CUTOVER: Readonly<Record<string, string>> = {
   NotEqual: 'the update `cutover` fails, streaming continues',
   TargetRewound: 'the update `cutover` fails, streaming continues',
   StillWriting: 'the update `cutover` fails, streaming continues',
+  NotReady: 'the update `cutover` fails, streaming continues',
+  FenceRefused: 'the update `cutover` fails, streaming continues',
+  WriterRemains: 'the update `cutover` fails, streaming continues',
+  DowntimeTooLong: 'the update `cutover` fails, streaming continues',
+  AlreadySwitched: 'the migration completes',
   CutoverRepeated: 'the update `cutover` fails, streaming continues',
   Cancelled: 'the update `cutover` fails, the stream is paused',
 };

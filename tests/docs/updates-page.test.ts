@@ -1,16 +1,22 @@
 /** docs/reference/updates.md has every cell of the table of what an operator may request. */
 import { test } from 'vitest';
 import { UPDATES, rule } from '../../workflows/state/policy.ts';
-import { ALL_STAGES } from '../../workflows/state/stage.ts';
+import { ALL_STAGES, type At } from '../../workflows/state/stage.ts';
 import { expectPage, generatedBy, table } from './page.ts';
 
+const BACK: readonly At[] = [
+  ...(['streaming', 'paused', 'streamWaiting', 'cuttingOver'] as const),
+  ...(['fenced', 'finalizing'] as const),
+];
+
 test('the page says for every update and stage whether it is allowed', async () => {
-  const rows = UPDATES.flatMap((update) =>
-    ALL_STAGES.map((at) => {
-      const ruling = rule(update, at);
-      return [`\`${update}\``, at, ruling.allowed ? 'allowed' : ruling.text];
-    }),
-  );
+  const rows = (back: boolean, stages: readonly At[]) =>
+    UPDATES.flatMap((update) =>
+      stages.map((at) => {
+        const ruling = rule(update, at, back);
+        return [`\`${update}\``, at, ruling.allowed ? 'allowed' : ruling.text];
+      }),
+    );
   await expectPage('updates.md', [
     '# Updates: what is allowed when',
     '',
@@ -25,6 +31,13 @@ test('the page says for every update and stage whether it is allowed', async () 
     'paused or waits they apply from the next step on. When the target is unavailable the answer says that they are not in',
     'force yet; they are written as soon as it is back.',
     '',
-    ...table(['update', 'stage', 'answer'], rows),
+    ...table(['update', 'stage', 'answer'], rows(false, ALL_STAGES)),
+    '',
+    '## On the way back',
+    '',
+    'With `switchback` in the input, these stages are about the [way back](../explanation/way-back.md) from the switch',
+    'on; the query `progress` shows them as phase `reverse`.',
+    '',
+    ...table(['update', 'stage', 'answer'], rows(true, BACK)),
   ]);
 });

@@ -56,7 +56,7 @@ test('violated keys in indexes and stream reveal no value and no password anywhe
     note(await shown(lab, 'in the stream'));
 
     // A row of another writer on the target makes the next change fail.
-    await lab.onTarget(`insert into person values ('${MARKER}new', 0)`);
+    await lab.onTarget(`set walferry.apply = on; insert into person values ('${MARKER}new', 0)`);
     await lab.onSource(`insert into person values ('${MARKER}new', 1)`);
     const inStream = await lab.waiting();
     expect(inStream.waiting).toMatchObject({ code: 'ChangeFailed' });

@@ -16,7 +16,8 @@ const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
 
 describe('done', () => {
   test.concurrent('a cutover completes the migration with a sentence and its numbers', async () => {
-    const migration = await migrations.streaming();
+    const input = { source: 'orders_old', target: 'orders_new', verify: 'off' };
+    const migration = await migrations.streaming(undefined, input);
     const answer = await migration.ask('cutover');
     expect(answer).toMatchObject({
       allowed: true,
@@ -35,7 +36,8 @@ describe('done', () => {
     expect(await migration.activities()).toEqual([
       ...['preflight', 'copySchema', 'createSlot', 'holdSnapshot', 'planCopy'],
       ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'analyzeTables'],
-      ...['buildConstraints', 'refreshViews', 'streamChanges', 'writeEndMark', 'streamChanges'],
+      ...['buildConstraints', 'refreshViews', 'assessReadiness', 'streamChanges'],
+      ...['assessReadiness', 'writeEndMark', 'streamChanges'],
       ...['compareCounts', 'refreshViews', 'setSequences', 'enableTriggers', 'laterChanges'],
       ...['dropSlot', 'dropControl'],
     ]);

@@ -245,7 +245,7 @@ describe('cutover', () => {
     // A call with other input does not join silently.
     expect(await migration.ask('cutover', { compare: 'off' })).toMatchObject({
       allowed: false,
-      text: text(/a cutover with \{"compare": "exact"\} is under way/),
+      text: text(/a cutover with \{"compare": "exact", "maxDowntimeSeconds": 30\} is under way/),
     });
     release();
     expect(await second).toEqual(await first);

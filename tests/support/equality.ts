@@ -12,7 +12,7 @@ const TABLES = /* sql */ `
   select format('%I.%I', n.nspname, c.relname) as name, c.relkind
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'S') and c.relpersistence = 'p'
-    and n.nspname not in ('pg_catalog', 'information_schema', 'walferry')
+    and n.nspname not in ('pg_catalog', 'information_schema', 'walferry', 'walferry_fence')
   order by 1`;
 
 /** Row digests of one database: table → sorted digests, and sequence → its state. */

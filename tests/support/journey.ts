@@ -12,7 +12,7 @@ import { dropControl } from '../../postgres/store/migration.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { objectDifferences } from '../../postgres/cutover/object-differences.ts';
+import { definitionLines } from '../../postgres/cutover/definition-lines.ts';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../../postgres/schema/analyze-tables.ts';
@@ -265,8 +265,8 @@ export class Journey {
       (report) => `${report.sequences} set, ${report.missing.length} missing`,
     );
     await this.step(
-      'objectDifferences',
-      (work) => objectDifferences(migration, input, work),
+      'compareDefinitions',
+      (work) => definitionLines(migration, input, work),
       (differences) => differences.join('; ').slice(0, 200),
     );
     const later = await this.step(

@@ -86,6 +86,7 @@ export const TABLE: Relation = {
 
 export const SOURCE: SourceFacts = {
   ...SERVER,
+  returning: null,
   walLevel: 'logical',
   outputPluginLibraries: null,
   snapshotSeconds: null,
@@ -136,10 +137,12 @@ export const SOURCE: SourceFacts = {
   nullableColumns: [],
   textColumns: [],
   created: [],
+  fence: null,
 };
 
 export const TARGET: TargetFacts = {
   ...SERVER,
+  decoding: null,
   fingerprint: 'b',
   recognizable: true,
   mayCreateSchemas: true,
@@ -153,6 +156,7 @@ export const TARGET: TargetFacts = {
   given: [],
   unlogged: [],
   control: { state: 'absent', migrations: [] },
+  gates: [],
   objects: { otherTables: 0, eventTriggers: [], eventTriggerNames: [], defaultPrivileges: false },
   offer: { extensions: [], members: [] },
   missingCollations: [],

@@ -12,12 +12,19 @@ export interface Child {
   readonly ended: Promise<unknown>;
 }
 
-/** Streams until the process is ended. */
-export function streamProcess(migration: Migration, env: Record<string, string> = {}): Child {
+/**
+ * Streams until the process is ended.
+ * @param way `back`: the way back of the migration.
+ */
+export function streamProcess(
+  migration: Migration,
+  env: Record<string, string> = {},
+  way: 'there' | 'back' = 'there',
+): Child {
   const script = path.join(import.meta.dirname, 'stream-process.ts');
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', script, JSON.stringify(migration), JSON.stringify(OPTIONS)],
+    ['--import', 'tsx', script, JSON.stringify(migration), JSON.stringify(OPTIONS), way],
     { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const lines: string[] = [];

@@ -120,7 +120,9 @@ describe('current details', () => {
       \`\`\`
       # stop at a commit; the slot retains the WAL
       temporal workflow update execute -w orders --name pause
-      # finish; stop the writers first
+      # compare every row, while it streams
+      temporal workflow update execute -w orders --name verify
+      # finish; without a fence, stop the writers first
       temporal workflow update execute -w orders --name cutover
       # end it; what was copied stays, complete or not
       temporal workflow update execute -w orders --name abort

@@ -24,7 +24,11 @@ describe('workflow input', () => {
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
         index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
-        cutover: { compare: 'exact', refresh: true },
+        cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
+        verify: 'before-cutover',
+        fenceExtras: {
+          endSessions: false,
+        },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },
     });
@@ -68,13 +72,23 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, switchback, approval, window, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },
       'unknown field "copy.threads"; known in "copy": parallelism, chunkMegabytes',
     ],
+    [{ source: 'a', target: 'b', approval: 'please' }, '"approval" must be "required" or "none"'],
+    [
+      { source: 'a', target: 'b', window: { from: '2026-11-28T01:00', to: '2026-11-28T02:00Z' } },
+      '"window.from" must be a time with its zone, like "2026-11-28T01:00+01:00" or',
+    ],
+    [{ source: 'a', target: 'b', window: { from: '2026-11-28T01:00Z' } }, '"window.to" is missing'],
     [{ source: 'a', target: 'b', copy: 4 }, '"copy" must be an object'],
+    [
+      { source: 'a', target: 'b', verify: 'always' },
+      '"verify" must be "off", "before-cutover" or "continuous"',
+    ],
     [
       { source: 'a', target: 'b', ignore: { largeObjects: 'yes' } },
       '"ignore.largeObjects" must be true or false',

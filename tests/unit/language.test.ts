@@ -18,8 +18,6 @@ const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/\bloud\w*\b|Loud/, 'enabled (triggers)'],
   [/(?<!--)\bquiet(?! machine)\w*\b|Quiet/, 'disabled (triggers)'],
   [/(?<!geqo_|old |young )\bgenerations?\b|Generation/, 'exported snapshot'],
-  [/\bholders?\b|Holder\b/, 'snapshot owner'],
-  [/\bgates?\b/i, 'xid barrier'],
   [/\bfirst consistent|firstConsistent/i, 'consistent'],
   [/\bcop(y|ied|ies) ?again\b|CopyAgain/i, 'resync'],
   [/\brounds? of (the|a) copy\b|barren.?round/i, 'pass'],

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const COMMANDS = [
-  ...['worker', 'preflight', 'watch', 'compare', 'cleanup', 'tail', 'replay'],
+  ...['worker', 'preflight', 'watch', 'report', 'compare', 'cleanup', 'tail', 'replay'],
   ...['demo', 'cluster', 'setup', 'writer', 'completion'],
 ];
 const SCREEN = { lines: 24, columns: 80 };

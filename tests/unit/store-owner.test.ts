@@ -43,6 +43,8 @@ test('no file outside of postgres/store contains a statement on the control sche
   );
 });
 
-test('the versions of the control schema are numbered from 1 without a gap', () => {
-  expect(VERSIONS.map(({ number }) => number)).toEqual(VERSIONS.map((_version, at) => at + 1));
+test('the versions of the control schema are numbered from 1, and each is greater than the one before', () => {
+  const numbers = VERSIONS.map(({ number }) => number);
+  expect(numbers[0]).toBe(1);
+  expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
 });

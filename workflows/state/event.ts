@@ -1,7 +1,11 @@
 /** Everything that can happen to a migration. */
+import type { GivenApproval } from '../../contract/approval.ts';
+import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
+import type { ReadinessFacts } from '../../contract/readiness.ts';
+import type { ReadinessCode } from '../../contract/readiness-finding.ts';
 import type { PlaceWait, Waiting } from '../../contract/progress.ts';
 import type {
   Checkpoint,
@@ -9,14 +13,14 @@ import type {
   CopyResult,
   CopyRun,
   LeftOut,
-  StreamReport,
+  LeaseReport,
 } from '../../contract/work.ts';
+import type { CutoverWindow } from '../../contract/window.ts';
+import type { Back } from './back.ts';
 import type { Reason } from './reason.ts';
+import type { VerificationFact } from './verification-fact.ts';
 
-interface Totals {
-  readonly indexes: number | null;
-  readonly constraints: number | null;
-}
+type Totals = Readonly<Record<'indexes' | 'constraints', number | null>>;
 
 /** Leads from one stage to another, or is refused: see `MOVES` in transition.ts. */
 export type Move =
@@ -29,6 +33,11 @@ export type Move =
   | { readonly type: 'pause' }
   | { readonly type: 'resume' }
   | { readonly type: 'cutover' }
+  /** A cutover that may not begin yet: it is kept. */
+  | { readonly type: 'cutoverHeld'; readonly request: Omit<HeldCutover, 'at'> }
+  | { readonly type: 'approve'; readonly given: GivenApproval }
+  | { readonly type: 'await-cutover' }
+  | { readonly type: 'rehearse' }
   | { readonly type: 'abort' }
   | {
       readonly type: 'setLimits';
@@ -36,9 +45,27 @@ export type Move =
       readonly version: number;
       readonly stored: number;
     }
+  /** A verification begins. `repair`: it first copies the differing rows again. */
+  | {
+      readonly type: 'verify' | 'repair';
+      readonly id: string;
+      readonly by: 'operator' | 'input';
+    }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
+  | { readonly type: 'finalize' }
+  /** The application is on the target, and its changes are streamed back from here on. */
+  | { readonly type: 'wayBackBegun'; readonly at: Lsn; readonly back: Back }
+  /** However it ended: the operator, the time, a switch back, a cancellation. */
+  | { readonly type: 'wayBackOver' }
   | { readonly type: 'releaseBegun' }
-  | { readonly type: 'cutoverUndone' }
+  | { readonly type: 'boxBegun'; readonly cutover: string }
+  | { readonly type: 'switched' }
+  | {
+      readonly type: 'cutoverUndone';
+      readonly reason?: Pick<Reason, 'code' | 'message'>;
+      /** It was a rehearsal. */
+      readonly rehearsed?: true;
+    }
   | { readonly type: 'cutoverCancelled' }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }
@@ -55,6 +82,9 @@ export type Fact =
       readonly notes: readonly string[];
     }
   | { readonly type: 'slotBegun' }
+  | { readonly type: 'windowSet'; readonly window: CutoverWindow }
+  /** A kept cutover will not begin, and why: the window has passed, or it was withdrawn. */
+  | { readonly type: 'cutoverDropped'; readonly why: string }
   | { readonly type: 'slotCreated'; readonly consistentLsn: Lsn }
   | { readonly type: 'planned'; readonly plan: CopyPlan }
   | { readonly type: 'guardBegun' }
@@ -75,10 +105,12 @@ export type Fact =
   | { readonly type: 'viewsRefreshed'; readonly skipped: readonly string[] }
   | { readonly type: 'resyncNeeded'; readonly reason: Reason }
   | { readonly type: 'attemptBegun' }
-  | { readonly type: 'attemptReported'; readonly report: StreamReport }
+  | { readonly type: 'attemptReported'; readonly report: LeaseReport }
   | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
   /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
+  | { readonly type: 'armed'; readonly deadline: string }
+  | { readonly type: 'sealed' }
   | { readonly type: 'stepBegun'; readonly step: string }
   | {
       readonly type: 'stepFailing';
@@ -89,8 +121,14 @@ export type Fact =
   | { readonly type: 'triggersEnabled' }
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
+  | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
+  | { readonly type: 'findingsAccepted'; readonly codes: readonly ReadinessCode[] }
+  | { readonly type: 'wayBackOpened' }
+  | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }
+  | { readonly type: 'wayBackNoted'; readonly note: string | null }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
-  | { readonly type: 'limitsUnstored'; readonly reason: Reason | null };
+  | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }
+  | VerificationFact;
 
 export type Event = Move | Fact;

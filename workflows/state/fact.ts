@@ -2,10 +2,12 @@
 import { maxLsn, type Lsn } from '../../contract/lsn.ts';
 import type { TableStates } from '../../contract/table-state.ts';
 import type { Fact } from './event.ts';
+import { NO_WAY_BACK } from './back.ts';
 import { addCopyNote, differenceNotes } from './notes.ts';
 import type { Reason } from './reason.ts';
 import { isDecided, STAGES, type In } from './stage.ts';
 import type { State } from './state.ts';
+import { verificationNoted } from './verification-fact.ts';
 
 /** An attempt whose worker is unreachable may continue to apply until the target is fenced. */
 const UNREPORTED: Reason = {
@@ -30,10 +32,20 @@ export function noted(state: State, event: Fact, now: string): State {
       };
     case 'slotBegun':
       return { ...state, slotBegun: true };
+    case 'windowSet':
+      return { ...state, window: event.window };
+    case 'cutoverDropped': {
+      const { held: _held, ...others } = state;
+      return { ...others, dropped: event.why, asOf: now };
+    }
     case 'slotCreated':
       return { ...state, confirmedLsn: event.consistentLsn };
     case 'planned':
       return planned(state, event.plan, now);
+    case 'readinessAssessed':
+      return { ...state, readiness: { facts: event.facts, at: now } };
+    case 'findingsAccepted':
+      return { ...state, accepted: [...new Set([...(state.accepted ?? []), ...event.codes])] };
     case 'guardBegun':
       return { ...state, guard: null };
     case 'guardReported':
@@ -102,8 +114,12 @@ export function noted(state: State, event: Fact, now: string): State {
       // A reason that is known stays.
       if (state.stage.at !== 'paused' || state.stage.unsure || !state.unreported) return state;
       return unsure(state, UNREPORTED);
+    case 'armed':
+      return boxed(state, { deadline: event.deadline });
+    case 'sealed':
+      return boxed(state, { deadline: null });
     case 'stepBegun':
-      return step(state, { step: event.step, since: now, failing: null });
+      return step(spent(state, now), { step: event.step, since: now, failing: null });
     case 'stepFailing':
       return failing(state, event, now);
     case 'triggersEnabled':
@@ -116,6 +132,15 @@ export function noted(state: State, event: Fact, now: string): State {
         notes: { ...notes, differences: differenceNotes(event.differences) },
         asOf: now,
       };
+    case 'wayBackOpened':
+      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), opened: true, note: null } };
+    case 'wayBackAdvanced':
+      return {
+        ...state,
+        wayBack: { ...(state.wayBack ?? NO_WAY_BACK), position: event.position },
+      };
+    case 'wayBackNoted':
+      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note: event.note } };
     case 'placeWaited':
       return { ...state, placeWait: isDecided(state.stage.at) ? null : event.wait };
     case 'limitsStored': {
@@ -124,6 +149,14 @@ export function noted(state: State, event: Fact, now: string): State {
     }
     case 'limitsUnstored':
       return { ...state, unstored: isDecided(state.stage.at) ? null : kept(event.reason) };
+    case 'sliceBegun':
+    case 'verificationPlanned':
+    case 'piecesCompared':
+    case 'rowsRepaired':
+    case 'verificationFailing':
+    case 'verificationFailed':
+    case 'verificationEnded':
+      return verificationNoted(state, event, now);
   }
 }
 
@@ -195,17 +228,40 @@ function unsure(state: State, reason: Reason | null): State {
 
 /** A step that was cancelled may still report. */
 function step(state: State, current: In<'cuttingOver'>['step']): State {
-  if (state.stage.at !== 'cuttingOver') return state;
-  return { ...state, stage: { at: 'cuttingOver', step: current } };
+  const { stage } = state;
+  if (stage.at !== 'cuttingOver' && stage.at !== 'fenced') return state;
+  return { ...state, stage: { ...stage, step: current } };
 }
+
+function boxed(state: State, change: Partial<In<'fenced'>['box']>): State {
+  const { stage } = state;
+  if (stage.at !== 'fenced') return state;
+  return { ...state, stage: { ...stage, box: { ...stage.box, ...change } } };
+}
+
+/** Within a box every step is timed, from its beginning to that of the next. */
+function spent(state: State, now: string): State {
+  const { stage } = state;
+  if (stage.at !== 'fenced' || stage.step === null) return state;
+  const seconds = (Date.parse(now) - Date.parse(stage.step.since)) / MS_PER_SECOND;
+  const { step } = stage.step;
+  const before = stage.box.spent.find((one) => one.step === step);
+  if (before === undefined) return boxed(state, { spent: [...stage.box.spent, { step, seconds }] });
+  // Repeated: a drain that its worker left early.
+  const sum = { step, seconds: before.seconds + seconds };
+  return boxed(state, { spent: stage.box.spent.map((one) => (one === before ? sum : one)) });
+}
+
+const MS_PER_SECOND = 1000;
 
 function failing(
   state: State,
   { code, reason, action }: Extract<Fact, { type: 'stepFailing' }>,
   now: string,
 ): State {
-  if (state.stage.at !== 'cuttingOver' || state.stage.step === null) return state;
-  const { step: current } = state.stage;
+  const { stage } = state;
+  if ((stage.at !== 'cuttingOver' && stage.at !== 'fenced') || stage.step === null) return state;
+  const { step: current } = stage;
   const since = current.failing?.since ?? now;
   return step(state, { ...current, failing: { code, reason, action, since, seen: now } });
 }

@@ -4,7 +4,13 @@
  * is in transition.ts.
  */
 import * as v from 'valibot';
-import { cutoverStep, waiting, type Phase, type RunState } from '../../contract/progress.ts';
+import {
+  cutoverBox,
+  cutoverStep,
+  waiting,
+  type Phase,
+  type RunState,
+} from '../../contract/progress.ts';
 import { reason } from './reason.ts';
 
 /** What the position of a paused stream is known from. */
@@ -30,6 +36,16 @@ export const stage = v.pipe(
       /** Null before the first step, and between two steps. */
       step: v.nullable(cutoverStep),
     }),
+    v.object({
+      /** The writes are stopped, or about to be, and the outcome of the cutover is open. */
+      at: v.literal('fenced'),
+      step: v.nullable(cutoverStep),
+      box: cutoverBox,
+    }),
+    /** The outcome is `switched`: the target is the live database. */
+    v.object({ at: v.literal('released') }),
+    /** The way back ends: its slot and control schema are being removed. */
+    v.object({ at: v.literal('finalizing') }),
     v.object({ at: v.literal('releasing') }),
     v.object({ at: v.literal('completing') }),
     v.object({ at: v.literal('aborting'), by: v.picklist(['operator', 'cancellation']) }),
@@ -69,6 +85,9 @@ export const STAGES: Readonly<Record<At, Shown>> = {
   paused: shown('stream', 'paused'),
   streamWaiting: shown('stream', 'waiting'),
   cuttingOver: shown('cutover'),
+  fenced: shown('cutover'),
+  released: shown('cutover', 'running', true),
+  finalizing: shown('reverse', 'running', true),
   // A late write that the last check finds still undoes the cutover.
   releasing: shown('cutover', 'running', true),
   completing: shown('cutover', 'running', true),

@@ -4,6 +4,8 @@
  * transition.ts makes the next state.
  */
 import * as v from 'valibot';
+import { approval } from '../../contract/approval.ts';
+import { heldCutover } from '../../contract/cutover-request.ts';
 import {
   confirmedLsn,
   guardState,
@@ -13,9 +15,15 @@ import {
   startedAt,
   streamCounters,
 } from '../../contract/progress.ts';
+import { readinessFacts } from '../../contract/readiness.ts';
+import { isReadinessCode, type ReadinessCode } from '../../contract/readiness-finding.ts';
 import { limits } from '../../contract/limits.ts';
+import { course } from '../../contract/record.ts';
 import { tableStates } from '../../contract/table-state.ts';
 import { leftOut } from '../../contract/work.ts';
+import { verificationState } from '../../contract/verification-state.ts';
+import { cutoverWindow } from '../../contract/window.ts';
+import { back, wayBack } from './back.ts';
 import { reason } from './reason.ts';
 import { notes, NO_NOTES } from './notes.ts';
 import { stage } from './stage.ts';
@@ -67,10 +75,34 @@ const schema = v.pipe(
     unstored: v.nullable(reason),
     /** The last attempt to stream or drain ended without a report, and nothing has fenced it off since. */
     unreported: v.boolean(),
+    /** Unset: the input asks for none, or the stream has not begun. */
+    wayBack: v.exactOptional(wayBack),
+    /** Set from the switch on, with a way back. */
+    back: v.exactOptional(back),
     /** No worker has a free place for the stream or the copy. */
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */
     guard: v.union([v.literal('off'), v.nullable(guardState)]),
+    /** Absent before the first verification. */
+    verification: v.exactOptional(verificationState),
+    /** How it went so far. */
+    course: v.exactOptional(course),
+    /** Of the input, or of the last `cutover` that gave another one. */
+    window: v.exactOptional(cutoverWindow),
+    /** The newest ones, also those for another window. */
+    approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
+    /** A cutover that waits for its window, or for approval. */
+    held: v.exactOptional(heldCutover),
+    /** Why the last cutover did not begin, or was undone; until the next one. */
+    dropped: v.exactOptional(v.string()),
+    /** The newest facts for readiness, and when they were measured. Absent before the first, and in states of earlier code. */
+    readiness: v.exactOptional(
+      v.pipe(v.object({ facts: readinessFacts, at: v.string() }), v.readonly()),
+    ),
+    /** Findings that the operator accepts, by code: kept for the report. Absent: none. */
+    accepted: v.exactOptional(
+      v.pipe(v.array(v.custom<ReadinessCode>(isReadinessCode)), v.readonly()),
+    ),
   }),
   v.readonly(),
 );

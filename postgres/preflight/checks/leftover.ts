@@ -1,5 +1,6 @@
 /** Nothing of an earlier migration remains: its slot would retain WAL forever, and its control rows describe other copies. */
 import { readRegistered } from '../../store/registered.ts';
+import { readGates, type FoundGate } from '../../fence/gate.ts';
 import { slotPrefix } from '../../../contract/slot-name.ts';
 import { type Migration } from '../../../contract/migration.ts';
 import { cleanupCommand, shellWord } from '../../../contract/shell-command.ts';
@@ -15,6 +16,7 @@ const { codes, error, warning } = raising({
   ),
   'other-slot': warns('The source has other slots of walferry.'),
   'control-schema': refuses('The target has a schema "walferry" that cannot be used.'),
+  'leftover-fence': refuses('The target has the fence of another migration.'),
   'leftover-control': refuses(
     'The target holds the state of another migration, or of this one before a reset.',
   ),
@@ -23,12 +25,31 @@ const { codes, error, warning } = raising({
 export const leftover = defineCheck({
   codes,
   source: { slots },
-  target: { control: readControl },
+  target: { control: readControl, gates: ({ client }) => readGates(client) },
   find: ({ source, target, migration }) => [
     source && left(source, migration),
     target && control(target.control, migration),
+    target && fence(target.gates, target.control, migration),
   ],
 });
+
+/** One that is open does nothing; one with a control schema is reported, and removed, with that. */
+function fence(
+  gates: readonly FoundGate[],
+  { migrations }: ControlFacts,
+  migration: Migration,
+): Found {
+  const known = new Set([migration.id, ...migrations.map(({ id }) => id)]);
+  const [other, ...more] = gates.filter(({ id, state }) => state !== 'open' && !known.has(id));
+  return (
+    other &&
+    error(
+      'leftover-fence',
+      `the target has the ${other.state} fence of another migration, workflow "${other.workflowId}", which refuses writes to its tables${more.length > 0 ? `; and ${more.length} more` : ''}`,
+      `If that run has ended, remove it: ${cleanupCommand(migration, other.workflowId)}`,
+    )
+  );
+}
 
 /** The hash at the end of a slot's name. Without it, the slots of `a_b` would count as slots of `a`. */
 const HASH = /^[0-9a-f]{16}$/;

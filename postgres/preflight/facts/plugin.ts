@@ -1,5 +1,5 @@
 /**
- * Probes the source's wal2json with a temporary slot: SQL shows neither the library nor its version, and no catalog has a hosted
+ * Probes a side's wal2json with a temporary slot: SQL shows neither the library nor its version, and no catalog has a hosted
  * server's right to create slots. The server loads the library before it waits for open transactions, so even a probe that times
  * out shows whether it is installed.
  */
@@ -9,7 +9,7 @@ import { connect } from '../../connection/connect.ts';
 import { readBlockers, type Blocker } from '../../slot/blockers.ts';
 import { probePluginOptions } from '../../slot/plugin-probe.ts';
 import { pluginOptions } from '../../wal2json/plugin-options.ts';
-import { shared, type SourceReading } from '../reading.ts';
+import { shared, type SideReading } from '../reading.ts';
 
 /** Result of the wal2json probe. */
 export interface PluginFacts {
@@ -47,7 +47,7 @@ const UNTRIED: PluginFacts = {
 
 /** Probed in a separate session. @throws MigrationError for any error that is not about the plugin. */
 export const plugin = shared(
-  async ({ service, server, signal }: SourceReading): Promise<PluginFacts> => {
+  async ({ service, server, signal }: SideReading): Promise<PluginFacts> => {
     await using client = await connect(service, 'preflight', {
       lockTimeoutMs: WAIT_MS,
       statementTimeoutMs: WHOLE_MS,
@@ -77,7 +77,7 @@ export const plugin = shared(
         return { ...UNTRIED, state: superuser || replication ? 'refused' : 'denied' };
       }
       if (REPORTED_ELSEWHERE.has(state)) return UNTRIED;
-      throw classify(error, { step: 'trying wal2json', side: 'source' }, 'Internal');
+      throw classify(error, { step: `trying wal2json on "${service}"` }, 'Internal');
     }
   },
 );

@@ -1,4 +1,4 @@
-/** WAL senders of the source's server. */
+/** WAL senders of a side's server. */
 import { shared, value } from '../reading.ts';
 
 export interface SenderFacts {

@@ -1,5 +1,5 @@
-/** Replication slots of the source's server. */
-import { shared, type SourceReading } from '../reading.ts';
+/** Replication slots of a side's server. */
+import { shared, type Reading } from '../reading.ts';
 
 export interface SlotFacts {
   readonly name: string;
@@ -11,7 +11,7 @@ export interface SlotFacts {
   readonly retainedBytes: number;
 }
 
-export const slots = shared(async (of: SourceReading): Promise<SlotFacts[]> => {
+export const slots = shared(async (of: Reading): Promise<SlotFacts[]> => {
   const { rows } = await of.client.query<SlotFacts>(/* sql */ `
     select slot_name as name, database, active, temporary,
            coalesce(case when not pg_is_in_recovery() then

@@ -1,5 +1,10 @@
 /** All versions of the control schema, oldest first. A new one is added at the end (../README.md). */
 import { VERSION_0001 } from './version-0001.ts';
+import { VERSION_0002 } from './version-0002.ts';
+import { VERSION_0003 } from './version-0003.ts';
+import { VERSION_0004 } from './version-0004.ts';
+import { VERSION_0005 } from './version-0005.ts';
+import { VERSION_0006 } from './version-0006.ts';
 
 export interface Version {
   readonly number: number;
@@ -7,4 +12,11 @@ export interface Version {
   readonly sql: string;
 }
 
-export const VERSIONS: readonly Version[] = [{ number: 1, sql: VERSION_0001 }];
+export const VERSIONS: readonly Version[] = [
+  { number: 1, sql: VERSION_0001 },
+  { number: 2, sql: VERSION_0002 },
+  { number: 3, sql: VERSION_0003 },
+  { number: 4, sql: VERSION_0004 },
+  { number: 5, sql: VERSION_0005 },
+  { number: 6, sql: VERSION_0006 },
+];

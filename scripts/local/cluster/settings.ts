@@ -19,17 +19,17 @@ const SESSIONS: ServerSettings = { max_connections: '200' };
 /** Fewer checkpoints at a steady load; with the default of 1 GB a bulk copy forces one every few seconds. */
 const BULK: ServerSettings = { max_wal_size: '4GB', shared_buffers: '256MB' };
 
+/** What a slot needs. The target has it for the way back. */
+const DECODED: ServerSettings = {
+  wal_level: 'logical',
+  max_replication_slots: '20',
+  max_wal_senders: '20',
+};
+
 /** Settings of each side. Prepared transactions are allowed because a source may use them. */
 export const SETTINGS: Readonly<Record<Side, ServerSettings>> = {
-  source: {
-    ...SESSIONS,
-    ...BULK,
-    wal_level: 'logical',
-    max_replication_slots: '20',
-    max_wal_senders: '20',
-    max_prepared_transactions: '20',
-  },
-  target: { ...SESSIONS, ...BULK, max_prepared_transactions: '20' },
+  source: { ...SESSIONS, ...BULK, ...DECODED, max_prepared_transactions: '20' },
+  target: { ...SESSIONS, ...BULK, ...DECODED, max_prepared_transactions: '20' },
 };
 
 /**

@@ -135,9 +135,12 @@ export class Migrations implements AsyncDisposable {
     return new SimulatedMigration(handle, world, handle.firstExecutionRunId);
   }
 
-  /** Starts one and waits until it streams. */
-  async streaming(prepare?: (world: World) => void): Promise<SimulatedMigration> {
-    const migration = await this.start(prepare);
+  /** As {@link start}, and waits until it streams. */
+  async streaming(
+    prepare?: (world: World) => void,
+    ...args: unknown[]
+  ): Promise<SimulatedMigration> {
+    const migration = await this.start(prepare, ...args);
     await migration.reaches('stream');
     await until('the stream to run', () => migration.world.isRunning('streamChanges'));
     return migration;

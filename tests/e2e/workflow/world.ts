@@ -4,6 +4,7 @@
  * script what happens next at any step. Imports nothing of the test runner: the recorder of histories also uses it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReadinessFacts } from '../../../contract/readiness.ts';
 import type { Steps } from '../../../activities/steps.ts';
 import { MigrationError, type FailureDetails } from '../../../contract/failure.ts';
 import type { FailureCode } from '../../../contract/failure-catalogue.ts';
@@ -11,7 +12,10 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
+import type { Decided } from '../../../contract/cutover.ts';
+import { resolvedWindow } from '../../../contract/window.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
+import { Verifications } from './verifications.ts';
 
 export type StepName = keyof Steps;
 
@@ -24,10 +28,23 @@ const WAL_PER_TICK = 0x60n;
 
 export class World {
   findings: Finding[] = [];
+  readiness: ReadinessFacts = {
+    slot: { status: 'reserved', heldBytes: 1, safeBytes: null },
+    ...{ walBytes: null, lagBytes: 0, writer: null, prepared: { count: 0, seconds: 0 } },
+    ...{ invalidIndexes: [], unanalyzed: [], unreadableSequences: [] },
+  };
   tables = false;
   slot = false;
   control = false;
   triggersEnabled = false;
+  /** The source's gate, and whether its deadline has passed. */
+  gate: { cutover: string; state: 'open' | 'armed' | 'sealed'; deadline: number } | undefined;
+  /** Rows of `walferry.outcome`. */
+  readonly outcomes = new Map<string, Decided>();
+  /** The oldest transaction that writes when a cutover is prepared. */
+  writer: { readonly who: string; readonly ms: number } | undefined;
+  /** Changes that slip in between the first mark and the seal. */
+  slipping = false;
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
@@ -65,6 +82,8 @@ export class World {
   /** The newest exported snapshot's position: the target is consistent after it. */
   consistentAt = 0n;
   leaseMs: number | undefined;
+  /** Anchors, compared pieces and differences. */
+  readonly verifications = new Verifications(() => this.isRunning('streamChanges'));
   readonly calls = new Map<StepName, number>();
   /** Attempts of a step that are running now. */
   readonly running = new Map<StepName, number>();
@@ -174,6 +193,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
   };
   return {
     preflight: ({ migration: m }, work) => on('preflight', m, work, (world) => world.findings),
+    resolveWindow: ({ window }) => Promise.resolve(resolvedWindow(window)),
     copySchema: ({ migration: m }, work) =>
       on('copySchema', m, work, (world) => {
         world.tables = world.control = true;
@@ -186,6 +206,18 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       }),
     holdSnapshot: ({ migration: m }, work) =>
       on('holdSnapshot', m, work, (world) => hold(world, work)),
+    // No input of these tests asks for a way back.
+    openWayBack: ({ migration: m }, work) =>
+      on('openWayBack', m, work, () => ({ slot: m.slot, consistentLsn: formatLsn(1n) })),
+    advanceReverseSlot: ({ migration: m }, work) =>
+      on('advanceReverseSlot', m, work, () => formatLsn(1n)),
+    planReverse: ({ migration: m }, work) =>
+      on('planReverse', m, work, () => ({ tables: 3, notReturned: [] })),
+    startReverse: ({ migration: m }, work) => on('startReverse', m, work, () => undefined),
+    openOld: ({ migration: m }, work) => on('openOld', m, work, () => undefined),
+    dropReverseSlot: ({ migration: m }) =>
+      on('dropReverseSlot', m, undefined, () => 'absent' as const),
+    closeWayBack: ({ migration: m }, work) => on('closeWayBack', m, work, () => undefined),
     storeLimits: ({ migration: m, limits, version }) =>
       on('storeLimits', m, undefined, (world) => {
         world.limits.push({ limits, version });
@@ -203,6 +235,18 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       on('streamChanges', m, work, (world) =>
         stream(world, { floor, until, leaseMs: world.leaseMs ?? leaseMs }, work),
       ),
+    holdAnchor: ({ migration: m, verification }, work) =>
+      on('holdAnchor', m, work, (world) => world.verifications.hold(verification, work)),
+    planVerification: ({ migration: m, verification }, work) =>
+      on('planVerification', m, work, (world) => world.verifications.plan(verification, work)),
+    comparePieces: ({ migration: m, verification, run }, work) =>
+      on('comparePieces', m, work, (world) => world.verifications.compare(verification, run, work)),
+    concludeVerification: ({ migration: m, verification }, work) =>
+      on('concludeVerification', m, work, (world) =>
+        world.verifications.conclude(verification, formatLsn(world.confirmed)),
+      ),
+    repairRows: ({ migration: m, verification }, work) =>
+      on('repairRows', m, work, (world) => world.verifications.repair(verification)),
     fenceStream: ({ migration: m }) =>
       on('fenceStream', m, undefined, (world) => {
         world.epoch++;
@@ -217,6 +261,10 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         }
         return formatLsn(world.position);
       }),
+    compareDefinitions: ({ migration: m }, work) =>
+      on('compareDefinitions', m, work, () => ({ differences: [], more: 0, notCompared: [] })),
+    assessReadiness: ({ migration: m }, work) =>
+      on('assessReadiness', m, work, (world) => world.readiness),
     setSequences: ({ migration: m }, work) =>
       on('setSequences', m, work, () => ({ sequences: 5, missing: [] })),
     compareCounts: ({ migration: m }, work) =>
@@ -235,6 +283,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         world.triggersEnabled = false;
         return 1;
       }),
+    ...boxSteps(on),
     dropSlot: ({ migration: m, since }) =>
       on('dropSlot', m, undefined, (world) => {
         if (since !== undefined && world.late.length > 0) {
@@ -252,6 +301,95 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       on('dropControl', m, undefined, (world) => {
         world.control = false;
       }),
+  };
+}
+
+type On = <T>(
+  step: StepName,
+  migration: Migration,
+  work: Work | undefined,
+  body: (world: World) => Promise<T> | T,
+) => Promise<T>;
+
+type BoxStep =
+  | 'prepareCutover'
+  | 'rehearseProof'
+  | 'armCutover'
+  | 'sealCutover'
+  | 'switchCutover'
+  | 'undoCutover'
+  | 'removeFence'
+  | 'lookAtSource';
+
+/** A cutover with a fence: the gate of the source and the outcome on the target, as the real steps keep them. */
+function boxSteps(on: On): Pick<Steps, BoxStep> {
+  const decide = (world: World, cutover: string, what: Decided): Decided => {
+    const decided = world.outcomes.get(cutover) ?? what;
+    world.outcomes.set(cutover, decided);
+    return decided;
+  };
+  const reported = (decided: Decided) => ({
+    decided,
+    releaseLsn: decided === 'switched' ? formatLsn(0x2000n) : null,
+    downtimeMs: decided === 'switched' ? 1_200 : null,
+  });
+  return {
+    prepareCutover: ({ migration: m }, work) =>
+      on('prepareCutover', m, work, (world) => {
+        const [switched] = [...world.outcomes].find(([, what]) => what === 'switched') ?? [null];
+        const { who = null, ms = 0 } = world.writer ?? {};
+        return { switched, releaseLsn: null, downtimeMs: null, writer: who, writerMs: ms };
+      }),
+    rehearseProof: ({ migration: m }, work) =>
+      on('rehearseProof', m, work, () => ({ holders: 2, ended: 0, waitedMs: 400 })),
+    armCutover: ({ migration: m, box }, work) =>
+      on('armCutover', m, work, (world) => {
+        const decided = world.outcomes.get(box.cutover);
+        if (decided) return { decided };
+        const deadline = Date.now() + box.milliseconds;
+        if (world.gate?.cutover !== box.cutover) {
+          world.gate = { cutover: box.cutover, state: 'armed', deadline };
+        }
+        return {
+          ...{ decided: null, deadline: new Date(world.gate.deadline).toISOString() },
+          ...{ mark: formatLsn(world.position), holders: 0, waitedMs: 0 },
+        };
+      }),
+    sealCutover: ({ migration: m, cutover }, work) =>
+      on('sealCutover', m, work, (world) => {
+        const decided = world.outcomes.get(cutover);
+        if (decided) return { decided };
+        const { gate } = world;
+        if (gate?.cutover !== cutover || gate.state === 'open' || gate.deadline < Date.now()) {
+          return { decided: null, mark: null };
+        }
+        gate.state = 'sealed';
+        if (world.slipping) world.position += WAL_PER_TICK;
+        return { decided: null, mark: formatLsn(world.position) };
+      }),
+    switchCutover: ({ migration: m, cutover }, work) =>
+      on('switchCutover', m, work, (world) => {
+        world.triggersEnabled = true;
+        const decided = decide(world, cutover, 'switched');
+        const sequences = { sequences: 5, missing: [] };
+        return { ...reported(decided), sequences, differences: [] };
+      }),
+    undoCutover: ({ migration: m, cutover }, work) =>
+      on('undoCutover', m, work, (world) => {
+        const decided = decide(world, cutover, 'undone');
+        if (decided === 'undone' && world.gate?.cutover === cutover) world.gate.state = 'open';
+        return reported(decided);
+      }),
+    removeFence: ({ migration: m }, work) =>
+      on('removeFence', m, work, (world) => {
+        world.gate = undefined;
+        return { left: [] };
+      }),
+    lookAtSource: ({ migration: m }, work) =>
+      on('lookAtSource', m, work, (world) => ({
+        sealedAgain: world.gate?.state !== 'sealed',
+        late: world.late,
+      })),
   };
 }
 

@@ -11,7 +11,7 @@ import { compareCounts } from '../../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../../postgres/cutover/release-slot.ts';
-import { objectDifferences } from '../../../postgres/cutover/object-differences.ts';
+import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
 import { drainWithCopies, failureOf } from '../../support/resync.ts';
 import { freshPair, type FreshPair } from '../../support/database.ts';
 import { codes, findingsOf, only } from '../../support/preflight.ts';
@@ -131,7 +131,7 @@ test('an accepted unlogged table is copied once, its changes are ignored, and th
   expect(rows).toEqual([{ v: 'copied' }, { v: 'sent' }]);
   await db.sourceClient.query(`insert into cache values (2, 'lost')`);
   expect(await compareCounts(migration, inputOf(db), testWork())).toEqual({ tables: 1, rows: 1 });
-  expect(await objectDifferences(migration, inputOf(db))).toEqual([
+  expect(await definitionLines(migration, inputOf(db))).toEqual([
     'public.cache: rows are as of its copy (unlogged: later changes are missing)',
     'public.kept: rows are as of its copy (unlogged: later changes are missing)',
   ]);
@@ -186,7 +186,7 @@ test('the cutover names an accepted unlogged table that is empty on the target a
   if (!parsed.ok) throw new Error(parsed.message);
   // What a crash does to it.
   await db.targetClient.query(`truncate kept`);
-  const said = await objectDifferences(migration, parsed.input);
+  const said = await definitionLines(migration, parsed.input);
   expect(said).toHaveLength(3);
   expect(said[0]).toMatch(/^public\.kept: EMPTY on the target, not on the source/);
   // Empty on both sides, and in the state after the copy.

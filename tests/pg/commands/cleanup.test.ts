@@ -118,7 +118,7 @@ test('it does not touch the slot of another workflow id, a foreign slot, or one 
 });
 
 test.each([
-  ['a newer', 'insert into walferry.version (number) values (7)', 'has version 7'],
+  ['a newer', 'insert into walferry.version (number) values (700)', 'has version 700'],
   ['an unnumbered', 'drop table walferry.version', 'has no version: a walferry before 0.1'],
 ])(
   'it refuses %s control schema by name, even with --force, and removes nothing',

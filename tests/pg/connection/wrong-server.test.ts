@@ -52,7 +52,7 @@ async function run(step: string, db: FreshPair, migration: Migration): Promise<u
     disableTriggers: () => steps.disableTriggers(both, work),
     dropSlot: () => steps.dropSlot(both, work),
     undoSchema: () => steps.undoSchema(both, work),
-    dropControl: () => steps.dropControl(both),
+    dropControl: () => steps.dropControl(both, work),
   };
   return all[step]?.();
 }
@@ -161,7 +161,7 @@ test('a migration that is registered on another target after a cleanup is not ti
   const migration = await registered(db);
   await createSlot(migration, recordedWork());
   await steps.dropSlot({ migration, input: inputOf(db) }, recordedWork());
-  await steps.dropControl({ migration });
+  await steps.dropControl({ migration }, recordedWork());
   const moved = { ...migration, target: other.target };
   await db.sourceClient.query(/* sql */ `create table t (id int primary key)`);
   const input = inputOf({ ...db, target: other.target });

@@ -1,8 +1,8 @@
 /** Check constraints that depend on more than their row stop neither the copy nor the stream, and exist after the cutover. */
 import { expect, it, test } from 'vitest';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
-import { checkDifferences } from '../../../postgres/cutover/check-differences.ts';
-import { objectDifferences } from '../../../postgres/cutover/object-differences.ts';
+
+import { checkLines, definitionLines } from '../../../postgres/cutover/definition-lines.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { readDoubtfulChecks } from '../../../postgres/archive/doubtful-check.ts';
 import { buildIndexes } from '../../../postgres/schema/build-indexes.ts';
@@ -108,9 +108,9 @@ test('preflight names deferred checks, the cutover adds them and validates those
   const early = (await checks(db, 'target')).map((line) => line.split(' ')[1]);
   expect(early.sort()).toEqual(['a_pure', 'a_row', 'short']);
   // The cutover reports differences: not these checks, which are added after the comparison.
-  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  expect(await definitionLines(migration, inputOf(db))).toEqual([]);
   await enableTriggers(migration);
-  expect(await checkDifferences(migration)).toEqual([]);
+  expect(await checkLines(migration)).toEqual([]);
   expect(await checks(db, 'target')).toEqual(await checks(db, 'source'));
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
   await expect(
@@ -185,7 +185,7 @@ test('a deferred check is added in its current form on the source; one whose tab
   expect(named('a_day')).toEqual([]);
   expect(named('a_path').join()).toContain('id < 100');
   expect(named('a_promised').join()).toContain('promised; not kept');
-  const differences = await checkDifferences(migration);
+  const differences = await checkLines(migration);
   expect(differences).toEqual([
     'app.a_entry: constraint a_indirect is on the source only',
     'app.parents: constraint p_check is on the source only',
@@ -197,7 +197,7 @@ test('a deferred check is added in its current form on the source; one whose tab
   expect(await checkNames(db)).toEqual(['a_atomic', 'a_pure', 'a_row', 'short']);
   await enableTriggers(migration);
   expect(await checks(db, 'target')).toEqual(now);
-  expect(await checkDifferences(migration)).toEqual(differences);
+  expect(await checkLines(migration)).toEqual(differences);
 });
 
 test('undoing a cutover continues when tables of added checks are gone', async () => {
@@ -237,9 +237,9 @@ test('rows that violate a NOT VALID check are resynced and updated until the cut
   const late = ['app.code.good', 'app.part.part_n', 'app.part_1.own', 'app.t.Small; n'];
   const named = late.map((name) => `CHECK ${name}`);
   expect([...(report.leftOut?.unvalidated ?? [])].sort()).toEqual(named);
-  expect(await objectDifferences(migration, inputOf(db))).toEqual([]);
+  expect(await definitionLines(migration, inputOf(db))).toEqual([]);
   await enableTriggers(migration);
-  expect(await checkDifferences(migration)).toEqual([]);
+  expect(await checkLines(migration)).toEqual([]);
   expect(await dumpLines(db.target)).toEqual(await dumpLines(db.source));
   for (const name of named) expect(found.message).toContain(`${name} (NOT VALID)`);
 });
@@ -264,7 +264,7 @@ it.skipIf(!on18)(
     if (!check) return;
     await client.query(`create schema if not exists walferry`);
     await storeChecks(client, migration.id, 0, [{ check, sql, valid: false }]);
-    expect(await checkDifferences(migration)).toEqual([]);
+    expect(await checkLines(migration)).toEqual([]);
     const alone = `gone_${db.source}`;
     addService(alone, { host: '127.0.0.1', port: '1', dbname: 'x', user: 'y' });
     await enableTriggers({ ...migration, source: alone }, {}, 'the source if it is there');

@@ -6,7 +6,7 @@ import { connectTarget } from '../../../postgres/session/open.ts';
 import { endOnTarget } from '../../../postgres/schema/drop-control.ts';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
 import { serverOf } from '../../support/versions.ts';
-import { objectDifferences } from '../../../postgres/cutover/object-differences.ts';
+import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
 import { buildConstraints } from '../../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { enableTriggers, disableTriggers } from '../../../postgres/schema/disable-trigger.ts';
@@ -113,10 +113,10 @@ it('row security that waits for the cutover is no difference, and is enabled onl
     grant set on parameter session_replication_role to ${login.role}`);
   await using steps = await prepared(db, login.service);
   // The state of a trigger that is disabled until the cutover is no difference either.
-  expect(await objectDifferences(steps.migration, steps.input)).toEqual([]);
+  expect(await definitionLines(steps.migration, steps.input)).toEqual([]);
   await db.sourceClient.query(/* sql */ `
     alter table app.safe disable row level security; alter table app.safe force row level security`);
-  expect(await objectDifferences(steps.migration, steps.input)).toEqual([
+  expect(await definitionLines(steps.migration, steps.input)).toEqual([
     'app.safe: forced row security is on the source only',
   ]);
   await enableTriggers(steps.migration);

@@ -15,6 +15,9 @@ import { inputOf, migrationOf, recordedWork, registered } from '../../support/co
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 
+/** The versions of a new control schema. */
+const NUMBERS = VERSIONS.map(({ number }) => number);
+
 const SECOND = [
   ...VERSIONS,
   {
@@ -39,7 +42,7 @@ test('an older control schema is upgraded once, with its rows, and ends as a who
   const migration = await registered(db);
   await upgrade(db.targetClient, db.target, SECOND);
   await upgrade(db.targetClient, db.target, SECOND);
-  expect(await stored(db)).toEqual({ versions: [1, 2], coloured: true });
+  expect(await stored(db)).toEqual({ versions: [...NUMBERS, NEWEST + 1], coloured: true });
   expect(await readMigration(db.targetClient, migration.id)).not.toBeNull();
   await endOnTarget(db.targetClient, migration);
   const { rows } = await db.targetClient.query(
@@ -63,7 +66,7 @@ test('two workers that upgrade at once both succeed, and the upgrade runs once',
   });
   await other.query(/* sql */ `commit`);
   await second;
-  expect(await stored(db)).toEqual({ versions: [1, 2], coloured: true });
+  expect(await stored(db)).toEqual({ versions: [...NUMBERS, NEWEST + 1], coloured: true });
 });
 
 test('an upgrade that fails changes nothing, and is over before the next try', async () => {
@@ -73,9 +76,9 @@ test('an upgrade that fails changes nothing, and is over before the next try', a
   await expect(upgrade(db.targetClient, db.target, failing)).rejects.toMatchObject({
     code: '22012',
   });
-  expect(await stored(db)).toEqual({ versions: [1], coloured: false });
+  expect(await stored(db)).toEqual({ versions: NUMBERS, coloured: false });
   await upgrade(db.targetClient, db.target, SECOND);
-  expect(await stored(db)).toEqual({ versions: [1, 2], coloured: true });
+  expect(await stored(db)).toEqual({ versions: [...NUMBERS, NEWEST + 1], coloured: true });
 });
 
 test('an upgrade gives up while another session holds a table, and a current schema needs no lock', async () => {
@@ -93,7 +96,9 @@ test('no step works with a control schema that could not be upgraded', async () 
   await using db = await freshPair();
   const migration = await registered(db);
   // From here on the upgrade creates tables that exist.
-  await db.targetClient.query(/* sql */ `update walferry.version set number = 0`);
+  await db.targetClient.query(
+    /* sql */ `delete from walferry.version where number > 1; update walferry.version set number = 0`,
+  );
   await expect(connectTarget(migration, 'apply')).rejects.toMatchObject({
     details: { sqlstate: '42P07' },
   });
@@ -102,10 +107,12 @@ test('no step works with a control schema that could not be upgraded', async () 
 test('a newer control schema is refused by its version, by the steps of its own migration and of another one', async () => {
   await using db = await freshPair();
   const migration = await registered(db);
-  await db.targetClient.query(/* sql */ `insert into walferry.version (number) values (7)`);
+  await db.targetClient.query(/* sql */ `insert into walferry.version (number) values ($1)`, [
+    NEWEST + 5,
+  ]);
   const refusal = {
     code: 'StoreTooNew',
-    message: `the control schema on "${db.target}" has version 7; this walferry knows versions up to ${NEWEST}. Use the newer walferry that upgraded it`,
+    message: `the control schema on "${db.target}" has version ${NEWEST + 5}; this walferry knows versions up to ${NEWEST}. Use the newer walferry that upgraded it`,
   };
   await expect(requireKnownVersion(db.targetClient, db.target)).rejects.toMatchObject(refusal);
   await expect(connectTarget(migration, 'apply')).rejects.toMatchObject(refusal);

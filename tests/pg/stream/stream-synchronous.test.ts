@@ -4,12 +4,16 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { compareLsn, isLsn, parseLsn, type Lsn } from '../../../contract/lsn.ts';
+import { withAnchor } from '../../../postgres/verification/anchor.ts';
+import { barrierRow, ManualOwner, readAt } from '../../support/anchor.ts';
 import { streamChanges } from '../../support/lease.ts';
+import { streamProcess } from '../../support/stream-child.ts';
 import type { PostgresServer } from '../../../scripts/local/cluster/postgres-server.ts';
 import { resync, drainWithCopies } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { testRun } from '../../support/run.ts';
 import {
+  drain,
   expectSame,
   OPTIONS,
   slotState,
@@ -173,5 +177,101 @@ test('when source and stream wait for each other, because the stream counts as a
   await setStandbys('absent');
   await first.release();
   await drainWithCopies(db, migration);
+  await expectSame(db);
+});
+
+test('killed between the barrier of an anchor and what the anchor left out, the next attempt applies exactly the rest', async () => {
+  await using db = await freshPair({ source });
+  // Without a key, a change that is applied twice is a second row.
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table log (v int); alter table log replica identity full`,
+  );
+  const write = (v: number) => db.sourceClient.query(/* sql */ `insert into log values ($1)`, [v]);
+  await write(1);
+  await drain(db, migration);
+  const child = streamProcess(migration, { WALFERRY_FAILPOINT: 'after-barrier-commit' });
+  await using owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
+  const stood = await storedLsn(db, migration);
+  // Earlier in the WAL than what the snapshot shows.
+  await using left = await hanging(db, /* sql */ `insert into log values (2)`);
+  await write(3);
+  await owner.take();
+  await child.ended;
+  expect(child.process.signalCode).toBe('SIGKILL');
+  const rows = async () =>
+    (await db.targetClient.query<{ v: number }>(/* sql */ `select v from log order by v`)).rows.map(
+      ({ v }) => v,
+    );
+  expect(await rows()).toEqual([1, 3]);
+  expect(await storedLsn(db, migration)).toBe(stood);
+  expect(await barrierRow(db.targetClient)).toMatchObject({ anchor: owner.id });
+  await left.release();
+  await write(4);
+  await drain(db, migration);
+  expect(await rows()).toEqual([1, 2, 3, 4]);
+  expect(await barrierRow(db.targetClient)).toBeUndefined();
+  await expectSame(db);
+});
+
+test('at an anchor the target shows what its snapshot of the source shows, also when an earlier commit waits for its standby', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  const work = testWork();
+  const lease = streamChanges(migration, OPTIONS, work);
+  await untilStreaming(db, migration);
+  const owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
+  await using left = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
+  await db.sourceClient.query(/* sql */ `insert into t values (2, 'is visible')`);
+  await owner.take();
+  await owner.untilState('reached');
+  expect((await db.targetClient.query(/* sql */ `select id from t`)).rows).toEqual([{ id: 2 }]);
+  await owner[Symbol.asyncDispose]();
+  await received(db, work);
+  // While the commit hangs, nothing after it can be applied: the next anchor is refused, and says why.
+  const refused = withAnchor(migration, testWork(), () => Promise.resolve(), { standMs: 4_000 });
+  await expect(refused).rejects.toMatchObject({
+    code: 'AnchorRefused',
+    message: expect.stringContaining('synchronous standby') as string,
+  });
+  await left.release();
+  await withAnchor(migration, testWork(), async ({ sourceSnapshot, targetSnapshot }) => {
+    const ids = /* sql */ `select id from t order by id`;
+    const here = await readAt(db.source, sourceSnapshot, ids);
+    expect(await readAt(db.target, targetSnapshot, ids)).toEqual(here);
+    expect(here).toHaveLength(2);
+  });
+  work.abort();
+  await lease;
+  await drain(db, migration);
+  await expectSame(db);
+});
+
+test('an anchor is given up when more than a batch follows a commit that its snapshot does not show, and the stream goes on', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, TABLE);
+  await drain(db, migration);
+  const work = testWork();
+  const lease = streamChanges(migration, { ...OPTIONS, batchChanges: 50 }, work);
+  await untilStreaming(db, migration);
+  await using owner = await ManualOwner.ask(db, migration);
+  await owner.untilState('standing');
+  await using left = await hanging(db, /* sql */ `insert into t values (1, 'hangs')`);
+  await db.sourceClient.query(
+    /* sql */ `insert into t select i, 'many' from generate_series(2, 200) i`,
+  );
+  await owner.take();
+  await owner.untilState('given up');
+  expect(await owner.reason()).toContain('more than one batch');
+  expect((await db.targetClient.query(/* sql */ `select from t`)).rowCount).toBe(0);
+  await left.release();
+  await until('the rows', async () => {
+    return (await db.targetClient.query(/* sql */ `select from t`)).rowCount === 200;
+  });
+  work.abort();
+  await lease;
   await expectSame(db);
 });

@@ -3,6 +3,8 @@
  * "during the copy" are written while every run of the copy is held between the plan and its first chunk.
  */
 import pg from 'pg';
+import * as v from 'valibot';
+import { expect } from 'vitest';
 import { HOLD_LOCK } from '../../../postgres/snapshot/test-hold.ts';
 import { connectTo } from '../database.ts';
 import type { Places } from '../database.ts';
@@ -14,6 +16,7 @@ import { countRows, readTables } from './rows.ts';
 import { ROLES, Stage } from './stage.ts';
 import type { FidelityCase } from './case.ts';
 import { oneByOneOf, readOneByOne } from './way.ts';
+import { verifyMigration } from './verification.ts';
 import { untilApplied, untilPlanned, untilSlotWaits } from './wait.ts';
 
 /**
@@ -194,11 +197,33 @@ async function migrate(lab: Lab, exhibits: readonly Exhibit[], input: FidelityCa
   await countChanges(sourceClient, exhibits);
   // The migration reports what is wrong with the stream, not a cutover that waits for it.
   await untilApplied(lab);
+  const reported = await verifyMigration(lab, input);
+  for (const one of exhibits) {
+    one.wrong.push(...reported.filter((text) => isNamedIn(text, one.fidelityCase)));
+  }
+  if (exhibits.every(({ wrong }) => wrong.length === 0)) expect(reported).toEqual([]);
   const answer = await lab.update('cutover');
   if (answer.code !== 0) throw new Error(`cutover: ${answer.stderr}${answer.stdout}`);
   const { status, text } = await lab.ending();
   if (status !== 'COMPLETED') throw new Error(`the workflow is ${status}: ${text}`);
+  // A difference that the migration itself made, or that is none: no case changes a definition on one side.
+  for (const line of differencesIn(text)) {
+    const named = exhibits.filter(({ fidelityCase }) => isNamedIn(line, fidelityCase));
+    for (const { fidelityCase, wrong } of named.length > 0 ? named : exhibits) {
+      // Its own tables on the target differ on purpose.
+      if (fidelityCase.sections.target.length === 0) wrong.push(`reported: ${line}`);
+    }
+  }
   await lab.expectNothingLeft();
+}
+
+const endedWith = v.object({
+  result: v.object({ differences: v.optional(v.array(v.string()), []) }),
+});
+
+/** What the closing summary says of definitions. @param text of `temporal workflow result -o json`. */
+function differencesIn(text: string): readonly string[] {
+  return v.parse(v.pipe(v.string(), v.parseJson(), endedWith), text).result.differences;
 }
 
 /** Drops what a case created before the migration began, on both sides. */

@@ -3,5 +3,11 @@ import type { Case } from './parts.ts';
 import { RIGHT_CASES } from './right.ts';
 import { SERVERS } from './server.ts';
 import { TABLE_CASES } from './table.ts';
+import { WAY_BACK_CASES } from './way-back.ts';
 
-export const CASES: readonly Case[] = [...SERVERS, ...RIGHT_CASES, ...TABLE_CASES];
+export const CASES: readonly Case[] = [
+  ...SERVERS,
+  ...RIGHT_CASES,
+  ...TABLE_CASES,
+  ...WAY_BACK_CASES,
+];

@@ -15,6 +15,13 @@ import {
   objects,
 } from './parts.ts';
 
+const PASSING = {
+  name: 'subscription "s"',
+  what: 'its worker writes',
+  action: 'Disable it before the cutover: alter subscription s disable.',
+  refuses: true,
+};
+
 export const RIGHT_CASES: readonly Case[] = [
   ['source-select', 'error', source({ unreadable: [{ ...TABLE, selected: true }] })],
   ['source-select-other', 'error', source({ unreadable: [{ ...TABLE, selected: false }] })],
@@ -24,6 +31,26 @@ export const RIGHT_CASES: readonly Case[] = [
   ['target-write', 'error', target({ tables: [{ ...THERE, writable: false }] })],
   ['target-owner', 'error', target({ tables: [{ ...THERE, owned: false }] })],
   ['replica-role', 'error', target({ mayReplicate: false })],
+  [
+    'fence-right',
+    'error',
+    source({ fence: { kind: 'trigger', missing: ['no right'], passes: [] } }),
+  ],
+  [
+    'fence-subscription',
+    'error',
+    source({ fence: { kind: 'trigger', missing: [], passes: [PASSING] } }),
+  ],
+  [
+    'fence-passes',
+    'warning',
+    source({ fence: { kind: 'roles', missing: [], passes: [{ ...PASSING, refuses: false }] } }),
+  ],
+  [
+    'leftover-fence',
+    'error',
+    target({ gates: [{ id: 'old', workflowId: 'old', state: 'closed' }] }),
+  ],
   [
     'target-schema-rights',
     'warning',

@@ -1,0 +1,87 @@
+/** The steps of a cutover with a fence. Each reads its record first and may be repeated at any time: they decide nothing twice. */
+import type { Box, Prepared } from '../contract/cutover.ts';
+import type { FenceInput, ProofReport } from '../contract/fence.ts';
+import type { Lsn } from '../contract/lsn.ts';
+import type { CutoverCall, Work } from '../contract/work.ts';
+import { armSource } from '../postgres/cutover/arm-source.ts';
+import { prepareBox, rehearseProof } from '../postgres/cutover/prepare-box.ts';
+import { sealSource } from '../postgres/cutover/seal-source.ts';
+import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
+import { lookAtSource } from '../postgres/cutover/sealed-source.ts';
+import { switchSides, type Switching } from '../postgres/cutover/switch-sides.ts';
+import { undoCutover } from '../postgres/cutover/undo-cutover.ts';
+import { fenceAsked, fenceOf } from '../postgres/fence/kinds.ts';
+import { openTarget } from '../postgres/fence/target-fence.ts';
+import type { Step } from './step.ts';
+import { withSides } from './way-back-steps.ts';
+
+const fenceFor = (input: FenceInput) => fenceOf(fenceAsked(input));
+
+interface Deciding extends Step {
+  readonly cutover: string;
+}
+
+export const cutoverSteps = {
+  /** Installs the fence, and looks what would hold up a cutover now. Stops no write. */
+  prepareCutover: (step: Step & { readonly call?: CutoverCall }, work: Work): Promise<Prepared> =>
+    withSides(
+      step,
+      ({ migration, input, call }) => prepareBox(migration, input, fenceFor(input), call, work),
+      work,
+    ),
+
+  /** How long the writers of this moment would have held up a cutover. Stops no write. */
+  rehearseProof: ({ migration, input }: Step, work: Work): Promise<ProofReport> =>
+    rehearseProof(migration, fenceFor(input), work),
+
+  /** Stops the writes until the deadline, waits for those that are under way, and writes the end mark. */
+  armCutover: (step: Step & { readonly box: Box }, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, box }) => armSource(migration, fenceFor(input), box, work),
+      work,
+    ),
+
+  /** Stops the writes for good, unless the deadline has passed. */
+  sealCutover: (step: Deciding, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover }) => sealSource(migration, fenceFor(input), cutover, work),
+      work,
+    ),
+
+  /** The point of no return. */
+  switchCutover: (step: Step & Switching, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, back: _, ...order }) =>
+        // The old database has no fence of a target: it is opened after the outcome (openOld).
+        switchSides(
+          ...([migration, input, fenceFor(input), order] as const),
+          (tx) => openTarget(tx, migration),
+          work,
+        ),
+      work,
+    ),
+
+  /** Decides `undone` unless it is decided, and follows the outcome. */
+  undoCutover: (step: Deciding, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover }) => undoCutover(migration, fenceFor(input), cutover, work),
+      work,
+    ),
+
+  /** Of a migration that ends without a switch. @returns what is left on the source, by name. */
+  removeFence: ({ migration, input }: Step, work: Work) =>
+    removeSourceFence(migration, fenceFor(input), work),
+
+  /** After the switch: seals again if need be, and names what was written since. */
+  lookAtSource: (step: Deciding & { readonly since: Lsn | null }, work: Work) =>
+    withSides(
+      step,
+      ({ migration, input, cutover, since }) =>
+        lookAtSource(migration, input, fenceFor(input), cutover, since, work),
+      work,
+    ),
+};

@@ -1,0 +1,100 @@
+/** What the steps of a fenced cutover get and report. Flat JSON: it is in the workflow's history. */
+import type { FenceInput } from './fence.ts';
+import type { Lsn } from './lsn.ts';
+import type { Migration } from './migration.ts';
+import type { SequenceReport } from './work.ts';
+
+/** How a cutover ended: the first row in `walferry.outcome` on the target says it, and nothing else. */
+export type Decided = 'switched' | 'undone';
+
+/**
+ * The id of a cutover. It names its migration, so that whoever finds one in the gate of the source knows whose it is: the outcome
+ * of another migration is on another target.
+ * @param unique never used before, for example `uuid4()` in workflow code.
+ */
+export function cutoverId({ id }: Migration, unique: string): string {
+  return `${id}/${unique}`;
+}
+
+/** Whether the id belongs to this migration. */
+export function isOwnCutover({ id }: Migration, cutover: string): boolean {
+  return cutover.startsWith(`${id}/`);
+}
+
+/** The id of the migration that a cutover belongs to. */
+export function migrationOf(cutover: string): string {
+  return cutover.split('/', 1)[0] ?? cutover;
+}
+
+/** How writes are stopped, and for how long at most. */
+export interface Box {
+  readonly cutover: string;
+  /** The deadline, from the moment of arming and by the source's clock; more than 0. */
+  readonly milliseconds: number;
+  /** End sessions that still write, where the operator asked for it. */
+  readonly endSessions: boolean;
+  /** A rehearsal: it is undone in any case. */
+  readonly rehearsal?: true;
+}
+
+/** Result of arming and proving: no one writes, and everything committed is before `mark`. */
+export interface Armed {
+  readonly decided: null;
+  /** ISO, by the source's clock: from then on the source takes writes again, unless it is sealed. */
+  readonly deadline: string;
+  readonly mark: Lsn;
+  /** Transactions that wrote when the proof began, and how long they took to end. */
+  readonly holders: number;
+  readonly waitedMs: number;
+}
+
+/** Result of sealing; `mark: null`: too late, the deadline has passed. */
+export interface Sealed {
+  readonly decided: null;
+  readonly mark: Lsn | null;
+}
+
+/** The outcome was there already: what a step finds that was overtaken. */
+export interface AlreadyDecided {
+  readonly decided: Decided;
+}
+
+/** Result of the release, and of an undo that found it. */
+export interface OutcomeReport {
+  readonly decided: Decided;
+  /** End of the release's message in the target's WAL; null when undone. */
+  readonly releaseLsn: Lsn | null;
+  /** From arming to the end of the release, by the source's clock; null when undone. */
+  readonly downtimeMs: number | null;
+}
+
+export interface SwitchReport extends OutcomeReport {
+  /** Null when the outcome was there already: the answer of the attempt that decided was lost. */
+  readonly sequences: SequenceReport | null;
+  /** Check constraints that differ from the source. */
+  readonly differences: readonly string[];
+}
+
+/** What is known before the writes are stopped. */
+export interface Prepared {
+  /** Id of a cutover that has switched already: a run before a reset did. The other fields are empty then. */
+  readonly switched: string | null;
+  readonly releaseLsn: Lsn | null;
+  readonly downtimeMs: number | null;
+  /** The oldest transaction that writes at this moment, by pid and user; null: none is seen. */
+  readonly writer: string | null;
+  readonly writerMs: number;
+}
+
+/** What was found on the source after the switch. */
+export interface SourceLook {
+  /** The source had lost its seal, as after a failover to an asynchronous standby: it was sealed again. */
+  readonly sealedAgain: boolean;
+  /** Tables that were written after the second mark, as `schema.name`: those rows are on the source only. Bounded. */
+  readonly late: readonly string[];
+}
+
+/** Whether walferry stops the writes itself. Inputs of earlier code have no fence. */
+export function isFenced({ fence = 'none' }: FenceInput): boolean {
+  return fence !== 'none';
+}

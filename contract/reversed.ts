@@ -1,0 +1,26 @@
+/** The way back: a migration of its own, from the new database to the old one. Pure, because workflow code names it, too. */
+import type { Migration } from './migration.ts';
+import { slotName } from './slot-name.ts';
+
+/** Ids of migrations are UUIDs, so none of them ends like this. */
+const ENDING = '-back';
+
+/**
+ * The migration in the other direction. Its id differs, so neither migration finds the other's rows, sessions or messages; its
+ * slot's name has the same prefix, so leftovers of both are found by the workflow id.
+ */
+export function reverseOf({ id, workflowId, source, target }: Migration): Migration {
+  const reverse = id + ENDING;
+  return {
+    id: reverse,
+    workflowId,
+    source: target,
+    target: source,
+    slot: slotName(workflowId, reverse),
+  };
+}
+
+/** Whether the id is that of a way back. */
+export function isReverse(id: string): boolean {
+  return id.endsWith(ENDING);
+}

@@ -1,0 +1,83 @@
+/**
+ * The first step within the box: writes are refused from here on, no one who wrote before is left, and the end mark stands after
+ * the last commit. The deadline is on the source, in the fence: the writes come back by themselves when everything of ours is gone.
+ */
+import { isOwnCutover, type AlreadyDecided, type Armed, type Box } from '../../contract/cutover.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { cutoverPoint, type Meeting } from '../apply/failpoint.ts';
+import { classify } from '../connection/failure.ts';
+import type { Fence } from '../fence/fence-contract.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
+import { readOutcome } from '../store/outcome.ts';
+import { markPosition } from '../stream/end-mark.ts';
+import { alreadySwitched, decideUndone } from './undo-cutover.ts';
+
+/**
+ * Arms, proves and marks. Idempotent while the gate is armed: a repeated attempt keeps the first deadline.
+ * @returns the outcome instead, when the cutover is decided: nothing was armed then.
+ * @throws MigrationError `WriterRemains` with the writer that did not end before the deadline; `AlreadySwitched`,
+ *   `CutoverRepeated`, `FenceRefused`.
+ */
+export async function armSource(
+  migration: Migration,
+  fence: Fence,
+  box: Box,
+  work: Work & { readonly meet?: Meeting },
+): Promise<Armed | AlreadyDecided> {
+  const { signal, meet } = work;
+  const { cutover, milliseconds, endSessions } = box;
+  try {
+    await using target = await connectTarget(migration, 'cutover', { signal });
+    // An attempt that wakes up after its cutover was undone must not stop the writes again.
+    const outcome = await readOutcome(target, cutover);
+    if (outcome) return { decided: outcome.what };
+    await using source = await connectSource(migration, 'cutover', { signal, target });
+    await source.takeOver();
+    await settleEarlier({ source, target }, migration, fence, cutover, work);
+    await cutoverPoint('before-arm', meet);
+    const rehearsal = box.rehearsal ?? false;
+    const { deadline } = await fence.arm(source, migration, { cutover, milliseconds, rehearsal });
+    await cutoverPoint('after-arm', meet);
+    const withinMs = await millisecondsUntil(source, deadline);
+    const proof = await fence.prove(source, migration, work, { withinMs, endSessions });
+    const mark = await markPosition(source, migration);
+    await cutoverPoint('after-arm-mark', meet);
+    const { holders, waitedMs } = proof;
+    return { decided: null, deadline, mark, holders, waitedMs };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: 'stopping the writes' }, 'Internal');
+  }
+}
+
+/**
+ * Decides a cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too
+ * late. @param cutover the one that the caller drives; null: none yet.
+ */
+export async function settleEarlier(
+  { source, target }: { readonly source: Session; readonly target: Session },
+  migration: Migration,
+  fence: Fence,
+  cutover: string | null,
+  work: Work & { readonly meet?: Meeting },
+): Promise<void> {
+  const gate = await fence.gate(source, migration);
+  if (!gate || gate.cutover === null || gate.cutover === cutover || gate.state === 'open') return;
+  // The outcome of another migration's cutover is on its own target: the fence refuses to be armed until that one is over.
+  if (!isOwnCutover(migration, gate.cutover)) return;
+  const { what } = await decideUndone(target, migration, gate.cutover, work);
+  if (what === 'undone') return fence.open(source, migration, gate.cutover);
+  throw alreadySwitched(migration, gate.cutover);
+}
+
+/** By the source's clock, which is that of the deadline; 0 when it has passed. */
+export async function millisecondsUntil(source: Session, deadline: string): Promise<number> {
+  const { rows } = await source.query<{ left: string }>(
+    /* sql */ `
+    select pg_catalog.ceil(1000 * extract(epoch from $1::timestamptz - pg_catalog.clock_timestamp()))::text as left`,
+    [deadline],
+  );
+  return Math.max(0, Number(rows[0]?.left ?? 0));
+}

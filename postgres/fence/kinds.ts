@@ -1,0 +1,104 @@
+/** Every kind of fence behind one interface (fence-contract.ts). */
+import { MigrationError } from '../../contract/failure.ts';
+import {
+  MOST_NAMED,
+  type FenceInput,
+  type FenceKind,
+  type FenceRights,
+} from '../../contract/fence.ts';
+import { listed } from '../../contract/listed.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
+import type { Session } from '../session/session.ts';
+import { forgetFenceGrants, readFenceGrants, storeFenceGrants } from '../store/fence-grant.ts';
+import type { Fence, FencedInput } from './fence-contract.ts';
+import { armGate, openGate, readGate, sealGate } from './gate.ts';
+import { commandsOf, runOperatorCommand } from './operator-command.ts';
+import { removeFenceFrom } from './remove-fence.ts';
+import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
+import { storedFence } from './stored-fence.ts';
+import { installFence, proveFence } from './trigger-fence.ts';
+import { grantBack, readWriteRights, revokeRights } from './write-right.ts';
+
+const trigger: Fence = {
+  kind: 'trigger',
+  rights: triggerRights,
+  install: installFence,
+  gate: readGate,
+  arm: (source, migration, arming) =>
+    classified('arming', () => armGate(source, migration, arming)),
+  prove: proveFence,
+  seal: (source, migration, cutover) =>
+    classified('sealing', () => sealGate(source, migration, cutover)),
+  open: (source, migration, cutover) =>
+    classified('opening', () => openGate(source, migration, cutover)),
+  remove: (source, migration, work) =>
+    classified('removing', () => removeFenceFrom(source, migration, work)),
+};
+
+async function classified<T>(doing: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw classify(error, { step: `${doing} the fence`, side: 'source' }, 'FenceRefused');
+  }
+}
+
+const roles = storedFence({
+  kind: 'roles',
+  rights: roleRights,
+  proves: true,
+  check: async (source, tables) => {
+    const lost = (await readWriteRights(source, tables)).filter(({ restorable }) => !restorable);
+    if (lost.length === 0) return;
+    throw new MigrationError(
+      'FenceRefused',
+      `rights to write could not be granted back exactly, so none is revoked: those granted by ${listed([...new Set(lost.map(({ grantor }) => grantor))], MOST_NAMED)}`,
+    );
+  },
+  note: async (source, { target, migration, tables }) =>
+    storeFenceGrants(target, migration, await readWriteRights(source, tables)),
+  take: async (source, { target, migration }) =>
+    classified('arming', async () =>
+      revokeRights(source, await readFenceGrants(target, migration)),
+    ),
+  give: async (source, { target, migration }) =>
+    classified('opening', async () => {
+      await grantBack(source, await readFenceGrants(target, migration));
+      await forgetFenceGrants(target, migration);
+    }),
+});
+
+const command = storedFence({
+  kind: 'command',
+  rights: (source) => commandRights(source),
+  proves: true,
+  check: () => Promise.resolve(void commandsOf()),
+  note: () => Promise.resolve(),
+  take: (_source, to) => runOperatorCommand(commandsOf(), { action: 'close', ...to }),
+  give: (_source, to) => runOperatorCommand(commandsOf(), { action: 'open', ...to }),
+});
+
+const none = storedFence({
+  kind: 'none',
+  rights: () => Promise.resolve(noRights),
+  proves: false,
+  check: () => Promise.resolve(),
+  note: () => Promise.resolve(),
+  take: () => Promise.resolve(),
+  give: () => Promise.resolve(),
+});
+
+const FENCES: Readonly<Record<FenceKind, Fence>> = { trigger, roles, command, none };
+
+export const fenceOf = (kind: FenceKind): Fence => FENCES[kind];
+
+/** The kind that an input asks for; inputs of earlier code ask for none. */
+export const fenceAsked = ({ fence }: FenceInput): FenceKind => fence ?? 'none';
+
+/** What the rights allow for the fence of this input. */
+export const fenceRights = (
+  source: Session,
+  _migration: Migration,
+  input: FencedInput,
+): Promise<FenceRights> => fenceOf(fenceAsked(input)).rights(source, input);

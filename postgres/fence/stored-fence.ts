@@ -1,0 +1,149 @@
+/**
+ * The fences without a function on the source: `roles`, `command` and `none`. Their gate is on the target; what they take away is
+ * stored there before it is taken. Nothing gives the writes back when everything of ours is gone: `open` has to run.
+ */
+import type pg from 'pg';
+import type { FenceKind, FenceRights, InstallReport } from '../../contract/fence.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Selection } from '../catalog/selection.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
+import { connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
+import {
+  armFenceGate,
+  openFenceGate,
+  readFenceGate,
+  sealFenceGate,
+  storeFenceGate,
+} from '../store/fence-gate.ts';
+import { hasStore } from '../store/upgrade.ts';
+import type { Arming, Fence, FencedInput } from './fence-contract.ts';
+import { readFencedTables } from './fenced-tables.ts';
+import { untilNoOneWrites } from './prove.ts';
+
+/** What differs between them. `take` and `give` are repeated after a failure. */
+export interface Taking {
+  readonly kind: Exclude<FenceKind, 'trigger'>;
+  readonly rights: (source: pg.ClientBase, input: FencedInput) => Promise<FenceRights>;
+  /** Refuses what could not be given back; changes nothing on the source. */
+  readonly check: (source: Session, tables: readonly number[]) => Promise<void>;
+  /** In the transaction that arms the gate: notes on the target what will be taken. */
+  readonly note: (source: Session, to: Noting) => Promise<void>;
+  readonly take: (source: Session, to: Noting) => Promise<void>;
+  readonly give: (source: Session, to: Noting) => Promise<void>;
+  /** Whether the proof looks for writers; with `none` it is the operator's word, as ever. */
+  readonly proves: boolean;
+}
+
+export interface Noting extends Pick<Arming, 'cutover' | 'rehearsal'> {
+  readonly target: pg.ClientBase;
+  readonly migration: Migration;
+  /** Oids of the selected tables and their ancestors. */
+  readonly tables: readonly number[];
+}
+
+export function storedFence(taking: Taking): Fence {
+  return {
+    kind: taking.kind,
+    rights: taking.rights,
+    install: (source, migration, { tables }, _work) => install(taking, source, migration, tables),
+    gate: async (_source, migration) =>
+      onTarget(migration, async (target) => {
+        const gate = await readFenceGate(target, migration);
+        return (
+          gate && {
+            state: gate.state,
+            cutover: gate.cutover,
+            deadline: gate.deadline,
+            expired: gate.expired,
+          }
+        );
+      }),
+    arm: (source, migration, arming) => arm(taking, source, migration, arming),
+    prove: async (source, migration, work, how) => {
+      if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
+      const tables = await onTarget(migration, (target) => fencedOids(source, target, migration));
+      return untilNoOneWrites(source, tables ?? [], work, how);
+    },
+    seal: async (_source, migration, cutover) =>
+      (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,
+    open: (source, migration, cutover) => open(taking, source, migration, cutover),
+    // Its gate goes with the control schema; what it took was given back by `open`.
+    remove: () => Promise.resolve({ left: [] }),
+  };
+}
+
+async function install(
+  taking: Taking,
+  source: Session,
+  migration: Migration,
+  selection: Selection,
+): Promise<InstallReport> {
+  const { tables } = await readFencedTables(source, selection);
+  await taking.check(
+    source,
+    tables.map(({ oid }) => oid),
+  );
+  await onTarget(migration, (target) => storeFenceGate(target, migration, selection));
+  return { tables: tables.length, waiting: [], also: [], always: false };
+}
+
+async function arm(
+  taking: Taking,
+  source: Session,
+  migration: Migration,
+  { cutover, milliseconds, rehearsal }: Arming,
+): Promise<{ deadline: string }> {
+  await using target = await connectTarget(migration, 'cutover');
+  const tables = await fencedOids(source, target, migration);
+  const to = {
+    target,
+    migration,
+    tables,
+    cutover,
+    ...(rehearsal === undefined ? {} : { rehearsal }),
+  };
+  await taking.check(source, tables);
+  // First the note, then the taking: a worker that dies in between leaves a note of rights that are still there, which `open` tolerates.
+  const { deadline } = await inTransaction(target, async () => {
+    const armed = await armFenceGate(target, migration, cutover, milliseconds);
+    if (armed.first) await taking.note(source, to);
+    return armed;
+  });
+  await taking.take(source, to);
+  return { deadline };
+}
+
+async function open(
+  taking: Taking,
+  source: Session,
+  migration: Migration,
+  cutover: string,
+): Promise<void> {
+  await onTarget(migration, async (target) => {
+    const gate = await readFenceGate(target, migration);
+    if (gate === null || gate.state === 'open' || gate.cutover !== cutover) return;
+    await taking.give(source, { target, migration, tables: [], cutover });
+    await openFenceGate(target, migration, cutover);
+  });
+}
+
+async function fencedOids(
+  source: Session,
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<number[]> {
+  const gate = await readFenceGate(target, migration);
+  if (gate === null) return [];
+  const { tables } = await readFencedTables(source, gate);
+  return tables.map(({ oid }) => oid);
+}
+
+/** Null without a control schema: the migration has not begun, or has ended. */
+async function onTarget<T>(
+  migration: Migration,
+  use: (target: pg.ClientBase) => Promise<T>,
+): Promise<T | null> {
+  await using target = await connectTarget(migration, 'cutover', { unregistered: 'any more' });
+  return (await hasStore(target)) ? await use(target) : null;
+}

@@ -1,0 +1,65 @@
+/** The fence that the input asks for: whether the rights allow it, and what writes in spite of it. */
+import type { FenceRights, Passing } from '../../../contract/fence.ts';
+import { listed } from '../../../contract/listed.ts';
+import type { FencedInput } from '../../fence/fence-contract.ts';
+import { fenceOf } from '../../fence/kinds.ts';
+import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
+import type { SourceReading } from '../reading.ts';
+
+const { codes, error, warning } = raising({
+  'fence-right': refuses('The role cannot make the fence that "fence" asks for.'),
+  'fence-subscription': refuses('A subscription writes to selected tables, whatever the fence.'),
+  'fence-passes': warns('Some writes pass the fence.'),
+});
+
+export const fenceRight = defineCheck({
+  codes,
+  source: { fence: readFence },
+  find: ({ source }) => source?.fence && [missing(source.fence), passing(source.fence)],
+});
+
+/** Null: the input asks for none, or the operator stops the writers. */
+async function readFence({ client, input }: SourceReading): Promise<FenceRights | null> {
+  const { fence: kind }: FencedInput = input;
+  if (kind === undefined || kind === 'none') return null;
+  return fenceOf(kind).rights(client, input);
+}
+
+const ANOTHER = 'or choose another "fence": trigger, roles, command, none.';
+
+function missing({ kind, missing: why }: FenceRights): Found {
+  return (
+    why.length > 0 &&
+    error(
+      'fence-right',
+      `the fence "${kind}" cannot be made: ${listed(why, SHOWN, '; ')}`,
+      `Grant what is missing, ${ANOTHER}`,
+    )
+  );
+}
+
+function passing({ kind, passes }: FenceRights): Found {
+  const [stopping, others] = [
+    passes.filter((one) => one.refuses),
+    passes.filter((one) => !one.refuses),
+  ];
+  return [
+    stopping.length > 0 &&
+      error('fence-subscription', texts(stopping, 'what'), texts(stopping, 'action', ' ')),
+    others.length > 0 &&
+      warning(
+        'fence-passes',
+        `the fence "${kind}" leaves open: ${texts(others, 'what')}`,
+        texts(others, 'action', ' '),
+      ),
+  ];
+}
+
+/** A fence leaves a handful of things open. */
+const SHOWN = 10;
+
+const texts = (passes: readonly Passing[], of: 'what' | 'action', separator = '; '): string =>
+  passes
+    .slice(0, SHOWN)
+    .map((one) => one[of])
+    .join(separator);

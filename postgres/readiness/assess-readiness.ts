@@ -1,0 +1,137 @@
+/** Measures whether a cutover could begin now: cheap reads on both sides, beside the running stream. */
+import type pg from 'pg';
+import type { MigrationInput } from '../../contract/input-schema.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { ReadinessFacts } from '../../contract/readiness.ts';
+import type { Work } from '../../contract/work.ts';
+import { readRelations } from '../catalog/read-relations.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import { classify } from '../connection/failure.ts';
+import { readWanted } from '../cutover/sequence-state.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { readFollowedTarget } from '../store/followed-target.ts';
+
+const STEP = 'assessing readiness';
+/** Names are in the workflow's history. */
+const MOST = 20;
+
+const SLOT = /* sql */ `
+select s.wal_status as status, s.safe_wal_size::float8 as "safeBytes",
+       coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn), 0)::float8 as "heldBytes"
+  from pg_catalog.pg_replication_slots s where s.slot_name = $1`;
+
+const LAG = /* sql */ `select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), $1::pg_catalog.pg_lsn)::float8 as bytes`;
+
+/** Only for members of pg_monitor; the right is checked even where the call is never reached. */
+const MAY_LIST = /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_ls_waldir()', 'execute') as may`;
+const WAL = /* sql */ `select pg_catalog.sum(size)::float8 as bytes from pg_catalog.pg_ls_waldir()`;
+
+/** A transaction id is assigned with the first write. Others' names and ages are hidden from roles without pg_monitor: then zero. */
+const WRITER = /* sql */ `
+select a.pid, coalesce(a.application_name, '') as application,
+       greatest(0, extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::float8 as seconds
+  from pg_catalog.pg_stat_activity a
+ where a.datname = pg_catalog.current_database() and a.backend_xid is not null and a.application_name not like 'walferry%'
+   and a.xact_start is not null
+ order by a.xact_start limit 1`;
+
+const PREPARED = /* sql */ `
+select count(*)::int as count, coalesce(max(greatest(0, extract(epoch from pg_catalog.clock_timestamp() - p.prepared))), 0)::float8 as seconds
+  from pg_catalog.pg_prepared_xacts p where p.database = pg_catalog.current_database()`;
+
+const INVALID = /* sql */ `
+select n.nspname as schema, x.relname as name
+  from unnest($1::text[], $2::text[]) as wanted (schema, name)
+  join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+  join pg_catalog.pg_index i on i.indrelid = c.oid and not (i.indisvalid and i.indisready)
+  join pg_catalog.pg_class x on x.oid = i.indexrelid
+  -- On a partitioned table it only says that a partition has no index of its own.
+ where x.relkind = 'i' order by 1, 2 limit ${MOST}`;
+
+/** Tables whose statistics were never taken, and which are not empty. */
+const UNANALYZED = /* sql */ `
+select n.nspname as schema, c.relname as name
+  from unnest($1::text[], $2::text[]) as wanted (schema, name)
+  join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind = 'r' and c.reltuples <= 0
+ where pg_catalog.pg_stat_get_live_tuples(c.oid) > 0
+   and pg_catalog.pg_stat_get_last_analyze_time(c.oid) is null and pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid) is null
+ order by 1, 2 limit ${MOST}`;
+
+const UNREADABLE = /* sql */ `
+select w.schema, w.name from unnest($1::text[], $2::text[], $3::text[]) w (schema, name, sql)
+ where not pg_catalog.has_sequence_privilege(w.sql, 'SELECT') order by 1, 2 limit ${MOST}`;
+
+/**
+ * Reads the facts. Changes nothing.
+ * @throws MigrationError `Unreachable`, `Denied`; `signal.reason` when aborted.
+ */
+export async function assessReadiness(
+  migration: Migration,
+  input: MigrationInput,
+  { signal, beat = () => undefined }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
+): Promise<ReadinessFacts> {
+  try {
+    const options = signal ? { signal } : {};
+    await using source = await connectSource(migration, 'readiness', options);
+    await using target = await connectTarget(migration, 'readiness', options);
+    return await whileWatched(
+      [source, target],
+      { beat },
+      () => ({ step: STEP }),
+      async () => {
+        const { confirmed, tables } = await readFollowedTarget(target, migration);
+        const lagBytes = await lagOf(source, confirmed);
+        const relations = await readRelations(source, input.tables, 'estimated');
+        const wanted = await readWanted({ source, target }, migration, input.tables, relations);
+        const slots = await source.query<NonNullable<ReadinessFacts['slot']>>(SLOT, [
+          migration.slot,
+        ]);
+        const writers = await source.query<NonNullable<ReadinessFacts['writer']>>(WRITER);
+        const prepared = await source.query<ReadinessFacts['prepared']>(PREPARED);
+        const columns = [tables.map(({ schema }) => schema), tables.map(({ name }) => name)];
+        return {
+          slot: slots.rows[0] ?? null,
+          walBytes: await walOf(source),
+          lagBytes,
+          writer: writers.rows[0] ?? null,
+          prepared: prepared.rows[0] ?? { count: 0, seconds: 0 },
+          invalidIndexes: await namesOf(target, INVALID, columns),
+          unanalyzed: await namesOf(target, UNANALYZED, columns),
+          unreadableSequences: await namesOf(source, UNREADABLE, [
+            wanted.sequences.map(({ schema }) => schema),
+            wanted.sequences.map(({ name }) => name),
+            wanted.sequences.map(({ sql }) => sql),
+          ]),
+        };
+      },
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw classify(error, { step: STEP }, 'Internal');
+  }
+}
+
+async function lagOf(source: pg.ClientBase, confirmed: Lsn | null): Promise<number> {
+  if (confirmed === null) return 0;
+  const { rows } = await source.query<{ bytes: number }>(LAG, [confirmed]);
+  return Math.max(0, rows[0]?.bytes ?? 0);
+}
+
+async function walOf(source: pg.ClientBase): Promise<number | null> {
+  const { rows } = await source.query<{ may: boolean }>(MAY_LIST);
+  if (rows[0]?.may !== true) return null;
+  return (await source.query<{ bytes: number | null }>(WAL)).rows[0]?.bytes ?? null;
+}
+
+async function namesOf(
+  client: pg.ClientBase,
+  sql: string,
+  values: readonly unknown[],
+): Promise<string[]> {
+  const { rows } = await client.query<{ schema: string; name: string }>(sql, [...values]);
+  return rows.map(nameOf);
+}

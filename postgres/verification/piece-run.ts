@@ -1,0 +1,115 @@
+/**
+ * Compares one run of pieces, on any worker: each piece is read under the anchor's snapshot of its side, and its mark and its sums
+ * are one statement on the target. What an attempt that was killed has not marked is read again; what it marked is not.
+ */
+import { hostname } from 'node:os';
+import type pg from 'pg';
+import type { VerificationRun, VerificationRunReport } from '../../contract/verification.ts';
+import type { Work } from '../../contract/work.ts';
+import { classify } from '../connection/failure.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { connectTarget } from '../session/open.ts';
+import { holdAt } from '../snapshot/test-hold.ts';
+import { readNewestSnapshot } from '../store/exported-snapshot.ts';
+import { requireMigration } from '../store/migration.ts';
+import { readAnchor, type Verified } from '../store/verification.ts';
+import { markPiece, readPieces, type PieceRow } from '../store/verification-piece.ts';
+import { postponeTables, readVerifiedTables, skipTables } from '../store/verification-table.ts';
+import { ThrottledRun } from '../throttle/throttled-run.ts';
+import { sumPiece, type PieceWork } from './piece-sums.ts';
+import { openSides } from './sides.ts';
+import { UnreadableTable } from './table-reading.ts';
+import { beginUnderState } from './under-state.ts';
+
+/** A run of pieces, as the plan lists them. */
+export interface RunOfVerification extends Verified {
+  readonly run: VerificationRun;
+}
+
+/**
+ * Compares the unfinished pieces of a run. Idempotent. Returns early when the anchor is over: the next plan lists what is left.
+ * @throws MigrationError `Unreachable`, `Contention`, `Denied`, `CheckpointMissing`; `signal.reason` when aborted.
+ */
+export async function comparePieces(
+  { migration, verification, run }: RunOfVerification,
+  work: Work,
+): Promise<VerificationRunReport> {
+  try {
+    await using target = await connectTarget(migration, 'verify', { signal: work.signal });
+    await requireMigration(target, migration);
+    await using sides = await openSides(migration, target, work.signal);
+    const place = { migration, verification };
+    const range = { first: run.firstPiece, last: run.lastPiece };
+    const pieces = await readPieces(target, place, range);
+    const counters = { pieces: 0, rows: 0, bytes: 0 };
+    const describe = () => ({ step: `comparing ${run.label}`, ...counters });
+    // The load guard knows the copy by the number of its newest snapshot.
+    const pass = (await readNewestSnapshot(target, migration))?.number ?? 0;
+    const held = (reason: string) => work.beat({ ...describe(), waitingFor: reason });
+    await using throttled = await ThrottledRun.join(migration, pass, target, { work, held });
+    const passed: PieceWork['passed'] = (bytes, rows) => {
+      counters.rows += rows;
+      counters.bytes += Math.round(bytes);
+      return throttled.passed(bytes);
+    };
+    const { source, target: reader } = sides.readers;
+    await whileWatched([source, reader], work, describe, async () => {
+      for (const piece of pieces) {
+        if (piece.done) continue;
+        await throttled.ready();
+        const done = await comparePiece(place, piece, target, { sides, work, passed });
+        if (done === 'over') return;
+        if (done === 'marked') counters.pieces += 1;
+      }
+    });
+    return { ...counters };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    throw classify(error, { step: `comparing ${run.label}` }, 'Internal');
+  }
+}
+
+/** `over`: the anchor is; `elsewhere`: another attempt has marked the piece, or another anchor has its tables. */
+type Compared = 'marked' | 'elsewhere' | 'over';
+
+/** A table that cannot be read is left out and named; the rest of its piece is read again. */
+async function comparePiece(
+  place: Verified,
+  piece: PieceRow,
+  target: pg.Client,
+  how: PieceWork,
+): Promise<Compared> {
+  for (;;) {
+    try {
+      return await tryPiece(place, piece, target, how);
+    } catch (error) {
+      if (!(error instanceof UnreadableTable)) throw error;
+      await how.sides.readers[piece.side].query(/* sql */ `rollback`);
+      await skipTables(target, place, [error.comparison], error.reason);
+    }
+  }
+}
+
+async function tryPiece(
+  place: Verified,
+  piece: PieceRow,
+  target: pg.Client,
+  how: PieceWork,
+): Promise<Compared> {
+  const anchor = await readAnchor(target, place, piece.anchor);
+  const reader = how.sides.readers[piece.side];
+  if (anchor === null || !(await beginUnderState(reader, piece.side, anchor))) return 'over';
+  const tables = await readVerifiedTables(target, place, piece.tables);
+  const current = tables.filter(({ state, anchor: at }) => state === 'summing' && at === anchor.id);
+  const { sums, unreadable } = await sumPiece(piece, current, how);
+  await reader.query(/* sql */ `commit`);
+  await holdAt('before-mark', target, () => {
+    how.work.signal.throwIfAborted();
+    how.work.beat({ step: 'held by a test' });
+  });
+  const worker = `${hostname()}:${process.pid}`;
+  // Single statements: a worker that is frozen between them holds no lock that others would wait for.
+  if (unreadable.length > 0) await postponeTables(target, place, anchor.id, unreadable);
+  const marked = await markPiece(target, place, piece, { sums, worker });
+  return marked ? 'marked' : 'elsewhere';
+}

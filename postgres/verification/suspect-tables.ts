@@ -1,0 +1,162 @@
+/**
+ * Names the rows of the tables whose sums differ. A key counts as different only if it differs at two anchors: a write by somebody
+ * else that was undone, or anything else that does not persist, is no difference of the databases.
+ */
+import type pg from 'pg';
+import { MOST_DIFFERENT_KEYS } from '../../contract/verification.ts';
+import type { Work } from '../../contract/work.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { recordAnchor, type Verified } from '../store/verification.ts';
+import { storeDifferences, type RowDifference } from '../store/verification-difference.ts';
+import { skipTables, type VerifiedTable } from '../store/verification-table.ts';
+import type { TableShape } from '../store/verification-shape.ts';
+import type { HeldState, StateSource } from './held-state.ts';
+import type { KeyDifference } from './key-merge.ts';
+import { scanKeys, type KeyScan } from './key-scan.ts';
+import type { Sides } from './sides.ts';
+import { beginUnderState, recordedState } from './under-state.ts';
+
+/** Beyond this many keys of one table, the rest is not looked for: one wrong assumption about a table makes all of its rows differ. */
+export const MOST_COUNTED_KEYS = 100_000;
+
+export interface SuspectTable extends VerifiedTable {
+  readonly shape: TableShape;
+}
+
+/** What a scan of one table found. */
+export interface FoundKeys {
+  readonly differences: readonly KeyDifference[];
+  /** All that differ, up to {@link MOST_COUNTED_KEYS}. */
+  readonly counted: number;
+}
+
+/**
+ * Scans the tables at one anchor.
+ * @returns by the table's number; a table that changed after the anchor, or stays locked, has no entry.
+ * @throws what holding an anchor throws.
+ */
+export async function scanAtAnchor(
+  target: pg.ClientBase,
+  place: Verified,
+  scans: readonly KeyScan[],
+  {
+    sides,
+    work,
+    states,
+  }: { readonly sides: Sides; readonly work: Work; readonly states: StateSource },
+): Promise<Map<number, FoundKeys>> {
+  const scanUnder = async (state: HeldState) => {
+    const found = new Map<number, FoundKeys>();
+    const { source, target: reader } = sides.readers;
+    const anchor = await recordedState(sides.readers, state);
+    if (anchor === null) return found;
+    await recordAnchor(target, place, anchor);
+    await whileWatched(
+      [source, reader],
+      work,
+      () => ({ step: 'looking for rows that differ' }),
+      async () => {
+        for (const scan of scans) {
+          const begun =
+            (await beginUnderState(source, 'source', anchor)) &&
+            (await beginUnderState(reader, 'target', anchor));
+          if (begun) {
+            const keys = await collect(sides, scan, work);
+            if (keys) found.set(scan.table.id, keys);
+          }
+          await source.query(/* sql */ `rollback`);
+          await reader.query(/* sql */ `rollback`);
+        }
+      },
+    );
+    return found;
+  };
+  return states.hold(place.migration, work, scanUnder);
+}
+
+async function collect(sides: Sides, scan: KeyScan, work: Work): Promise<FoundKeys | null> {
+  const found = await scanKeys(sides, scan, work);
+  if (found === null) return null;
+  const differences: KeyDifference[] = [];
+  let counted = 0;
+  for await (const one of found) {
+    counted += 1;
+    if (differences.length < MOST_DIFFERENT_KEYS) differences.push(one);
+    if (counted >= MOST_COUNTED_KEYS) break;
+  }
+  return { differences, counted };
+}
+
+/** Looks for the keys at one anchor, and for those that it found at a second one; stores what differs at both. */
+export async function nameDifferences(
+  target: pg.ClientBase,
+  place: Verified,
+  tables: readonly SuspectTable[],
+  how: { readonly sides: Sides; readonly work: Work; readonly states: StateSource },
+): Promise<void> {
+  if (tables.length === 0) return;
+  const first = await scanAtAnchor(
+    target,
+    place,
+    tables.map((table) => ({ table, buckets: table.buckets, keys: null })),
+    how,
+  );
+  const candidates = tables.filter(({ id }) => (first.get(id)?.counted ?? 0) > 0);
+  const second =
+    candidates.length === 0
+      ? new Map<number, FoundKeys>()
+      : await scanAtAnchor(
+          target,
+          place,
+          candidates.map((table) => ({
+            table,
+            buckets: table.buckets,
+            keys: first.get(table.id)?.differences.map(({ key }) => key) ?? [],
+          })),
+          how,
+        );
+  for (const table of tables) {
+    const before = first.get(table.id);
+    const after = before?.counted === 0 ? before : second.get(table.id);
+    if (!before || !after) {
+      await skipTables(target, place, [table.id], CHANGED);
+      continue;
+    }
+    const unlisted = before.counted - before.differences.length;
+    const confirmed = after.differences.map((one) => rowDifference(table.shape, one));
+    // What is only counted was not looked at again; it counts as long as what was listed persists.
+    const counted = confirmed.length + (confirmed.length > 0 ? unlisted : 0);
+    await storeDifferences(target, place, table.id, {
+      ...{ differences: confirmed, counted, more: counted > confirmed.length },
+    });
+    if (before.counted === 0 || confirmed.length < before.differences.length) {
+      how.work.log.warn('rows differed at one anchor and not at the next', {
+        table: nameOf(table),
+        rows: before.differences.length - confirmed.length,
+      });
+    }
+  }
+}
+
+const CHANGED = 'was rewritten or locked while its differences were looked for';
+
+/** A key as it is stored: the texts of its columns by name. */
+export function rowDifference(shape: TableShape, { key, ...found }: KeyDifference): RowDifference {
+  if (shape.key === null) return { ...found, key: null, hash: key };
+  const texts: unknown = JSON.parse(key);
+  const values = Array.isArray(texts) ? texts.map(String) : [];
+  return {
+    ...found,
+    key: Object.fromEntries(
+      shape.key.map((name, at): [string, string] => [name, values[at] ?? '']),
+    ),
+    hash: null,
+  };
+}
+
+/** The reverse: the text that a scan has for the key. Built as PostgreSQL prints an array of texts as JSON. */
+export function keyText(shape: TableShape, { key, hash }: RowDifference): string {
+  if (shape.key === null || key === null) return hash ?? '';
+  return JSON.stringify(shape.key.map((name) => key[name] ?? ''));
+}

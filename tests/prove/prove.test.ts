@@ -1,0 +1,18 @@
+/** One long proof, for `npm run prove`: scripts/prove/main.ts says which, how often, and where its totals go. */
+import { writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { proofOf } from './proofs.ts';
+import { prove } from './rounds.ts';
+
+const { WALFERRY_PROVE: name = '', WALFERRY_PROVE_RESULT: file } = process.env;
+const rounds = Number(process.env['WALFERRY_PROVE_ROUNDS'] ?? 1);
+const seed = Number(process.env['WALFERRY_SEED'] ?? 0);
+
+test(`the proof ${name} holds in ${rounds} rounds`, { timeout: 0 }, async () => {
+  const proof = await proofOf(name);
+  const proved = await prove(name, proof, { rounds, seed }, (line) => {
+    process.stderr.write(`${line}\n`);
+  });
+  if (file !== undefined) writeFileSync(file, JSON.stringify(proved));
+  expect(proved.broken).toBeNull();
+});

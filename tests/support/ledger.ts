@@ -1,0 +1,106 @@
+/**
+ * An application with its own books: it notes every row whose commit returned, and on which side. It writes where it can, and when
+ * one side refuses with 25006 it tries the other one, as an application behind a switched address does. What its books say is
+ * compared with both databases at the end; nothing of walferry's is asked.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { connectTo, type FreshPair } from './database.ts';
+
+export const LEDGER_TABLE = /* sql */ `
+  create table ledger (writer int, n int, side text not null, primary key (writer, n))`;
+
+type Side = 'source' | 'target';
+
+const REFUSED = '25006';
+
+export class Ledger {
+  /** `writer:n` → the side whose commit returned. */
+  readonly committed = new Map<string, Side>();
+  /** Rows whose commit did not return: they may be there or not. */
+  readonly unknown = new Set<string>();
+  refused = 0;
+  #stopping = false;
+  readonly #pair: FreshPair;
+  readonly #writers: Promise<void>[];
+
+  constructor(pair: FreshPair, writers = 3) {
+    this.#pair = pair;
+    this.#writers = Array.from({ length: writers }, (_, writer) => this.#write(writer));
+  }
+
+  on(side: Side): number {
+    return [...this.committed.values()].filter((one) => one === side).length;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#writers);
+  }
+
+  async #write(writer: number): Promise<void> {
+    let side: Side = 'source';
+    let client: (pg.Client & AsyncDisposable) | undefined;
+    for (let n = 0; !this.#stopping;) {
+      const row = `${writer}:${n}`;
+      try {
+        if (!client) {
+          client = await connectTo(this.#pair[side]);
+          client.on('error', () => undefined);
+        }
+        await client.query('begin');
+        await client.query(/* sql */ `insert into public.ledger values ($1, $2, $3)`, [
+          ...[writer, n],
+          side,
+        ]);
+        await sleep(writer * 3);
+        this.unknown.add(row);
+        await client.query('commit');
+        this.unknown.delete(row);
+        this.committed.set(row, side);
+        n += 1;
+        await sleep(2);
+      } catch (error) {
+        const isRefused = error instanceof pg.DatabaseError && error.code === REFUSED;
+        if (isRefused) this.refused += 1;
+        await client?.end().catch(() => undefined);
+        client = undefined;
+        if (isRefused) side = side === 'source' ? 'target' : 'source';
+        // A row whose commit was sent is never written a second time, on no side.
+        if (this.unknown.has(row)) n += 1;
+        await sleep(30);
+      }
+    }
+    await client?.end().catch(() => undefined);
+  }
+
+  /**
+   * Compares the books with both databases. To be called after {@link stop}.
+   * @param live the side that the outcome says.
+   * @returns what is wrong, bounded; empty: every committed row is on the live side, no row is there that was never written, and
+   *   no row was taken by the other side alone.
+   */
+  async check(live: Side): Promise<string[]> {
+    const [source, target] = await Promise.all([this.#rows('source'), this.#rows('target')]);
+    const [here, there] = live === 'source' ? [source, target] : [target, source];
+    const wrong = [
+      ...[...this.committed.keys()].filter((row) => !here.has(row)).map((row) => `${row} is lost`),
+      ...[...here.keys()]
+        .filter((row) => !this.committed.has(row) && !this.unknown.has(row))
+        .map((row) => `${row} was never written`),
+      ...[...there.keys()]
+        .filter((row) => !here.has(row))
+        .map((row) => `${row} is on the other side only`),
+      ...[...source].filter(([, side]) => side === 'target').map(([row]) => `${row} came back`),
+    ];
+    return wrong.slice(0, 20);
+  }
+
+  async #rows(side: Side): Promise<Map<string, string>> {
+    await using client = await connectTo(this.#pair[side]);
+    const { rows } = await client.query<{ row: string; side: string }>(
+      /* sql */ `select writer || ':' || n as row, side from public.ledger`,
+    );
+    return new Map(rows.map((one) => [one.row, one.side]));
+  }
+}

@@ -1,0 +1,83 @@
+/** The updates that begin a cutover, a rehearsal or a switch back, and their options. */
+import { currentUpdateInfo } from '@temporalio/workflow';
+import {
+  orderOf,
+  orderText,
+  parseCutoverOptions,
+  type CutoverOptions,
+} from '../contract/cutover-request.ts';
+import { beginCutover } from './begin-cutover.ts';
+import { Deferred } from './deferred.ts';
+import type { CutoverRequest, Execution } from './execution.ts';
+import { ending } from './failure.ts';
+import { rehearsalOf } from './rehearsal-options.ts';
+import { rule } from './state/policy.ts';
+import { askForCutover } from './window.ts';
+
+/**
+ * Carries out `cutover`.
+ * @returns at once when it has to wait for its window or for approval.
+ */
+export function cutover(run: Execution, raw: unknown): Promise<string> | string {
+  const options = requireOptions(raw);
+  const { accept = [] } = options;
+  // Kept in the state: the report names what was accepted.
+  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
+  return run.cutover ? joined(run, run.cutover, raw, options) : askForCutover(run, options);
+}
+
+/** Carries out `switchback`. No window and no approval hold it back: whoever needs the old database needs it now. */
+export function switchBack(run: Execution, raw: unknown): Promise<string> {
+  const options = optionsBack(raw);
+  if (run.cutover) return joined(run, run.cutover, raw, options);
+  const answer = new Deferred<string>();
+  const order = { ...orderOf(run.input, options), updateId: currentUpdateInfo()?.id };
+  beginCutover(run, order, answer);
+  return answer.promise;
+}
+
+/** The options of `switchback`. @throws ApplicationFailure `Refused` naming what is possible. */
+export function optionsBack(raw: unknown): CutoverOptions {
+  const options = requireOptions(raw);
+  if (!options.window) return options;
+  throw ending('Refused', 'switchback begins at once: omit "window"');
+}
+
+/** A second call waits for the cutover of the first, if it wants the same. */
+function joined(
+  run: Execution,
+  cutover: CutoverRequest,
+  raw: unknown,
+  options: CutoverOptions,
+): Promise<string> {
+  if (cutover.rehearsal !== undefined) {
+    throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
+  }
+  const wanted = orderText(orderOf(run.input, options));
+  if (raw != null && (orderText(cutover) !== wanted || options.window)) {
+    throw ending(
+      'Refused',
+      `a cutover with ${orderText(cutover)} is under way: cancel it with pause, then call cutover again`,
+    );
+  }
+  return cutover.answer.promise;
+}
+
+/** The options of `cutover`. @throws ApplicationFailure `Refused` naming what is possible. */
+export function requireOptions(raw: unknown): CutoverOptions {
+  const parsed = parseCutoverOptions(raw);
+  if (!parsed.ok) throw ending('Refused', parsed.message);
+  return parsed.options;
+}
+
+/** Carries out `rehearse`. @throws ApplicationFailure `Refused`. */
+export async function startRehearsal(run: Execution, options: unknown): Promise<string> {
+  const rehearsal = rehearsalOf(run, options);
+  // Two calls of one workflow task: the second was validated before the first began.
+  const ruling = rule('rehearse', run.at, run.isBack);
+  if (!ruling.allowed) throw ending('Refused', ruling.text);
+  const answer = new Deferred<string>();
+  const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
+  beginCutover(run, order, answer, 'rehearse');
+  return answer.promise;
+}

@@ -1,0 +1,249 @@
+/**
+ * The cutover with a fence. Everything that takes long comes first, while the application writes: the fence is installed, foreign
+ * keys are built, materialized views filled, and the stream catches up. Then the box (box.ts). After the outcome `switched`
+ * nothing can be undone, and nothing is: what fails then is reported.
+ */
+import { CancellationScope, workflowInfo } from '@temporalio/workflow';
+import type { Prepared } from '../contract/cutover.ts';
+import { formatLsn, type Lsn } from '../contract/lsn.ts';
+import { cleanupCommand } from '../contract/shell-command.ts';
+import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
+import { cleanup, long, quick } from './activities.ts';
+import { runBox, type Switched } from './box.ts';
+import { dropSlot } from './cleanup.ts';
+import type { CutoverRequest, Execution } from './execution.ts';
+import { ending, reasonOf } from './failure.ts';
+import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
+import { requireReady } from './readiness.ts';
+import { retryUntilDone } from './retry-until-done.ts';
+import type { Reason } from './state/reason.ts';
+import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
+import { summarize } from './summary.ts';
+import { beginWayBack, openOld } from './way-back.ts';
+import { requireWayBack } from './way-back-slot.ts';
+import { duration } from './wording.ts';
+
+/** A drain that took less has caught up: the two within the box take about as long. */
+const CAUGHT_UP_MS = 2_000;
+/** Most drains before the box; an application that writes faster than the stream applies does not fit in any case. */
+const MOST_DRAINS = 5;
+/** Rows that one session counts in a second, of a table in memory: so the estimate is rather too short than too long. */
+const ROWS_PER_SECOND = 2_000_000;
+
+/**
+ * @returns the summary; undefined when the way back has begun. A cutover that is undone throws.
+ * @throws the reason why it was not begun, or undone.
+ */
+export async function cutOverFenced(
+  run: Execution,
+  request: CutoverRequest,
+): Promise<MigrationSummary | undefined> {
+  const done = await decided(run, request);
+  run.tell({ type: 'switched' });
+  // From here on an abort or a cancellation comes too late: the migration is complete.
+  return CancellationScope.nonCancellable(() => complete(run, done));
+}
+
+async function decided(run: Execution, request: CutoverRequest): Promise<Switched> {
+  // First: a run before a reset may have switched. Then the target is live, and nothing else may touch it.
+  const prepared = await prepare(run, request);
+  if (prepared.switched !== null) return follow(prepared, prepared.switched);
+  await requireReady(run);
+  if (run.state.triggersEnabled) {
+    await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
+  }
+  await requireWayBack(run);
+  const drainMs = await catchUp(run);
+  const { compare, maxDowntimeSeconds: seconds } = request;
+  refuseWhatCannotFit(run, request, prepared, drainMs);
+  return runBox(run, { seconds, compare });
+}
+
+/** Installs the fence and looks for writers, or finds that a run before a reset has switched. Stops no write. */
+export function prepare(run: Execution, request: CutoverRequest): Promise<Prepared> {
+  const call = callOf(request);
+  return retryUntilDone(run, 'prepare the cutover', (retry) =>
+    long.prepareCutover.executeWithOptions(
+      { ...LONG, retry, activityId: 'prepare', summary: 'install the fence, look for writers' },
+      [{ ...run.step, ...call }],
+    ),
+  );
+}
+
+/** A run before a reset has switched: nothing is left to decide. */
+function follow({ releaseLsn, downtimeMs }: Prepared, cutover: string): Switched {
+  const report = { decided: 'switched', releaseLsn, downtimeMs } as const;
+  const unknown = { sequences: null, differences: [] };
+  return { cutover, mark: null, counts: null, report: { ...report, ...unknown } };
+}
+
+/** @returns how long the last drain took, milliseconds. */
+export async function catchUp(run: Execution): Promise<number> {
+  for (let drains = 1; ; drains += 1) {
+    const mark = await retryUntilDone(run, 'write end mark', (retry) =>
+      quick.writeEndMark.executeWithOptions(
+        { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
+        [run.bare],
+      ),
+    );
+    const began = Date.now();
+    await drain(run, mark);
+    const took = Date.now() - began;
+    const wanted = !run.state.constraintsBuilt || (drains === 1 && refreshes(run));
+    if (wanted) await buildBefore(run, mark);
+    if (!wanted && (took < CAUGHT_UP_MS || drains >= MOST_DRAINS)) return took;
+  }
+}
+
+/** On the way back the views are on the live database, and no one has asked for theirs. */
+function refreshes({ input, isBack }: Execution): boolean {
+  return input.cutover.refresh && !isBack;
+}
+
+/** What the box must not wait for. The views are refreshed again after the release. */
+async function buildBefore(run: Execution, mark: Lsn): Promise<void> {
+  if (!run.state.constraintsBuilt) {
+    await retryUntilDone(run, 'build foreign keys and triggers', (retry) =>
+      buildConstraints(run, retry),
+    );
+  }
+  if (!refreshes(run)) return;
+  await retryUntilDone(run, 'refresh materialized views', (retry) =>
+    refreshViews(run, mark, retry),
+  );
+}
+
+export async function drain(run: Execution, until: Lsn): Promise<void> {
+  for (let reached = false; !reached;) {
+    ({ reached } = await retryUntilDone(run, `drain to ${until}`, (retry) =>
+      streamChanges(run, 'drain', { until, retry }),
+    ));
+  }
+}
+
+/** Refused before a write is stopped: longest writer, two drains, the checks, and a second for everything else. */
+function refuseWhatCannotFit(
+  run: Execution,
+  { compare, maxDowntimeSeconds }: CutoverRequest,
+  { writer, writerMs }: Prepared,
+  drainMs: number,
+): void {
+  const { snapshot } = run.state;
+  const counting = compare === 'off' ? 0 : (snapshot?.estimatedRows ?? 0) / ROWS_PER_SECOND;
+  const writing = writerMs / 1000;
+  const draining = (2 * drainMs) / 1000;
+  const estimate = writing + draining + counting + 1;
+  if (estimate <= maxDowntimeSeconds) return;
+  const why = [
+    ...(writer === null ? [] : [`${writer} has been writing for ${duration(writing)}`]),
+    `two drains take ${duration(draining)}`,
+    ...(compare === 'off' ? [] : [`counting the rows takes ${duration(counting)} or more`]),
+  ];
+  throw ending(
+    'DowntimeTooLong',
+    `the cutover would stop the writes for about ${duration(estimate)}, and ${maxDowntimeSeconds} s are permitted: ${why.join(', ')}. No write was stopped`,
+  );
+}
+
+/** After the point of no return. */
+async function complete(run: Execution, done: Switched): Promise<MigrationSummary | undefined> {
+  if (run.isBack) return completeBack(run, done);
+  const { input, state } = run;
+  const { cutover, mark, report } = done;
+  const differences = [...report.differences];
+  if (input.cutover.refresh && mark !== null) {
+    const why = await attempt(() => refreshAfter(run, mark));
+    if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
+  }
+  const kept = await lookAt(run, cutover, mark, differences);
+  run.slot = { kept: kept ?? (await dropSlot(run)) };
+  run.tell({ type: 'differencesFound', differences });
+  const sequences = report.sequences ?? { sequences: 0, missing: [] };
+  const counts = done.counts ?? { tables: state.snapshot?.tables ?? 0, rows: null };
+  const seconds = report.downtimeMs === null ? null : report.downtimeMs / 1000;
+  const at = mark ?? state.confirmedLsn ?? formatLsn(0n);
+  const open = openingOf(run);
+  const summary = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
+  if (input.switchback === undefined) return summary;
+  const lost = kept
+    ? 'rows were written on the source after the switch'
+    : await beginWayBack(run, report.releaseLsn, summary);
+  if (lost === null) return undefined;
+  return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
+}
+
+/** How the operator lets the old database take writes again; only a trigger stays there when the migration ends. */
+function openingOf({ input, migration }: Execution): string | null {
+  return input.fence === 'trigger' ? cleanupCommand(migration, migration.workflowId) : null;
+}
+
+/** The old database first: until it is open, neither takes writes. */
+async function completeBack(run: Execution, done: Switched): Promise<MigrationSummary> {
+  const { migration, state } = run;
+  const { cutover, mark, report } = done;
+  await openOld(run, cutover);
+  const differences = [...report.differences];
+  await lookAt(run, cutover, mark, differences);
+  run.tell({ type: 'differencesFound', differences });
+  const { source, target } = migration;
+  const time = report.downtimeMs === null ? '' : ` ${duration(report.downtimeMs / 1000)}`;
+  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them. "${target}" stays sealed and refuses writes with 25006.`;
+  const { summary } = state.back ?? {};
+  if (!summary) throw new TypeError('a switch back without a way back');
+  return { ...summary, summary: text };
+}
+
+/** Until a source's sealing is seen again, its slot stays: rows that only the slot has must not go with it. */
+async function lookAt(
+  run: Execution,
+  cutover: string,
+  since: Lsn | null,
+  differences: string[],
+): Promise<Reason | null> {
+  try {
+    const { sealedAgain, late } = await cleanup.lookAtSource.executeWithOptions(
+      { ...CLEANUP, activityId: 'look', summary: 'look at the sealed source' },
+      [{ ...run.step, cutover, since }],
+    );
+    if (sealedAgain) {
+      differences.push(
+        `the source had lost its seal, for example in a failover, and was sealed again: compare both sides for rows that were written meanwhile`,
+      );
+    }
+    const [first, ...others] = late;
+    if (first === undefined) return null;
+    const more = others.length > 0 ? ` and ${others.length} more` : '';
+    return {
+      code: 'StillWriting',
+      message: `${first}${more} changed on the source after the switch: those rows are on the source only`,
+    };
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (!reason) throw error;
+    differences.push(`the source could not be looked at after the switch (${reason.message})`);
+    return null;
+  }
+}
+
+async function refreshAfter(run: Execution, at: Lsn): Promise<void> {
+  const { skipped = [] } = await cleanup.refreshViews.executeWithOptions(
+    { ...UNDO, activityId: 'refresh', summary: 'refresh materialized views' },
+    [{ ...run.step, at }],
+  );
+  run.tell({ type: 'viewsRefreshed', skipped });
+}
+
+async function attempt(work: () => Promise<void>): Promise<Reason | null> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (!reason) throw error;
+    return reason;
+  }
+}
+
+function callOf({ updateId }: CutoverRequest): { readonly call?: CutoverCall } {
+  return updateId === undefined ? {} : { call: { update: updateId, run: workflowInfo().runId } };
+}

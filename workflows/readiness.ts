@@ -1,0 +1,75 @@
+/**
+ * Readiness in the workflow: measured beside a lease, judged whenever it is shown, and measured again before a cutover, which it
+ * refuses before anything is changed.
+ */
+import { CancellationScope, log, patched } from '@temporalio/workflow';
+import { wordFindings } from '../contract/readiness.ts';
+import { quick } from './activities.ts';
+import type { Execution } from './execution.ts';
+import { ending, isStopped, reasonOf } from './failure.ts';
+import { QUICK } from './options.ts';
+import { retryUntilDone } from './retry-until-done.ts';
+import { readinessOf } from './state/judged.ts';
+import type { State } from './state/state.ts';
+
+/** Histories of earlier code have no such activity. */
+const PATCH = 'readiness';
+/** With short leases not beside each of them: an activity costs six events of the history. */
+const EVERY_MS = 60_000;
+const BESIDE = {
+  ...QUICK,
+  startToCloseTimeout: '2 minutes',
+  retry: { maximumAttempts: 1 },
+} as const;
+
+/** Measures while the lease runs. The stream depends in no way on it: failures are logged, and it ends with the lease. */
+export async function assessedBeside<T>(run: Execution, lease: () => Promise<T>): Promise<T> {
+  if (run.isBack || !isDue(run.state) || !patched(PATCH)) return lease();
+  const scope = new CancellationScope();
+  const assessing = scope.run(async () => {
+    try {
+      const facts = await quick.assessReadiness.executeWithOptions(
+        { ...BESIDE, activityId: 'readiness', summary: 'assess readiness' },
+        [run.step],
+      );
+      run.tell({ type: 'readinessAssessed', facts });
+    } catch (error) {
+      if (!scope.consideredCancelled && !isStopped()) {
+        log.info('readiness was not assessed', { why: reasonOf(error)?.message ?? 'unknown' });
+      }
+    }
+  });
+  try {
+    return await lease();
+  } finally {
+    scope.cancel();
+    await assessing;
+  }
+}
+
+function isDue({ readiness }: State): boolean {
+  return readiness === undefined || Date.now() - Date.parse(readiness.at) >= EVERY_MS;
+}
+
+/**
+ * Measures again, and refuses the cutover if a finding blocks it that is not accepted.
+ * @throws ApplicationFailure `NotReady` with the list.
+ */
+export async function requireReady(run: Execution): Promise<void> {
+  // Whoever needs the old database back needs it now.
+  if (run.isBack || !patched(PATCH)) return;
+  const facts = await retryUntilDone(run, 'assess readiness', (retry) =>
+    quick.assessReadiness.executeWithOptions(
+      { ...QUICK, retry, activityId: 'readiness', summary: 'assess readiness' },
+      [run.step],
+    ),
+  );
+  run.tell({ type: 'readinessAssessed', facts });
+  const found = readinessOf(run.state, run.input);
+  if (found === undefined || found.ready) return;
+  const { accepted = [] } = run.state;
+  const blocking = found.findings.filter(
+    ({ code, level }) => level === 'blocks' && !accepted.includes(code),
+  );
+  throw ending('NotReady', `not ready: ${wordFindings({ findings: blocking }).join('; ')}`);
+}

@@ -1,0 +1,51 @@
+/**
+ * A rehearsal of the cutover: everything that is safe to do while the application writes, and how long it would have stopped it.
+ * With `{"fence": true}` the writes are really stopped, for a few seconds at most, and given back in any case. Nothing is released.
+ */
+import type { CutoverRequest, Execution } from './execution.ts';
+import { long, quick } from './activities.ts';
+import { rehearseBox } from './box.ts';
+import { ending, throwIfStopped } from './failure.ts';
+import { catchUp, drain, prepare } from './fenced-cutover.ts';
+import { LONG, QUICK } from './options.ts';
+import { retryUntilDone } from './retry-until-done.ts';
+import { duration } from './wording.ts';
+
+/** Longest downtime of a rehearsal: applications see errors, not waits. */
+export const REHEARSED_SECONDS = 5;
+
+/** @returns the answer. @throws what would have prevented the cutover. */
+export async function rehearse(run: Execution, request: CutoverRequest): Promise<string> {
+  const prepared = await prepare(run, request);
+  if (prepared.switched !== null) throw ending('Refused', 'the migration has switched already');
+  await catchUp(run);
+  throwIfStopped();
+  return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run);
+}
+
+async function withoutFence(run: Execution): Promise<string> {
+  const { waitedMs, holders } = await retryUntilDone(run, 'wait for the present writers', (retry) =>
+    long.rehearseProof.executeWithOptions(
+      { ...LONG, retry, activityId: 'rehearse-proof', summary: 'prove, without arming' },
+      [run.step],
+    ),
+  );
+  const began = Date.now();
+  const mark = await retryUntilDone(run, 'write end mark', (retry) =>
+    quick.writeEndMark.executeWithOptions(
+      { ...QUICK, retry, activityId: 'end-mark', summary: 'write end mark' },
+      [run.bare],
+    ),
+  );
+  await drain(run, mark);
+  const draining = (Date.now() - began) / 1000;
+  const proving = waitedMs / 1000;
+  const writers = holders === 1 ? '1 transaction that wrote' : `${holders} transactions that wrote`;
+  return `Rehearsed without stopping a write: ${writers} would have held the cutover up for ${duration(proving)}, and a drain takes ${duration(draining)}; the cutover has two, so the writes would stop for about ${duration(proving + 2 * draining)}, and for the counts in addition. Streaming continues.`;
+}
+
+async function withFence(run: Execution, { compare }: CutoverRequest): Promise<string> {
+  const { seconds, steps } = await rehearseBox(run, { seconds: REHEARSED_SECONDS, compare });
+  const list = steps.map((one) => `${one.step} ${duration(one.seconds)}`).join(', ');
+  return `Rehearsed with the fence: writes were stopped for ${duration(seconds)} at most (${list}), and the source takes them again. The cutover seals, drains once more and releases in addition. Streaming continues.`;
+}

@@ -1,0 +1,70 @@
+/** The slot of the way back before the switch: created beside the stream, and advanced with every lease. */
+import { CancellationScope, log, type RetryPolicy } from '@temporalio/workflow';
+import { long } from './activities.ts';
+import type { Execution } from './execution.ts';
+import { reasonOf, throwIfStopped } from './failure.ts';
+import { FIRST_TRIES, LONG } from './options.ts';
+import { retryUntilDone } from './retry-until-done.ts';
+
+/** What runs beside a lease, and is stopped with it. Without one nothing is awaited: histories of earlier code have none. */
+export interface Aside {
+  stop(): Promise<void>;
+}
+
+/** Creates the slot of the way back, or advances it. A failure is noted and tried again with the next lease. */
+export function tendWayBack(run: Execution): Aside | null {
+  if (run.input.switchback === undefined || run.isBack || !run.state.consistent) return null;
+  const scope = new CancellationScope();
+  const done = scope
+    .run(() => tend(run))
+    .catch((error: unknown) => {
+      if (scope.consideredCancelled) return;
+      const reason = reasonOf(error);
+      if (!reason) throw error;
+      log.warn('the way back is not ready', { ...reason });
+      run.tell({ type: 'wayBackNoted', note: `the way back is not ready: ${reason.message}` });
+    });
+  return {
+    stop: async () => {
+      scope.cancel();
+      await done;
+    },
+  };
+}
+
+async function tend(run: Execution): Promise<void> {
+  if (run.state.wayBack?.opened !== true) await open(run);
+  const { position = null } = run.state.wayBack ?? {};
+  const next = await long.advanceReverseSlot.executeWithOptions(
+    { ...LONG, retry: FIRST_TRIES, activityId: 'advance', summary: 'advance the slot back' },
+    [{ migration: run.migration, to: position }],
+  );
+  run.tell({ type: 'wayBackAdvanced', position: next });
+}
+
+async function open(run: Execution, retry: RetryPolicy = FIRST_TRIES): Promise<void> {
+  // Noted before, because the answer may be lost after the work is done: the ending has to look for it.
+  run.tell({ type: 'wayBackNoted', note: 'the way back is being opened' });
+  await long.openWayBack.executeWithOptions(
+    { ...LONG, retry, activityId: 'way-back', summary: 'open the way back' },
+    [{ migration: run.migration }],
+  );
+  throwIfStopped();
+  run.tell({ type: 'wayBackOpened' });
+}
+
+/** Before a cutover stops a write: what is wanted afterwards has to be possible. */
+export async function requireWayBack(run: Execution): Promise<void> {
+  if (run.input.switchback === undefined || run.isBack) return;
+  // A position from before this cutover must not be used after its release.
+  run.tell({ type: 'wayBackAdvanced', position: null });
+  if (run.state.wayBack?.opened !== true) {
+    await retryUntilDone(run, 'open the way back', (retry) => open(run, retry));
+  }
+  await retryUntilDone(run, 'check the way back', (retry) =>
+    long.planReverse.executeWithOptions(
+      { ...LONG, retry, activityId: 'plan-back', summary: 'check the way back' },
+      [{ migration: run.migration, input: run.input }],
+    ),
+  );
+}
