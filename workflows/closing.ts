@@ -76,10 +76,12 @@ function stopped(
 
 function answer(run: Execution, outcome: Outcome, how: string, left: string): void {
   const { cutover } = run;
-  if (outcome.done) cutover?.answer.give(`Cutover complete: ${how}${left}`);
+  const sentence = `${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`;
+  // On the way back it is the end of a switch back.
+  if (outcome.done) cutover?.answer.give(run.isBack ? sentence : `Cutover complete: ${how}${left}`);
   else cutover?.answer.refuse(ending('Ended', `the migration ended: ${how}${left}`));
   run.asked?.refuse(ending('Ended', `the migration ended: ${how}${left}`));
-  run.ended.give(`${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`);
+  run.ended.give(sentence);
   run.cutover = undefined;
 }
 

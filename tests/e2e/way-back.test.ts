@@ -54,7 +54,7 @@ test('writes on the new database arrive on the old one, also after the worker wa
   }
   const answer = await lab.update('switchback');
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);
-  expect(answer.stdout).toContain('switched back to');
+  expect(answer.stdout).toContain('Switched back to');
   process.stdout.write(answer.stdout);
   expect((await lab.ending()).status).toBe('COMPLETED');
   await expectRefused(lab.onTarget(/* sql */ `insert into t (who) values ('too late')`));

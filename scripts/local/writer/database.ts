@@ -32,7 +32,8 @@ export class Database {
     return {
       // The application is not part of walferry, so it has its own name in pg_stat_activity.
       ...config,
-      options: `${config.options ?? ''} -c search_path=public`,
+      // walferry's own sessions pass a fence; an application must not.
+      options: `${config.options ?? ''} -c search_path=public -c walferry.apply=off`,
       application_name: 'walferry-writer',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     };

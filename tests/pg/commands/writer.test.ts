@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
+import { Database } from '../../../scripts/local/writer/database.ts';
 import { freshPair } from '../../support/database.ts';
 import { testRun } from '../../support/run.ts';
 import { until } from '../../support/until.ts';
@@ -177,3 +178,10 @@ function deletedEvent(ledger: string): string {
   }
   throw new Error('the ledger holds no deleted event; let the writer run longer');
 }
+
+test('the writer passes no fence, unlike the sessions of walferry', async () => {
+  await using db = await freshPair();
+  await using session = await new Database(db.source).connect();
+  const { rows } = await session.query(`select current_setting('walferry.apply', true) as passes`);
+  expect(rows).toEqual([{ passes: 'off' }]);
+});
