@@ -2,7 +2,7 @@
  * The first step within the box: writes are refused from here on, no one who wrote before is left, and the end mark stands after
  * the last commit. The deadline is on the source, in the fence: the writes come back by themselves when everything of ours is gone.
  */
-import { isOwnCutover, type AlreadyDecided, type Armed, type Box } from '../../contract/cutover.ts';
+import type { AlreadyDecided, Armed, Box } from '../../contract/cutover.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { cutoverPoint, type Meeting } from '../apply/failpoint.ts';
@@ -12,7 +12,7 @@ import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { readOutcome } from '../store/outcome.ts';
 import { markPosition } from '../stream/end-mark.ts';
-import { alreadySwitched, decideUndone } from './undo-cutover.ts';
+import { settleEarlier } from './settle-earlier.ts';
 
 /**
  * Arms, proves and marks. Idempotent while the gate is armed: a repeated attempt keeps the first deadline.
@@ -50,26 +50,6 @@ export async function armSource(
     signal.throwIfAborted();
     throw classify(error, { step: 'stopping the writes' }, 'Internal');
   }
-}
-
-/**
- * Decides a cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too
- * late. @param cutover the one that the caller drives; null: none yet.
- */
-export async function settleEarlier(
-  { source, target }: { readonly source: Session; readonly target: Session },
-  migration: Migration,
-  fence: Fence,
-  cutover: string | null,
-  work: Work & { readonly meet?: Meeting },
-): Promise<void> {
-  const gate = await fence.gate(source, migration);
-  if (!gate || gate.cutover === null || gate.cutover === cutover || gate.state === 'open') return;
-  // The outcome of another migration's cutover is on its own target: the fence refuses to be armed until that one is over.
-  if (!isOwnCutover(migration, gate.cutover)) return;
-  const { what } = await decideUndone(target, migration, gate.cutover, work);
-  if (what === 'undone') return fence.open(source, migration, gate.cutover);
-  throw alreadySwitched(migration, gate.cutover);
 }
 
 /** By the source's clock, which is that of the deadline; 0 when it has passed. */

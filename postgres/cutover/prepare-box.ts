@@ -14,9 +14,9 @@ import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
-import { settleEarlier } from './arm-source.ts';
 import { noteCutoverCall } from '../store/cutover-call.ts';
 import { readSwitched } from '../store/outcome.ts';
+import { settleEarlier } from './settle-earlier.ts';
 
 /** VACUUM of a large table holds a lock that the trigger needs; longer than this no one waits for the answer of `cutover`. */
 const INSTALL_MS = 20_000;

@@ -2,7 +2,6 @@
  * The end of a migration whose run has not switched: the fence leaves the source. An earlier run, before a reset, may have armed or
  * sealed it, or may have switched: the outcome comes first, as in every undo.
  */
-import { isOwnCutover } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import { MOST_NAMED, type RemovalReport } from '../../contract/fence.ts';
 import { listed } from '../../contract/listed.ts';
@@ -12,7 +11,7 @@ import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
-import { alreadySwitched, decideUndone } from './undo-cutover.ts';
+import { findEarlier, settleEarlier } from './settle-earlier.ts';
 
 /**
  * Idempotent; does nothing where no fence was installed.
@@ -50,11 +49,8 @@ async function settle(
   fence: Fence,
   work: Work,
 ): Promise<void> {
-  const gate = await fence.gate(source, migration);
-  if (!gate || gate.cutover === null || gate.state === 'open') return;
-  if (!isOwnCutover(migration, gate.cutover)) return;
+  // Without one the target is not needed, which may be gone.
+  if ((await findEarlier(source, migration, fence, null)) === null) return;
   await using target = await connectTarget(migration, 'cutover', { signal: work.signal });
-  const { what } = await decideUndone(target, migration, gate.cutover, work);
-  if (what === 'undone') return await fence.open(source, migration, gate.cutover);
-  throw alreadySwitched(migration, gate.cutover);
+  await settleEarlier({ source, target }, migration, fence, null, work);
 }

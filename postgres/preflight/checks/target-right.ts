@@ -1,11 +1,10 @@
 /** Rights of the role on the target. */
-import { rolledBack } from '../../connection/in-transaction.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, type Values, type Found } from '../check.ts';
-import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
 import { mayCreateSchemas } from '../facts/create-right.ts';
 import { relations } from '../facts/selected.ts';
 import { createsTables, tables } from '../facts/target-tables.ts';
+import { tryReplica } from '../facts/replica-right.ts';
 import { ofSource, type TargetReading } from '../reading.ts';
 import type { ServerFacts } from '../server.ts';
 
@@ -93,17 +92,4 @@ async function readClosed(of: TargetReading): Promise<string[]> {
     [[...new Set(selected.map(({ schema }) => schema))]],
   );
   return rows.map(({ name }) => name);
-}
-
-/** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
-async function tryReplica({ client }: TargetReading): Promise<boolean> {
-  try {
-    await rolledBack(client, () =>
-      client.query(/* sql */ `set local session_replication_role = replica`),
-    );
-    return true;
-  } catch (error) {
-    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
-    throw error;
-  }
 }

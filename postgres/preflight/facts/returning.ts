@@ -1,13 +1,12 @@
 /** Facts that only the way back needs: read only if the input asks for it, and null otherwise. */
 import type { Relation } from '../../catalog/relation.ts';
 import { readRelations, readRelationsNamed } from '../../catalog/read-relations.ts';
-import { rolledBack } from '../../connection/in-transaction.ts';
-import { sqlstate, SQLSTATE } from '../../connection/failure.ts';
 import type { TableName } from '../../catalog/selection.ts';
 import type { Reader, SideReading, SourceReading, TargetReading } from '../reading.ts';
 import { mayCreateSchemas } from './create-right.ts';
 import { outputPluginLibraries } from './allowed-plugins.ts';
 import { plugin, type PluginFacts } from './plugin.ts';
+import { tryReplica } from './replica-right.ts';
 import { relations } from './selected.ts';
 import { senders, type SenderFacts } from './senders.ts';
 import { slots } from './slots.ts';
@@ -120,16 +119,3 @@ export const returning = ifAsked(async (of: SourceReading): Promise<ReturningFac
     firing: firing.rows.map(({ label }) => label),
   };
 });
-
-/** Only a test shows it: the right is an attribute, a grant (from 15 on), or a hosted server's rule. */
-async function tryReplica({ client }: SourceReading): Promise<boolean> {
-  try {
-    await rolledBack(client, () =>
-      client.query(/* sql */ `set local session_replication_role = replica`),
-    );
-    return true;
-  } catch (error) {
-    if (sqlstate(error) === SQLSTATE.insufficientPrivilege) return false;
-    throw error;
-  }
-}

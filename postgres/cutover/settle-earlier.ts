@@ -1,0 +1,40 @@
+/** A cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too late. */
+import { isOwnCutover } from '../../contract/cutover.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Fence } from '../fence/fence-contract.ts';
+import type { Session } from '../session/session.ts';
+import { alreadySwitched, decideUndone, type Attempting } from './undo-cutover.ts';
+
+/**
+ * Decides it, and gives the writes back that it has stopped.
+ * @param cutover the one that the caller drives; null: none yet.
+ * @throws MigrationError `AlreadySwitched`, and like {@link decideUndone}.
+ */
+export async function settleEarlier(
+  { source, target }: { readonly source: Session; readonly target: Session },
+  migration: Migration,
+  fence: Fence,
+  cutover: string | null,
+  attempt: Attempting,
+): Promise<void> {
+  const earlier = await findEarlier(source, migration, fence, cutover);
+  if (earlier === null) return;
+  const { what } = await decideUndone(target, migration, earlier, attempt);
+  if (what === 'undone') return fence.open(source, migration, earlier);
+  throw alreadySwitched(migration, earlier);
+}
+
+/** The cutover, other than the caller's, for which the gate is not open; null: none. */
+export async function findEarlier(
+  source: Session,
+  migration: Migration,
+  fence: Fence,
+  cutover: string | null,
+): Promise<string | null> {
+  const gate = await fence.gate(source, migration);
+  if (!gate || gate.cutover === null || gate.cutover === cutover || gate.state === 'open') {
+    return null;
+  }
+  // The outcome of another migration's cutover is on its own target: the fence refuses to be armed until that one is over.
+  return isOwnCutover(migration, gate.cutover) ? gate.cutover : null;
+}
