@@ -71,7 +71,7 @@ test('a report shows what moved, a killed worker, who approved, each step of the
   expect(cutover?.seconds).toBeGreaterThan(0);
 
   expect(printed(lab.id, 'html')).toMatch(/<svg [\s\S]*<circle class="dot"/);
-  expect(printed(lab.id, 'md')).toMatch(/\| Ada \| change 4711 \| any \|/);
+  expect(printed(lab.id, 'md')).toMatch(/\| Ada \| change 4711 \| none \|/);
 });
 
 test('a report of an aborted migration says why it ended and that nothing of walferry is left', async () => {
