@@ -55,11 +55,7 @@ const program = new Command('bench/many-tables.ts')
   .action(run);
 
 /** What a continued run needs to know. */
-const stateSchema = v.object({
-  id: v.string(),
-  password: v.string(),
-  stages: v.array(v.string()),
-});
+const stateSchema = v.object({ id: v.string(), password: v.string(), stages: v.array(v.string()) });
 type State = v.InferOutput<typeof stateSchema>;
 
 class Progress {

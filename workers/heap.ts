@@ -14,8 +14,7 @@ import { setFlagsFromString } from 'node:v8';
  */
 const GROWTH_PERCENT = 60;
 /**
- * Half of the young generation of every thread started later (workflow code runs in one), MiB; YOUNG_FLAG is for the
- * main thread.
+ * Half of the young generation of every thread started later (workflow code runs in one), MiB; YOUNG_FLAG is for the main thread.
  */
 const YOUNG_MIB = 2;
 

@@ -1,8 +1,7 @@
 /**
- * How fast the source can send: `pg_recvlogical` to /dev/null on a slot with exactly the options that walferry sends,
- * taken from the source's log. Measured over TCP, as walferry reads, and over a Unix socket, which shows the cost of
- * decoding alone: a message over TCP on one machine costs up to 3 µs more, because its receiver is woken for each
- * one.
+ * How fast the source can send: `pg_recvlogical` to /dev/null on a slot with exactly the options that walferry sends, taken from
+ * the source's log. Measured over TCP, as walferry reads, and over a Unix socket, which shows the cost of decoding alone: a
+ * message over TCP on one machine costs up to 3 µs more, because its receiver is woken for each one.
  */
 import type { Rig } from '../rig/rig.ts';
 

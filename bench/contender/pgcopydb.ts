@@ -10,9 +10,7 @@ import type { Rig } from '../rig/rig.ts';
 export interface Pgcopydb {
   /** E.g. `0.17`. */
   readonly version: string;
-  /**
-   * As many jobs as the others have streams; large tables in parts, which it does not split by default.
-   */
+  /** As many jobs as the others have streams; large tables in parts, which it does not split by default. */
   readonly settings: string;
   /** Its option for binary rows; undefined if it has none. */
   readonly binary: string | undefined;

@@ -1,6 +1,4 @@
-/**
- * `psql | psql`: rows of one table through n pipes at a time, each a range of pages. The minimum work of any copy.
- */
+/** `psql | psql`: rows of one table through n pipes at a time, each a range of pages. The minimum work of any copy. */
 import { STREAMS } from '../rig/settings.ts';
 import type { Rig } from '../rig/rig.ts';
 

@@ -17,9 +17,7 @@ export class Subscription {
     this.name = name;
   }
 
-  /**
-   * Creates publication and subscription; the tables already exist. `copy` waits for the initial sync.
-   */
+  /** Creates publication and subscription; the tables already exist. `copy` waits for the initial sync. */
   static async create(
     rig: Rig,
     options: { source: string; target: string; name: string; copy: boolean },

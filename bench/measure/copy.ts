@@ -52,9 +52,7 @@ async function schemaOnly(rig: Rig, sections: string): Promise<void> {
   );
 }
 
-/**
- * Native needs the tables with their keys; the other indexes exist, too, as `pg_dump -s` creates them.
- */
+/** Native needs the tables with their keys; the other indexes exist, too, as `pg_dump -s` creates them. */
 async function native(rig: Rig, original: Original): Promise<number> {
   await rig.database(rig.target, TARGET);
   const began = performance.now();

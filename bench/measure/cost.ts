@@ -78,9 +78,7 @@ function cells(seen: readonly Drained[]): Row['cells'] {
   };
 }
 
-/**
- * One row per process: CPU seconds, not per change, and the factor of each step. Memory likewise.
- */
+/** One row per process: CPU seconds, not per change, and the factor of each step. Memory likewise. */
 function growth(name: string, grown: readonly (readonly Drained[])[]): Row[] {
   const row = (what: string, of: (one: Drained) => number | undefined): Row => {
     const values = grown.map((seen) => medianOf(seen.map(of)));

@@ -180,9 +180,7 @@ export class DrainStage {
     return this.#marks;
   }
 
-  /**
-   * Polled inside the server: 200 queries a second over a connection would take CPU from the measurement.
-   */
+  /** Polled inside the server: 200 queries a second over a connection would take CPU from the measurement. */
   async #arrived(database: string, mark: number): Promise<void> {
     await this.#rig.target.rows(
       database,

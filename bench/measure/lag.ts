@@ -46,10 +46,7 @@ interface Ages {
   readonly node: number | undefined;
 }
 
-/**
- * Checks every 2 ms inside the server which rows have become visible, and how old they are. Both servers share one
- * clock.
- */
+/** Checks every 2 ms inside the server which rows have become visible, and how old they are. Both servers share one clock. */
 const watch = (seconds: number): string => /* sql */ `
   do $$ declare last bigint := coalesce((select max(id) from stamp), 0); began timestamptz := clock_timestamp(); begin
     while clock_timestamp() < began + interval '${seconds} s' loop

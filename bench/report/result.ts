@@ -1,6 +1,4 @@
-/**
- * The result of a measurement: a table of named columns, one row per case, as text, JSON and chart.
- */
+/** The result of a measurement: a table of named columns, one row per case, as text, JSON and chart. */
 
 /** A cell; undefined where nothing was measured. */
 export type Cell = string | number | undefined;
@@ -36,9 +34,7 @@ export interface Chart {
   readonly rows?: readonly string[];
 }
 
-/**
- * The middle value; for an even number the mean of the two middle ones. @throws RangeError for none.
- */
+/** The middle value; for an even number the mean of the two middle ones. @throws RangeError for none. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((one, other) => one - other);
   const upper = sorted[Math.floor(sorted.length / 2)];

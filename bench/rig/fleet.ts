@@ -146,9 +146,7 @@ export class Fleet {
   }
 }
 
-/**
- * Whether the servers wait for the disk: always, except while hundreds of databases and copies are created.
- */
+/** Whether the servers wait for the disk: always, except while hundreds of databases and copies are created. */
 async function setFlushing(rig: Rig, flushing: boolean): Promise<void> {
   for (const server of [rig.source, rig.target]) {
     await server.rows('postgres', `alter system set fsync = ${flushing ? 'on' : 'off'}`);

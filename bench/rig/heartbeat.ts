@@ -1,6 +1,4 @@
-/**
- * When the Temporal server received heartbeats of streams: this decides whether a worker counts as dead.
- */
+/** When the Temporal server received heartbeats of streams: this decides whether a worker counts as dead. */
 import { optionalTsToMs } from '@temporalio/common/lib/time.js';
 import { median } from '../report/result.ts';
 import type { BenchMigration } from './migration.ts';

@@ -37,9 +37,8 @@ export class BenchMigration {
 
   /**
    * Waits for a phase.
-   * @param everyMilliseconds how often it queries: each query costs the worker and Temporal's server some
-   * milliseconds. 50 per second cost a quarter of the speed of a copy; the measured times are those that the workflow
-   * records.
+   * @param everyMilliseconds how often it queries: each query costs the worker and Temporal's server some milliseconds. 50 per
+   * second cost a quarter of the speed of a copy; the measured times are those that the workflow records.
    * @throws Error when the migration ends before it, or waits for its operator.
    */
   async phase(phase: Phase, seconds = 900, everyMilliseconds = 500): Promise<Progress> {

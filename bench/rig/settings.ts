@@ -1,7 +1,4 @@
-/**
- * What every contender gets: the same servers, configured as an operator does for a migration. Printed with the
- * results.
- */
+/** What every contender gets: the same servers, configured as an operator does for a migration. Printed with the results. */
 import type { ServerSettings } from '../../scripts/local/cluster/settings.ts';
 
 /**

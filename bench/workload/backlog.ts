@@ -13,9 +13,7 @@ export interface Backlog {
   readonly perTransaction?: number;
   /** Tables whose contents are compared afterwards. */
   readonly tables: readonly string[];
-  /**
-   * Creates the rows that it changes, unless an earlier backlog has. Not part of the measurement.
-   */
+  /** Creates the rows that it changes, unless an earlier backlog has. Not part of the measurement. */
   readonly prepare?: (source: BenchServer, changes: number) => Promise<void>;
   /**
    * Writes about this many changes. @throws Error when a statement has changed another number: otherwise an empty

@@ -24,9 +24,7 @@ export async function applyFailure(
   const context = { step: 'applying', side: 'target' } as const;
   const [change, cause] = blamed(error);
   if (!change) return classify(error, context, 'Internal');
-  if (isTransient(cause)) {
-    return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
-  }
+  if (isTransient(cause)) return classify(cause, { ...context, lsn: change.lsn }, 'Contention');
   const failure = changeFailure(change, cause, migration.target);
   // The failure matters more than its record: if the target refuses the record, the stream still stops with the LSN.
   await recordStopped(client, migration, epoch, change, failure).catch(() => undefined);

@@ -1,9 +1,8 @@
 /** Reads current rows of the source, for values that the stream does not show (non-finite.ts). */
 import pg from 'pg';
-import { setTimeout as pause } from 'node:timers/promises';
 import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
+import { untilVisible } from '../catalog/until-visible.ts';
 import type { PlannedRelation } from './change.ts';
 import { nonFiniteColumns, NON_FINITE_NUMBERS } from './non-finite-column.ts';
 import { printed } from './row-match.ts';
@@ -11,7 +10,6 @@ import type { SourceKeyColumn } from './table-catalog.ts';
 
 /** A commit that waits for its synchronous standby can take a while; after this time the batch is retried. */
 const VISIBLE_DEADLINE_MS = 20_000;
-const VISIBLE_POLL_MS = 20;
 
 /** Rows by key text, exposed columns by name. */
 export type Rows = ReadonlyMap<string, ReadonlyMap<string, string | null>>;
@@ -100,22 +98,11 @@ export async function waitVisible(
   xids: ReadonlySet<number>,
   place: FailureDetails,
 ): Promise<void> {
-  let waiting = [...xids];
-  const deadline = performance.now() + VISIBLE_DEADLINE_MS;
-  while (waiting.length > 0) {
-    const { rows } = await client.query<{ snapshot: string }>(
-      /* sql */ `select pg_current_snapshot()::text as snapshot`,
-    );
-    const seen = parseSnapshot(rows[0]?.snapshot ?? '');
-    waiting = waiting.filter((xid) => !isVisible(xid, seen));
-    if (waiting.length === 0) return;
-    if (performance.now() > deadline) {
-      throw new MigrationError(
-        'Contention',
-        `${waiting.length} committed transactions are not visible on the source after ${VISIBLE_DEADLINE_MS / 1000} s; check whether its synchronous standby answers`,
-        place,
-      );
-    }
-    await pause(VISIBLE_POLL_MS);
-  }
+  const hidden = await untilVisible(client, xids, VISIBLE_DEADLINE_MS);
+  if (hidden === 0) return;
+  throw new MigrationError(
+    'Contention',
+    `${hidden} committed transactions are not visible on the source after ${VISIBLE_DEADLINE_MS / 1000} s; check whether its synchronous standby answers`,
+    place,
+  );
 }

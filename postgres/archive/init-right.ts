@@ -1,7 +1,6 @@
 /**
- * Privileges of dropped roles. `pg_init_privs` keeps the OIDs of roles that had privileges when an extension was created.
- * Before PostgreSQL 17, DROP OWNED leaves them there; pg_dump then writes a REVOKE from a role named by its OID, which does
- * not exist.
+ * Privileges of dropped roles. `pg_init_privs` keeps the OIDs of roles that had privileges when an extension was created. Before
+ * PostgreSQL 17, DROP OWNED leaves them there; pg_dump then writes a REVOKE from a role named by its OID, which does not exist.
  */
 import type pg from 'pg';
 import type { ArchiveEntry } from './archive.ts';

@@ -3,7 +3,7 @@
  * a member that a user added (`alter extension … add table`, as pgmq does with its queues): its rows would be lost silently.
  */
 import type pg from 'pg';
-import { sqlstate } from '../connection/failure.ts';
+import { inSavepoint } from '../connection/in-transaction.ts';
 
 export interface ExtensionMember {
   readonly extension: string;
@@ -66,29 +66,27 @@ async function readContent(
   relation: string,
   { kind, pages }: Pick<MemberRow, 'kind' | 'pages'>,
 ): Promise<Pick<ExtensionMember, 'used' | 'content'>> {
-  await client.query('savepoint member');
-  try {
+  // Unreadable does not mean empty.
+  let found: Pick<ExtensionMember, 'used' | 'content'> = { used: true, content: null };
+  const read = async (): Promise<void> => {
     if (kind === 'S') {
       const { rows } = await client.query<{ used: boolean; content: string }>(
         `select is_called as used, last_value || ':' || is_called as content from ${relation}`,
       );
-      return rows[0] ?? { used: true, content: null };
+      found = rows[0] ?? found;
+      return;
     }
     const { rows } = await client.query<{ used: boolean }>(
       `select exists (select from ${relation}) as used`,
     );
     const used = rows[0]?.used ?? true;
-    if (!used || pages > MOST_PAGES) return { used, content: used ? null : 'empty' };
+    if (!used) found = { used, content: 'empty' };
+    if (!used || pages > MOST_PAGES) return;
     const hashed = await client.query<{ content: string }>(
       `select count(*) || ':' || sum(pg_catalog.hashtextextended(t::text, 0)) as content from ${relation} t`,
     );
-    return { used, content: hashed.rows[0]?.content ?? null };
-  } catch (error) {
-    // Unreadable does not mean empty.
-    if (sqlstate(error) === undefined) throw error;
-    await client.query('rollback to savepoint member');
-    return { used: true, content: null };
-  } finally {
-    await client.query('release savepoint member');
-  }
+    found = { used, content: hashed.rows[0]?.content ?? null };
+  };
+  await inSavepoint(client, read, () => true);
+  return found;
 }

@@ -77,10 +77,7 @@ export async function assignRoots(
     const { oid, schema, name } = root;
     const { bornInPlace, bornAt, uniqueKey } = place;
     const bounds = vague.size > 0 && isVague(one) ? null : place.bounds;
-    return {
-      ...relation,
-      viaRoot: { oid, schema, name, bornInPlace, bornAt, uniqueKey, bounds },
-    };
+    return { ...relation, viaRoot: { oid, schema, name, bornInPlace, bornAt, uniqueKey, bounds } };
   });
 }
 

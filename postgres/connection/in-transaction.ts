@@ -1,5 +1,5 @@
 /** Transactions on one session. */
-import type pg from 'pg';
+import pg from 'pg';
 
 /**
  * Runs the work in a transaction and commits it; rolls back if the work fails.
@@ -34,5 +34,28 @@ export async function rolledBack<T>(
   } finally {
     // The result stays valid if the connection is lost now, and an error is the one to report.
     await client.query('rollback').catch(() => undefined);
+  }
+}
+
+/**
+ * Runs the work in a savepoint of the open transaction, which stays usable when the server refuses the work.
+ * @param tolerated SQLSTATEs with which the work is undone; other errors are thrown.
+ * @returns the SQLSTATE of the refusal; null when the work is done.
+ */
+export async function inSavepoint(
+  client: pg.ClientBase,
+  work: () => Promise<unknown>,
+  tolerated: (state: string) => boolean,
+): Promise<string | null> {
+  await client.query('savepoint attempt');
+  try {
+    await work();
+    await client.query('release savepoint attempt');
+    return null;
+  } catch (error) {
+    const state = error instanceof pg.DatabaseError ? error.code : undefined;
+    if (state === undefined || !tolerated(state)) throw error;
+    await client.query('rollback to savepoint attempt; release savepoint attempt');
+    return state;
   }
 }

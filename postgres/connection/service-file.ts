@@ -110,9 +110,7 @@ function brokenLine(name: string, file: string, line: number, what: string): Mig
   return new MigrationError(
     'InvalidService',
     `service "${name}": line ${line} of ${file} ${what}`,
-    {
-      object: name,
-    },
+    { object: name },
   );
 }
 

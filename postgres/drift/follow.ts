@@ -1,6 +1,4 @@
-/**
- * Decides how one planned table is followed, from its stored definition and its current columns on source and target. Pure.
- */
+/** Decides how one planned table is followed, from its stored definition and its current columns on source and target. Pure. */
 import { compareColumns, type Difference } from '../catalog/column-difference.ts';
 import { disguisedColumns, type Disguised } from '../catalog/binary-coercible-type.ts';
 import { mayBeCut, mayBeEmptied, type Keeper } from '../catalog/table-file.ts';
@@ -74,11 +72,9 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrif
   if (differences.length > 0) {
     // The current target accepts the changes from before the DDL: the stream may continue up to the DDL.
     const blocked = unchanged || change.opaque !== null || !takesBefore(before, sides, change);
-    if (blocked) {
-      return { ...NOTHING, drift: differences };
-    }
+    if (blocked) return { ...NOTHING, drift: differences };
     const rowShapes: Followed['rowShapes'] = [plainRowShape(before.source)];
-    const keptKey = sameColumns(before.key, key) ? key : null;
+    const keptKey = isSameKey(before.key, key) ? key : null;
     return {
       ...NOTHING,
       followed: { row, source, target, rowShapes, key: keptKey, disguised },
@@ -98,7 +94,7 @@ export function followColumns(row: PlannedRelationRow, sides: Sides): ColumnDrif
   const rowShapes: Followed['rowShapes'] = unchanged
     ? [plainRowShape(now)]
     : [earlierRowShape(before.source, change), plainRowShape(now)];
-  const sameKey = sameColumns(keyBefore, key);
+  const sameKey = isSameKey(keyBefore, key);
   const moved =
     row.definition === null ||
     before.source.fingerprint !== now.fingerprint ||
@@ -254,7 +250,7 @@ function emptiedOnTarget(
     : 'was dropped and created again on the target';
 }
 
-function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {
+function isSameKey(a: readonly string[] | null, b: readonly string[] | null): boolean {
   if (a === null || b === null) return a === b;
   return a.length === b.length && a.every((name) => b.includes(name));
 }

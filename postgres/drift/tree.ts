@@ -74,10 +74,7 @@ function checkTree(
   root: TableName,
   planned: readonly PlannedRelationRow[],
   now: readonly Relation[],
-  known: {
-    readonly definitions: ReadonlyMap<number, TableDefinition>;
-    readonly wasSent: WasSent;
-  },
+  known: { readonly definitions: ReadonlyMap<number, TableDefinition>; readonly wasSent: WasSent },
 ): Tree {
   const through = `which goes through ${nameOf(root)} on the target,`;
   const reasons: string[] = [];

@@ -1,8 +1,7 @@
 /**
- * The check before a commit on the target: is the source's catalog still the one that the batch was decoded with? Some DDL
- * leaves no trace in a change (a type with more digits, two columns that swap names): a numeric with four decimals would be
- * rounded to two without an error. The check runs after the batch was received and before it is committed, so it covers
- * every change in it.
+ * The check before a commit on the target: is the source's catalog still the one that the batch was decoded with? Some DDL leaves
+ * no trace in a change (a type with more digits, two columns that swap names): a numeric with four decimals would be rounded to
+ * two without an error. The check runs after the batch was received and before it is committed, so it covers every change in it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';

@@ -67,6 +67,14 @@ export function defineCheck<
   return check;
 }
 
+/** What a rule finds on each side that could be read. */
+export function onEachSide<F>(
+  { source, target }: Readonly<Record<Side, F | null>>,
+  rule: (side: Side, facts: F) => Found,
+): Found {
+  return [source !== null && rule('source', source), target !== null && rule('target', target)];
+}
+
 /** The documentation of a code; docs/errors.md is generated from it. */
 export interface Code<L extends Level = Level> {
   readonly levels: readonly L[];
@@ -87,9 +95,7 @@ export function ofEachSide<const C extends Codes>(codes: C) {
   const named = Object.entries(codes).flatMap(([code, entry]) =>
     (['source', 'target'] as const).map((side) => [`${side}-${code}`, entry] as const),
   );
-  return Object.fromEntries(named) as {
-    readonly [K in keyof C & string as `${Side}-${K}`]: C[K];
-  };
+  return Object.fromEntries(named) as { readonly [K in keyof C & string as `${Side}-${K}`]: C[K] };
 }
 
 type Raise<C extends Codes, L extends Level> = (

@@ -6,7 +6,8 @@ import { listed } from '../../contract/listed.ts';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { SQLSTATE } from '../connection/failure.ts';
+import { inSavepoint } from '../connection/in-transaction.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { evaluateFor } from './evaluate.ts';
 import type { Session } from '../session/session.ts';
@@ -28,11 +29,7 @@ const MOST_CHARACTERS = 2_500;
  */
 export async function explained(
   failure: MigrationError,
-  where: {
-    readonly migration: Migration;
-    readonly entry: StoredEntry;
-    readonly session: Session;
-  },
+  where: { readonly migration: Migration; readonly entry: StoredEntry; readonly session: Session },
   work: Work,
 ): Promise<MigrationError> {
   const { migration, entry, session } = where;
@@ -81,22 +78,16 @@ async function count(
   return session.transaction(async (client) => {
     await evaluateFor(client, defaults, entry);
     await client.query(/* sql */ `set local statement_timeout = ${COUNT_LIMIT_MS}`);
-    try {
-      await client.query('savepoint counting');
+    let counted: string | null = null;
+    const work = async (): Promise<void> => {
       const { rows } = await client.query<{ count: string }>(
         `select count(*)::text as count from (${query}) broken`,
       );
-      return rows[0]?.count ?? null;
-    } catch (error) {
-      if (!isTimeout(error)) throw error;
-      await client.query('rollback to savepoint counting');
-      return null;
-    }
+      counted = rows[0]?.count ?? null;
+    };
+    await inSavepoint(client, work, (state) => state === SQLSTATE.queryCanceled);
+    return counted;
   });
-}
-
-function isTimeout(error: unknown): boolean {
-  return sqlstate(error) === SQLSTATE.queryCanceled;
 }
 
 /** Rows broke it: a person has to fix them; everything that does not depend on it can still be built. */

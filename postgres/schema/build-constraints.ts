@@ -29,7 +29,7 @@ import { runEntry } from './run-entry.ts';
 import { entryToday, recordDropped } from './source-today.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { whileWatched } from '../session/liveness.ts';
-import { type Step, named } from './build-failure.ts';
+import { type Step, buildFailure } from './build-failure.ts';
 import { validateAll } from './validate-foreign-keys.ts';
 
 /**
@@ -151,7 +151,7 @@ async function buildOne(session: Session, entry: StoredEntry, step: Step): Promi
     const today = await entryToday(error, place, work);
     if (today === 'gone') await recordDropped(place, work);
     else if (today !== null) await buildOne(session, today, step);
-    else throw await named(error, entry, step, session);
+    else throw await buildFailure(error, entry, step, session);
   }
 }
 

@@ -7,7 +7,7 @@ import { explained, isBroken } from './broken.ts';
 import { nameEntry, partOf, type StoredEntry } from '../store/schema-entry.ts';
 import type { Session } from '../session/session.ts';
 import { missingNameAdvice } from './source-today.ts';
-import { failed, isViolation } from '../session/ddl-failure.ts';
+import { failed, isViolation, type Failing } from '../session/ddl-failure.ts';
 
 export interface Step {
   readonly migration: Migration;
@@ -20,24 +20,32 @@ export interface Step {
   readonly defaults: Defaults;
 }
 
-export async function named(
-  error: unknown,
-  entry: StoredEntry,
-  step: Step,
-  session: Session,
-): Promise<unknown> {
-  step.work.signal.throwIfAborted();
-  if (error instanceof MigrationError) return error;
+/** What the failure of an entry names. @param what it could not be built, as the beginning of the message. */
+export function failingOf(entry: StoredEntry, what: string): Omit<Failing, 'code'> {
   const [table] = entry.tables;
   const part = partOf(entry);
-  const failure = failed(error, {
-    what: `${nameEntry(entry)} could not be built`,
+  return {
+    what,
     object: nameEntry(entry),
     ...(table === undefined ? {} : { table }),
     ...(part === null ? {} : { constraint: part }),
+  };
+}
+
+/** The failure to report; rows that break the entry are counted. @param what see {@link failingOf}. */
+export async function buildFailure(
+  error: unknown,
+  entry: StoredEntry,
+  { migration, work }: Pick<Step, 'migration' | 'work'>,
+  session: Session,
+  what = `${nameEntry(entry)} could not be built`,
+): Promise<unknown> {
+  work.signal.throwIfAborted();
+  if (error instanceof MigrationError) return error;
+  const failure = failed(error, {
+    ...failingOf(entry, what),
     code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
     advice: missingNameAdvice(error, entry),
   });
-  if (!isBroken(failure)) return failure;
-  return explained(failure, { migration: step.migration, entry, session }, step.work);
+  return isBroken(failure) ? explained(failure, { migration, entry, session }, work) : failure;
 }

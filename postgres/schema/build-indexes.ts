@@ -8,13 +8,14 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { combined, explained, isBroken } from './broken.ts';
+import { combined, isBroken } from './broken.ts';
+import { buildFailure, failingOf } from './build-failure.ts';
 import { evaluateFor } from './evaluate.ts';
 import type { Session } from '../session/session.ts';
 import { matchExisting } from './equal-index.ts';
 import { OwnerRights } from '../archive/owner.ts';
-import { entryToday, recordDropped, missingNameAdvice } from './source-today.ts';
-import { failed, isViolation, prepareSession } from '../session/ddl-failure.ts';
+import { entryToday, recordDropped } from './source-today.ts';
+import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { runTasks, type Task } from './run-tasks.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { reportPhase } from '../store/entry-count.ts';
@@ -58,11 +59,7 @@ export async function buildIndexes(
 
     while (sessions.all.length < input.copy.parallelism) await sessions.open(prepare);
     const { all } = sessions;
-    const progress = {
-      running: [] as readonly string[],
-      done: 0,
-      total: tasks.length,
-    };
+    const progress = { running: [] as readonly string[], done: 0, total: tasks.length };
     const onChange = (running: readonly string[], done: number) =>
       Object.assign(progress, { running, done });
     await whileWatched(
@@ -192,14 +189,8 @@ export async function buildIndex(
       await client.query(sql);
       await rights.takeBack();
     });
-  const part = partOf(entry);
-  const what = `${nameEntry(entry)}${part === null && tables[0] !== undefined ? ` of ${tables[0]}` : ''} could not be built`;
-  const failing = {
-    what,
-    object: nameEntry(entry),
-    ...(tables[0] === undefined ? {} : { table: tables[0] }),
-    ...(part === null ? {} : { constraint: part }),
-  };
+  const of = partOf(entry) === null && tables[0] !== undefined ? ` of ${tables[0]}` : '';
+  const what = `${nameEntry(entry)}${of} could not be built`;
   try {
     await runOnce(entry.sql);
   } catch (error) {
@@ -209,18 +200,16 @@ export async function buildIndex(
     if (today === 'gone') return recordDropped(place, work);
     if (today !== null) return buildIndex(session, migration, today, { work, defaults });
     if (!TAKEN.has(sqlstate(error) ?? '')) {
-      const code = isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed';
-      const failure = failed(error, { ...failing, advice: missingNameAdvice(error, entry), code });
-      throw isBroken(failure)
-        ? await explained(failure, { migration, entry, session }, work)
-        : failure;
+      throw await buildFailure(error, entry, { migration, work }, session, what);
     }
     // The operator may have built it by hand; it is accepted if it is identical.
     const rest = await matchExisting(session, entry);
     if (rest === null) {
       throw failed(error, {
-        ...failing,
-        what: `${what}: another object, or an invalid one, has its name or place; drop that object`,
+        ...failingOf(
+          entry,
+          `${what}: another object, or an invalid one, has its name or place; drop that object`,
+        ),
         code: 'SchemaFailed',
       });
     }

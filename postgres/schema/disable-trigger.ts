@@ -8,7 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
-import type { TableName } from './existing.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { noteDisabledClones, readClones, type Clone } from '../store/disabled-clone.ts';
 import { disableRowSecurity, enableRowSecurity } from './restored-row-security.ts';
 import { switching, type Attempt } from './switching.ts';

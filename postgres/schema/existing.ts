@@ -2,18 +2,13 @@
  * What the target has already: schemas and extensions that are not created again, and the selected tables, which must either all
  * be absent (walferry creates them) or all exist without rows (walferry uses them).
  */
-import { nameOf } from '../catalog/table-name.ts';
 import { listed } from '../../contract/listed.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { ArchiveEntry } from '../archive/archive.ts';
-import { quoted } from '../catalog/table-name.ts';
+import type { TableName } from '../catalog/selection.ts';
+import { nameOf, quoted } from '../catalog/table-name.ts';
 import { underAnyPath } from '../session/planning.ts';
-
-export interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
 
 /**
  * Checks the root tables that partitions go through: the operator creates them, whatever walferry creates otherwise.

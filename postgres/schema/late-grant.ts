@@ -6,7 +6,8 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { SQLSTATE } from '../connection/failure.ts';
+import { inSavepoint } from '../connection/in-transaction.ts';
 import { nameOther } from '../archive/existing-object.ts';
 import type { OwnerRights } from '../archive/owner.ts';
 import { runEntry } from './run-entry.ts';
@@ -116,21 +117,14 @@ export async function runLateGrants(migration: Migration, attempt: Attempt = {})
   await switching(migration, attempt, { done: 'enabled', nothing: undefined }, async (session) => {
     const { target, all } = session;
     await all(await readWaitingGrants(target, migration), nameGrant, async ({ id, sql }) => {
-      await unlessGone(target, sql);
+      await inSavepoint(target, () => target.query(sql), isGone);
       await markEntriesDone(target, migration.id, [id]);
     });
   });
 }
 
-async function unlessGone(target: pg.ClientBase, sql: string): Promise<void> {
-  await target.query('savepoint granting');
-  try {
-    await target.query(sql);
-    await target.query('release savepoint granting');
-  } catch (error) {
-    const state = sqlstate(error);
-    const gone = state?.startsWith('42') === true || state === SQLSTATE.invalidSchemaName;
-    if (!gone || state === SQLSTATE.insufficientPrivilege) throw error;
-    await target.query('rollback to savepoint granting; release savepoint granting');
-  }
+/** The object of the grant is gone. */
+function isGone(state: string): boolean {
+  if (state === SQLSTATE.insufficientPrivilege) return false;
+  return state.startsWith('42') || state === SQLSTATE.invalidSchemaName;
 }

@@ -67,11 +67,7 @@ export async function createBatch(
       );
     }
     if (index % BEAT_EVERY_ENTRIES === 0) {
-      work.beat({
-        step: 'creating tables',
-        done: done + index,
-        total,
-      });
+      work.beat({ step: 'creating tables', done: done + index, total });
     }
   }
   await rights.takeBack();

@@ -7,7 +7,7 @@ import type { Session } from '../session/session.ts';
 import { retryLock } from '../session/brief-lock.ts';
 import { entryToday, recordDropped } from './source-today.ts';
 import { runTasks, type Task } from './run-tasks.ts';
-import { type Step, named } from './build-failure.ts';
+import { type Step, buildFailure } from './build-failure.ts';
 
 /** Validates the foreign keys that were added: several in parallel, one at a time per table. */
 export async function validateAll(
@@ -38,7 +38,7 @@ export async function validateAll(
       ).catch(async (error: unknown) => {
         const place = { migration: step.migration, entry, session };
         if ((await entryToday(error, place, step.work)) !== 'gone') {
-          throw await named(error, entry, step, session);
+          throw await buildFailure(error, entry, step, session);
         }
         await retryLock(step.work, () =>
           session.transaction((client) => dropForeignKey(client, entry)),

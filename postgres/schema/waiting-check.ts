@@ -9,7 +9,8 @@ import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { setFor } from '../connection/apply-settings.ts';
-import { SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { SQLSTATE } from '../connection/failure.ts';
+import { inSavepoint } from '../connection/in-transaction.ts';
 import { connectSource } from '../session/open.ts';
 import type { Attempt, Switching } from './switching.ts';
 import {
@@ -106,10 +107,14 @@ async function add(
     definition === undefined || sql.includes(definition.text)
       ? sql
       : `alter ${placeOf(check)} add constraint ${pg.escapeIdentifier(constraint)} ${definition.text} not valid`;
-  const refused = await tried(target, async () => {
-    await target.query(statement);
-    await markCheckAdded(target, migration, check.id, true);
-  });
+  const refused = await inSavepoint(
+    target,
+    async () => {
+      await target.query(statement);
+      await markCheckAdded(target, migration, check.id, true);
+    },
+    isMismatch,
+  );
   if (refused === null) return;
   // Tells it apart from a constraint whose mark was lost.
   await markCheckRefused(target, migration, check.id, refused);
@@ -126,27 +131,6 @@ export async function readUnadded(
   if (waiting.length === 0) return [];
   const there = await definitionsOf(source, waiting);
   return waiting.filter(({ id }) => there.has(id)).map(nameOf);
-}
-
-/**
- * Runs statements of a transaction, and rolls them back when names or types no longer match.
- * @returns the SQLSTATE then, else null.
- */
-async function tried(
-  target: pg.ClientBase,
-  statements: () => Promise<void>,
-): Promise<string | null> {
-  await target.query('savepoint trying');
-  try {
-    await statements();
-    await target.query('release savepoint trying');
-    return null;
-  } catch (error) {
-    const state = sqlstate(error);
-    if (state === undefined || !isMismatch(state)) throw error;
-    await target.query('rollback to savepoint trying; release savepoint trying');
-    return state;
-  }
 }
 
 /**
@@ -173,29 +157,23 @@ async function validate(
     check.kind === 'TABLE'
       ? await defaults.forTable(target, quoted(check))
       : defaults.settings(null);
-  await target.query('savepoint validating');
-  try {
+  const work = async (): Promise<void> => {
     await setFor('transaction', target, settings);
     await target.query(`set local statement_timeout = ${Math.ceil(milliseconds)}`);
     await target.query(
       `alter ${placeOf(check)} validate constraint ${pg.escapeIdentifier(check.constraint)}`,
     );
-    await target.query('set local statement_timeout = 0; release savepoint validating');
-  } catch (error) {
-    if (!(error instanceof pg.DatabaseError)) throw error;
-    await target.query('rollback to savepoint validating; release savepoint validating');
-  }
+    await target.query('set local statement_timeout = 0');
+  };
+  await inSavepoint(target, work, () => true);
 }
 
 /** Reverts {@link addChecks}. A child's constraint is dropped with its parent's unless the child also has it locally. */
 export async function dropChecks({ target, all }: Switching, migration: Migration): Promise<void> {
   const checks = await readChecks(target, migration, 'added');
   await all([...checks].reverse(), nameOf, async (check) => {
-    await tried(target, async () => {
-      await target.query(
-        `alter ${placeOf(check)} drop constraint if exists ${pg.escapeIdentifier(check.constraint)}`,
-      );
-    });
+    const drop = `alter ${placeOf(check)} drop constraint if exists ${pg.escapeIdentifier(check.constraint)}`;
+    await inSavepoint(target, () => target.query(drop), isMismatch);
     await markCheckAdded(target, migration, check.id, false);
   });
 }

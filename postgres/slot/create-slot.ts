@@ -160,9 +160,7 @@ async function store(
   throw new MigrationError(
     'SlotBusy',
     `another attempt has already created slot "${migration.slot}"`,
-    {
-      slot: migration.slot,
-    },
+    { slot: migration.slot },
   );
 }
 

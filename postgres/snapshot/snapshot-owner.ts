@@ -85,11 +85,7 @@ async function take(
   const number = await recordSnapshot(target, migration, { ...snapshot, mark });
   work.log.warn(
     'a snapshot is held: until the copy ends, vacuum on the source cannot remove rows that became dead after it',
-    {
-      pass: number,
-      pid: owner.pid,
-      lsn: snapshot.lsn,
-    },
+    { pass: number, pid: owner.pid, lsn: snapshot.lsn },
   );
   return { ...snapshot, mark, number };
 }

@@ -36,9 +36,7 @@ export function refuseUnlogged(
   if (!first) return;
   const shown = unlogged.slice(0, NAMES_SHOWN).map((one) => `${nameOf(one)} ${unloggedText(one)}`);
   const more = unlogged.length > NAMES_SHOWN ? `; and ${unlogged.length - NAMES_SHOWN} more` : '';
-  throw new MigrationError('SchemaDrift', `${shown.join('; ')}${more}`, {
-    table: nameOf(first),
-  });
+  throw new MigrationError('SchemaDrift', `${shown.join('; ')}${more}`, { table: nameOf(first) });
 }
 
 /**

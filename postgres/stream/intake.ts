@@ -43,12 +43,7 @@ export class Intake {
   }
 
   #gatheringParts(parts: LoopParts): GatheringParts {
-    return {
-      ...parts,
-      start: this.#start,
-      position: () => this.position,
-      left: this.#left,
-    };
+    return { ...parts, start: this.#start, position: () => this.position, left: this.#left };
   }
 
   /** What to store with everything received completely: the position, and the last commit before it. */

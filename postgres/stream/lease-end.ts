@@ -1,8 +1,7 @@
 /**
- * When a lease of the stream ends, pure. A lease does not count from its start: the source first reads WAL again from the
- * slot's `restart_lsn`, gigabytes if a long transaction is open there. Leases that ended before the first new commit
- * arrived would never make progress. So a lease counts from the first position that the target stored, or from its start
- * when there is nothing to do.
+ * When a lease of the stream ends, pure. A lease does not count from its start: the source first reads WAL again from the slot's
+ * `restart_lsn`, gigabytes if a long transaction is open there. Leases that ended before the first new commit arrived would never
+ * make progress. So a lease counts from the first position that the target stored, or from its start when there is nothing to do.
  */
 export class LeaseEnd {
   readonly #length: number;

@@ -82,7 +82,7 @@ function plannedRelation(
     name: source.name,
     // A target schema that walferry did not create may lack the key: then rows are found by the columns that the source sends.
     // A root with other partitions has another key; the source's key is used only if it is unique in the whole tree.
-    key: (through ? through.uniqueKey : sameColumns(key, target.key)) ? key : null,
+    key: (through ? through.uniqueKey : hasColumnsOf(key, target.key)) ? key : null,
     full: source.identity === 'f',
     ...(through && {
       destination: { schema: through.schema, name: through.name },
@@ -99,7 +99,7 @@ function plannedRelation(
   };
 }
 
-function sameColumns(a: readonly string[] | null, b: readonly string[] | null): boolean {
+function hasColumnsOf(a: readonly string[] | null, b: readonly string[] | null): boolean {
   if (a === null || b === null || a.length !== b.length) return false;
   return a.every((name) => b.includes(name));
 }

@@ -148,8 +148,7 @@ async function oneLease(
     if (abandoned.aborted)
       throw new MigrationError('Fenced', 'the lease was abandoned during its start');
     await refuseSwitched(target, migration);
-    // Before anything that needs the slot: to free a slot in use, its session is ended, which an outdated attempt must not
-    // do.
+    // Before anything that needs the slot: to free a slot in use, its session is ended, which an outdated attempt must not do.
     const attempt = await takeEpoch(target, migration, options.floor, work.scheduledAt ?? null);
     moves.begin(attempt.confirmedLsn);
     // Only now: an earlier attempt could still have written one.

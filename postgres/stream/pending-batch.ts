@@ -44,9 +44,7 @@ export class PendingBatch {
       else for (const relation of change.relations) this.relations.add(relation);
     }
     for (const { mapping } of open.paths) if (mapping) this.relations.add(mapping.relation);
-    if (open.rows > 0) {
-      this.ends.push({ xid: open.xid, lsn: open.lsn, to: this.lines.length });
-    }
+    if (open.rows > 0) this.ends.push({ xid: open.xid, lsn: open.lsn, to: this.lines.length });
     this.size += open.rows + changes.length;
     this.bytes += open.bytes;
     open.noted();

@@ -42,11 +42,7 @@ export async function continueLease(
     parked,
     abandoned,
     pace,
-  }: {
-    readonly parked: ParkedStreams;
-    readonly abandoned: AbortSignal;
-    readonly pace: AnchorPace;
-  },
+  }: { readonly parked: ParkedStreams; readonly abandoned: AbortSignal; readonly pace: AnchorPace },
 ): Promise<Pick<EndedLease, 'report' | 'again'> | null> {
   const stream = parked.take(migration);
   if (stream === null) return null;

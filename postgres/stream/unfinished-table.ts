@@ -21,7 +21,5 @@ export async function refuseUnfinished(
     );
   }
   const begun = again.filter(({ state }) => state === 'pending');
-  if (begun.length > 0) {
-    throw resync(begun.map((row) => `${nameOf(row)} is new in the selection`));
-  }
+  if (begun.length > 0) throw resync(begun.map((row) => `${nameOf(row)} is new in the selection`));
 }

@@ -1,19 +1,18 @@
 /** A table without a mapping, or with a change that fits no row shape: whether it is still the one that the drift check saw. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { isTableSelected } from '../catalog/read-relations.ts';
 import type { Selection, TableName } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/table-definition.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { isVisible, parseSnapshot } from '../catalog/visibility.ts';
+import { untilVisible } from '../catalog/until-visible.ts';
 import type { DriftCheck } from '../drift/drift-check.ts';
 import { CatalogMoved } from '../drift/catalog-moved.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 
+/** For the change's transaction, whose DDL is visible only then. */
 const VISIBLE_MS = 5_000;
-const VISIBLE_POLL_MS = 20;
 
 /**
  * @returns the table's fingerprint on the source; null: there is no such table.
@@ -29,8 +28,10 @@ export async function requireUnmoved(
   table: Unsettled,
 ): Promise<string | null> {
   const { schema, table: name } = table;
-  const look = await lookOnceVisible(source, { schema, name }, table.xid);
-  const fingerprint = look.fingerprints[0] ?? null;
+  // After the limit, the worst result is an unnecessary resync.
+  await untilVisible(source, [table.xid], VISIBLE_MS);
+  const { fingerprints } = await lookAt(source, [{ schema, name }]);
+  const fingerprint = fingerprints[0] ?? null;
   const seen = known.checked.fingerprints.get(keyOfName({ schema, name }));
   if (table.shapeMismatch !== undefined) {
     if (fingerprint !== seen) throw new CatalogMoved(fullName(table), table);
@@ -41,20 +42,6 @@ export async function requireUnmoved(
   if (fingerprint !== null && (await isSelectedNow(source, known, { schema, name })))
     throw new CatalogMoved(fullName(table), table);
   return fingerprint;
-}
-
-/**
- * A transaction is sent shortly before its DDL is visible on the source; with a synchronous standby, long before. After the
- * limit, the worst result is an unnecessary resync.
- */
-async function lookOnceVisible(source: pg.ClientBase, table: TableName, xid: number) {
-  const began = performance.now();
-  for (;;) {
-    const look = await lookAt(source, [table]);
-    if (isVisible(xid, parseSnapshot(look.snapshot))) return look;
-    if (performance.now() - began > VISIBLE_MS) return look;
-    await sleep(VISIBLE_POLL_MS);
-  }
 }
 
 /** Adds the change that showed the difference. */

@@ -133,11 +133,7 @@ export class CopyThrottle {
   }
 
   #exchange(target: pg.ClientBase): Promise<Share> {
-    const own = {
-      worker: WORKER,
-      streams: this.#runs.length,
-      pass: this.#pass,
-    };
+    const own = { worker: WORKER, streams: this.#runs.length, pass: this.#pass };
     return exchangeShare(target, this.#migration, own);
   }
 

@@ -1,8 +1,7 @@
 /**
- * Decoder of wal2json's format-version 2 lines. It does not use `JSON.parse`, which would round bigint and numeric, and it
- * is twice as fast as quoting the numbers first. It accepts only what the plugin prints: a flat object whose only nested
- * values are the lists `columns` and `identity`. Anything else stops the stream: a line that is only partly understood
- * must not be applied.
+ * Decoder of wal2json's format-version 2 lines. It does not use `JSON.parse`, which would round bigint and numeric, and it is
+ * twice as fast as quoting the numbers first. It accepts only what the plugin prints: a flat object whose only nested values are
+ * the lists `columns` and `identity`. Anything else stops the stream: a line that is only partly understood must not be applied.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';

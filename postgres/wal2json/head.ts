@@ -122,9 +122,7 @@ export class HeadReader {
     if (to < 0) return -1;
     this.#timeAt = at + TIMESTAMP.length - start;
     this.#timeTo = to - start;
-    if (to + 1 - start <= SAME_BYTES) {
-      this.#sameLength = bytes.copy(this.#same, 0, start, to + 1);
-    }
+    if (to + 1 - start <= SAME_BYTES) this.#sameLength = bytes.copy(this.#same, 0, start, to + 1);
     return to + 1;
   }
 

@@ -37,9 +37,7 @@ async function up(cluster: LocalCluster): Promise<void> {
   await cluster.up();
   await print(cluster);
   const { local, data } = cluster.places;
-  if (data !== local) {
-    console.log(`data: ${data} (user postgres cannot enter ${local})`);
-  }
+  if (data !== local) console.log(`data: ${data} (user postgres cannot enter ${local})`);
   console.log(`then: . ${cluster.environmentFile} && psql service=source`);
 }
 

@@ -44,9 +44,7 @@ export class Observer {
     this.#handle = temporal.client.workflow.getHandle(workflowId);
   }
 
-  /**
-   * @throws UnknownWorkflow; a server that does not answer is a `trouble` of the sample instead.
-   */
+  /** @throws UnknownWorkflow; a server that does not answer is a `trouble` of the sample instead. */
   async look(): Promise<Sample> {
     const at = performance.now();
     try {

@@ -17,9 +17,7 @@ export class NoTemporal extends OperatorError {
   override readonly name = 'NoTemporal';
 }
 
-/**
- * @throws NoTemporal naming the address that was tried.
- */
+/** @throws NoTemporal naming the address that was tried. */
 export async function connectTemporal(): Promise<TemporalClient> {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const address = connectionOptions.address ?? 'localhost:7233';

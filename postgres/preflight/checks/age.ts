@@ -2,7 +2,14 @@
  * Transaction id age. The exported snapshot, and the slot until it is dropped, hold vacuum back, so an old cluster gets older.
  * The server refuses to assign ids about three million before the end.
  */
-import { defineCheck, raising, ofEachSide, refusesOrWarns, type Side } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  ofEachSide,
+  onEachSide,
+  refusesOrWarns,
+  type Side,
+} from '../check.ts';
 import { value } from '../reading.ts';
 
 const { codes, error, warning } = raising(
@@ -27,10 +34,7 @@ export const age = defineCheck({
       select json_build_object('xids', max(age(datfrozenxid)), 'multixacts', max(mxid_age(datminmxid)))
         from pg_catalog.pg_database`),
   },
-  find: ({ source, target }) => [
-    source !== null && of('source', source.age),
-    target !== null && of('target', target.age),
-  ],
+  find: (facts) => onEachSide(facts, (side, { age: found }) => of(side, found)),
 });
 
 function of(side: Side, { xids, multixacts }: AgeFacts) {

@@ -5,6 +5,7 @@ import {
   defineCheck,
   raising,
   ofEachSide,
+  onEachSide,
   refuses,
   warns,
   type Side,
@@ -54,12 +55,11 @@ export const connection = defineCheck({
   source: ofSource,
   find: (facts) => [
     reach(facts),
-    ...(['source', 'target'] as const).flatMap((side) => {
-      const found = facts.endpoints[side];
-      if (found === null) return [];
-      const service = facts.migration[side];
-      return [link(side, service, found), between(side, found), sender(found, facts.source)];
-    }),
+    onEachSide(facts.endpoints, (side, found) => [
+      link(side, facts.migration[side], found),
+      between(side, found),
+      sender(found, facts.source),
+    ]),
   ],
 });
 

@@ -4,6 +4,7 @@ import {
   defineCheck,
   raising,
   notes,
+  onEachSide,
   refuses,
   warns,
   type Side,
@@ -28,8 +29,7 @@ export const encoding = defineCheck({
   source: { collations },
   target: { missingCollations, tables },
   find: ({ source, target }) => [
-    encodingOf('source', source),
-    encodingOf('target', target),
+    onEachSide({ source, target }, encodingOf),
     source && target && sorting(source, target),
     source && target && createsTables(target) && missing(target.missingCollations),
   ],
@@ -42,8 +42,8 @@ const SUPPORTED = 'UTF8';
  * wal2json writes changes in the database's encoding, and a replication connection does not convert them: LATIN1 bytes read as
  * UTF-8 become other characters without an error. SQL_ASCII does not define its bytes at all.
  */
-function encodingOf(side: Side, server: ServerFacts | null): Found {
-  if (server === null || server.encoding === SUPPORTED) return [];
+function encodingOf(side: Side, server: ServerFacts): Found {
+  if (server.encoding === SUPPORTED) return [];
   const why =
     side === 'target'
       ? 'it cannot store every character of a UTF8 source'

@@ -24,54 +24,57 @@ export const existingTable = defineCheck({
   find: ({ source, target }) => {
     if (source === null || target === null) return [];
     const there = target.tables;
-    const findings: Found[] = [createsTables(target) && clashing(target.taken)];
     const clashes = there.filter(({ kind }) => kind !== 'r' && kind !== 'p');
-    if (clashes.length > 0) {
-      findings.push(
+    const filled = there.filter(({ hasRows }) => hasRows === true);
+    return [
+      createsTables(target) && clashing(target.taken),
+      clashes.length > 0 &&
         error(
           'target-clash',
           `other objects on the target have the names of selected tables: ${list(clashes.map(nameOf))}`,
           'Rename or drop them on the target, or exclude the tables.',
         ),
-      );
-    }
-    const filled = there.filter(({ hasRows }) => hasRows === true);
-    if (filled.length > 0) {
-      findings.push(
+      filled.length > 0 &&
         error(
           'target-rows',
           `tables on the target hold rows: ${list(filled.map(nameOf))}`,
           `If the rows are not needed, on the target: truncate ${filled.slice(0, 10).map(sqlName).join(', ')}; or drop all selected tables there, or exclude these tables.`,
         ),
-      );
-    }
-    if (createsTables(target)) return findings;
-    const given = new Set(target.given.map(keyOfName));
-    const known = source.relations.filter(
-      (one) => one.kind !== 'f' && one.viaRoot === null && given.has(keyOfName(one)),
-    );
-    const own = there.filter(({ isRoot }) => !isRoot);
-    const names = new Set(own.map(nameOf));
-    const absent = source.relations.filter(
-      (one) => one.kind !== 'f' && one.viaRoot === null && !names.has(nameOf(one)),
-    );
-    // If whole tables are missing, that finding also covers tables of another kind.
-    const differences = compareColumns(known, target.given).filter(
-      ({ column }) => column !== null || absent.length === 0,
-    );
-    if (differences.length > 0) {
-      findings.push(
-        error(
-          'target-columns',
-          `tables on the target cannot take the rows of the source: ${renderDifferences(differences)}`,
-          'Alter them on the target, or drop all selected tables and their types there, so that walferry creates them.',
-        ),
-      );
-    }
-    if (absent.length > 0) findings.push(mixed(own, absent));
-    return findings;
+      !createsTables(target) && givenTables(source.relations, target),
+    ];
   },
 });
+
+interface Given {
+  readonly tables: readonly TargetTable[];
+  readonly given: readonly Relation[];
+}
+
+/** Tables that the operator created: all of them, and with the columns of the source. */
+function givenTables(
+  relations: readonly Relation[],
+  { tables: there, given: columns }: Given,
+): Found {
+  const known = new Set(columns.map(keyOfName));
+  const own = there.filter(({ isRoot }) => !isRoot);
+  const names = new Set(own.map(nameOf));
+  const wanted = relations.filter((one) => one.kind !== 'f' && one.viaRoot === null);
+  const absent = wanted.filter((one) => !names.has(nameOf(one)));
+  // If whole tables are missing, that finding also covers tables of another kind.
+  const differences = compareColumns(
+    wanted.filter((one) => known.has(keyOfName(one))),
+    columns,
+  ).filter(({ column }) => column !== null || absent.length === 0);
+  return [
+    differences.length > 0 &&
+      error(
+        'target-columns',
+        `tables on the target cannot take the rows of the source: ${renderDifferences(differences)}`,
+        'Alter them on the target, or drop all selected tables and their types there, so that walferry creates them.',
+      ),
+    absent.length > 0 && mixed(own, absent),
+  ];
+}
 
 /** walferry creates the whole schema; one name in use stops it. */
 function clashing(objects: readonly NamedObject[]): Found {

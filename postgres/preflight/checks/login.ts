@@ -1,6 +1,14 @@
 /** Effects of the login on our sessions: the role that they assume, and settings that only a superuser can reset. */
 import { list } from '../wording.ts';
-import { defineCheck, raising, ofEachSide, refuses, type Side, type Found } from '../check.ts';
+import {
+  defineCheck,
+  raising,
+  ofEachSide,
+  onEachSide,
+  refuses,
+  type Side,
+  type Found,
+} from '../check.ts';
 import type { SessionFacts } from '../facts/own-session.ts';
 
 const { codes, error } = raising(
@@ -15,10 +23,7 @@ const { codes, error } = raising(
 export const login = defineCheck({
   codes,
   find: ({ endpoints }) =>
-    (['source', 'target'] as const).flatMap((side) => {
-      const found = endpoints[side];
-      return found === null ? [] : [role(side, found.session), damage(side, found.session)];
-    }),
+    onEachSide(endpoints, (side, { session }) => [role(side, session), damage(side, session)]),
 });
 
 function role(side: Side, { login, role: assumed, overOwn }: SessionFacts): Found {

@@ -5,7 +5,7 @@
 import { ignoredAmong } from '../../catalog/ignored.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { list, nameOf } from '../wording.ts';
-import { defineCheck, raising, refusesOrWarns, warns, type Found } from '../check.ts';
+import { defineCheck, raising, refusesOrWarns, warns } from '../check.ts';
 import { nonFiniteColumns } from '../facts/non-finite-columns.ts';
 import { plugin } from '../facts/plugin.ts';
 import { relations } from '../facts/selected.ts';
@@ -41,28 +41,23 @@ export const number = defineCheck({
     const inKey = keyed.filter((one) =>
       nonFiniteColumns(one).some((name) => one.key?.includes(name)),
     );
-    const findings: Found[] = [];
-    if (full.length > 0) {
-      const finding = known ? error : warning;
-      findings.push(
+    const finding = known ? error : warning;
+    return [
+      full.length > 0 &&
         finding(
           'non-finite-numbers-full',
           `tables have REPLICA IDENTITY FULL, no key, and float or numeric columns: ${list(full.map(columnsOf))}; ${known ? "the source's wal2json (2.5 or older)" : 'wal2json 2.5 or older, if the source has it,'} sends NaN and infinities as null, so a change could match a wrong row`,
           'Update wal2json on the source to 2.6 or newer, give the tables a primary key, or exclude them.',
         ),
-      );
-    }
-    if (known && bare.length > 0) {
-      findings.push(
+      known &&
+        bare.length > 0 &&
         warning(
           'non-finite-numbers',
           `the source's wal2json (2.5 or older) sends NaN and infinities as null, and without a key their values cannot be read from the source: an INSERT with a null in ${list(bare.map(columnsOf))} stops the stream (ChangeFailed)`,
           'Update wal2json on the source to 2.6 or newer, or give the tables a primary key, unless these columns are never null, NaN or infinite.',
         ),
-      );
-    }
-    if (known && keyed.length > 0) {
-      findings.push(
+      known &&
+        keyed.length > 0 &&
         warning(
           'non-finite-numbers',
           `the source's wal2json (2.5 or older) sends NaN and infinities as null in ${list(keyed.map(columnsOf))}, so every null there is read from the source by key, which is slower${
@@ -74,9 +69,7 @@ export const number = defineCheck({
             ? 'Nothing is lost. wal2json 2.6 or newer on the source avoids these reads.'
             : 'If the key has such a column, change keys that are NaN or infinite on the source before the start, or exclude the table: once the stream has stopped at such a key, only wal2json 2.6 or newer on the source lets it continue. Other tables lose nothing.',
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });
 

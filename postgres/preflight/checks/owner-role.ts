@@ -2,7 +2,7 @@
 import type { Finding } from '../../../contract/finding.ts';
 import { SQLSTATE } from '../../connection/failure.ts';
 import { identifier, list, statements } from '../wording.ts';
-import { defineCheck, raising, refuses, type Found } from '../check.ts';
+import { defineCheck, raising, refuses } from '../check.ts';
 import { roles as namedRoles } from '../facts/named-roles.ts';
 import { roles, type RoleRight } from '../facts/target-roles.ts';
 import { schemas } from '../facts/target-schemas.ts';
@@ -37,26 +37,28 @@ export const ownerRole = defineCheck({
       ...policies,
     ];
     const missing = [...new Set(named)].filter((name) => !target.roles.has(name)).sort();
-    const findings: Found[] = [];
-    if (missing.length > 0) {
-      findings.push(
+    const closed = input.schema.owners
+      ? owners.filter((name) => target.roles.get(name)?.member === false)
+      : [];
+    const to = identifier(target.role.name);
+    const grants = closed
+      .filter((name) => !PREDEFINED.test(name))
+      .map((name) => `grant ${identifier(name)} to ${to}`);
+    const fixed = closed.filter((name) => PREDEFINED.test(name));
+    // Some objects need fewer rights; the rehearsal shows whether these do.
+    const denied = rehearsal?.refused.some(({ state }) => state === SQLSTATE.insufficientPrivilege);
+    const unusable =
+      input.schema.owners && denied === true
+        ? owners.filter((name) => isUnusable(target.roles, name))
+        : [];
+    return [
+      missing.length > 0 &&
         error(
           'role-missing',
           `roles that own objects, have grants, or appear in policies on the source do not exist on the target: ${list(missing)}`,
           `On the target: ${statements(missing.map((name) => `create role ${identifier(name)}`))} Or set "schema": {"owners": false, "grants": false} in the input.`,
         ),
-      );
-    }
-    const closed = input.schema.owners
-      ? owners.filter((name) => target.roles.get(name)?.member === false)
-      : [];
-    if (closed.length > 0) {
-      const to = identifier(target.role.name);
-      const grants = closed
-        .filter((name) => !PREDEFINED.test(name))
-        .map((name) => `grant ${identifier(name)} to ${to}`);
-      const fixed = closed.filter((name) => PREDEFINED.test(name));
-      findings.push(
+      closed.length > 0 &&
         error(
           'role-not-member',
           `role ${target.role.name} on the target is not a member of roles that own objects, so it cannot transfer the objects to them: ${list(closed)}`,
@@ -68,16 +70,8 @@ export const ownerRole = defineCheck({
             'Or set "schema": {"owners": false} in the input.',
           ].join(' '),
         ),
-      );
-    }
-    // Some objects need fewer rights; the rehearsal shows whether these do.
-    const denied = rehearsal?.refused.some(({ state }) => state === SQLSTATE.insufficientPrivilege);
-    const unusable =
-      input.schema.owners && denied === true
-        ? owners.filter((name) => isUnusable(target.roles, name))
-        : [];
-    if (unusable.length > 0) findings.push(notUsable(target, unusable));
-    return findings;
+      unusable.length > 0 && notUsable(target, unusable),
+    ];
   },
 });
 

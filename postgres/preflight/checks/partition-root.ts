@@ -88,21 +88,11 @@ function onTarget(relations: readonly Relation[], target: Target): Found {
   const there = new Map(target.roots.map((root) => [keyOfName(root.relation), root]));
   // Another object of that name is reported as target-clash.
   const named = new Set(target.tables.map(keyOfName));
-  const findings: Found[] = [];
   const absent = destinationsOf(rooted).filter((one) => !named.has(keyOfName(one)));
   const bare = target.roots.filter(({ partitions }) => partitions === 0);
-  if (absent.length + bare.length > 0) {
-    const empty = bare.map(
-      ({ relation }) => `${nameOf(relation)} (partitioned, but has no partition)`,
-    );
-    findings.push(
-      error(
-        'partition-root-missing',
-        `tables of "tables.viaPartitionRoot" that are not ready on the target: ${list([...absent.map(nameOf), ...empty])}`,
-        'Create them there with the columns of the source: not partitioned, or with your own partitions for all rows.',
-      ),
-    );
-  }
+  const empty = bare.map(
+    ({ relation }) => `${nameOf(relation)} (partitioned, but has no partition)`,
+  );
   const known = rooted.filter(({ viaRoot }) => viaRoot && there.has(keyOfName(viaRoot)));
   const differences = [
     ...compareColumns(
@@ -111,26 +101,27 @@ function onTarget(relations: readonly Relation[], target: Target): Found {
     ),
     ...partitionsInTheWay(relations, target.tables),
   ];
-  if (differences.length > 0) {
-    findings.push(
+  const slow = [...there.values()].flatMap((root) => indexFor(root, known));
+  return [
+    absent.length + bare.length > 0 &&
+      error(
+        'partition-root-missing',
+        `tables of "tables.viaPartitionRoot" that are not ready on the target: ${list([...absent.map(nameOf), ...empty])}`,
+        'Create them there with the columns of the source: not partitioned, or with your own partitions for all rows.',
+      ),
+    differences.length > 0 &&
       error(
         'partition-root-columns',
         `tables on the target cannot take the rows of the source: ${renderDifferences(differences)}`,
         'Alter them on the target.',
       ),
-    );
-  }
-  const slow = [...there.values()].flatMap((root) => indexFor(root, known));
-  if (slow.length > 0) {
-    findings.push(
+    slow.length > 0 &&
       warning(
         'partition-root-index',
         `UPDATE and DELETE have no index on the target to find their row: ${list(slow.map(({ name }) => name))}`,
         `On the target: ${statements(slow.map(({ sql }) => sql))} Otherwise each change reads the whole table.`,
       ),
-    );
-  }
-  return findings;
+  ];
 }
 
 /** The missing index, if none begins with a column of the source's replica identity. */

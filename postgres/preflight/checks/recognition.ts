@@ -1,13 +1,13 @@
 /** Every session verifies its server (session/open.ts). PUBLIC may execute the function unless that was revoked. */
 import { identifier } from '../wording.ts';
-import { defineCheck, raising, refuses, type Side, type Found } from '../check.ts';
+import { defineCheck, raising, ofEachSide, onEachSide, refuses } from '../check.ts';
 import { value } from '../reading.ts';
-import type { ServerFacts } from '../server.ts';
 
-const { codes, error } = raising({
-  'source-recognition': refuses('The role may not read the system identifier of the server.'),
-  'target-recognition': refuses('The role may not read the system identifier of the server.'),
-});
+const { codes, error } = raising(
+  ofEachSide({
+    recognition: refuses('The role may not read the system identifier of the server.'),
+  }),
+);
 
 export const recognition = defineCheck({
   codes,
@@ -16,20 +16,15 @@ export const recognition = defineCheck({
       /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')`,
     ),
   },
-  find: ({ source, target }) => [
-    source && recognizable('source', source),
-    target && recognizable('target', target),
-  ],
+  find: (facts) =>
+    onEachSide(
+      facts,
+      (side, { recognizable, role }) =>
+        !recognizable &&
+        error(
+          `${side}-recognition`,
+          `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
+          `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
+        ),
+    ),
 });
-
-function recognizable(
-  side: Side,
-  { recognizable: may, role }: ServerFacts & { readonly recognizable: boolean },
-): Found {
-  if (may) return [];
-  return error(
-    `${side}-recognition`,
-    `role ${role.name} may not read the system identifier of the ${side}, which walferry needs to recognize the server`,
-    `As a superuser in that database: grant execute on function pg_catalog.pg_control_system() to ${identifier(role.name)};`,
-  );
-}

@@ -6,9 +6,7 @@ import { rowSecurity as hiddenRows } from '../facts/hidden-rows.ts';
 import { tables } from '../facts/target-tables.ts';
 
 const { codes, error } = raising(
-  ofEachSide({
-    'row-security': refuses('Row security hides rows from the role.'),
-  }),
+  ofEachSide({ 'row-security': refuses('Row security hides rows from the role.') }),
 );
 
 export const rowSecurity = defineCheck({

@@ -1,12 +1,10 @@
 /** Connections for the copy: each copy stream needs one on either side, other sessions need a few more. */
 import { counted } from '../wording.ts';
-import { defineCheck, raising, ofEachSide, warns } from '../check.ts';
+import { defineCheck, raising, ofEachSide, onEachSide, warns } from '../check.ts';
 import type { Reading } from '../reading.ts';
 
 const { codes, warning } = raising(
-  ofEachSide({
-    sessions: warns('There may be too few free connections for the copy.'),
-  }),
+  ofEachSide({ sessions: warns('There may be too few free connections for the copy.') }),
 );
 
 /** Snapshot owner (on both sides), planner, stream, its control session, limits or guard, and one spare for a reconnect. */
@@ -18,20 +16,15 @@ export const sessionCount = defineCheck({
   find: ({ source, target, input }) => {
     const streams = Math.max(input.copy.parallelism, input.limits.copyStreams);
     const needed = streams + OTHER_SESSIONS;
-    return (
-      [
-        ['source', source],
-        ['target', target],
-      ] as const
-    ).flatMap(([side, server]) => {
-      if (server === null) return [];
-      const { most, used } = server.sessions;
+    return onEachSide({ source, target }, (side, { sessions: { most, used } }) => {
       const free = Math.max(0, most - used);
-      if (free >= needed) return [];
-      return warning(
-        `${side}-sessions`,
-        `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are in use), but the copy needs about ${needed}`,
-        `Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) on the ${side}.`,
+      return (
+        free < needed &&
+        warning(
+          `${side}-sessions`,
+          `the ${side} has ${counted(free, 'free connection')} (${used} of ${most} are in use), but the copy needs about ${needed}`,
+          `Lower "copy.parallelism", or raise max_connections (or the limit of the role or database) on the ${side}.`,
+        )
       );
     });
   },

@@ -1,6 +1,6 @@
 /** Objects of the source that are not moved. */
 import { counted, list } from '../wording.ts';
-import { defineCheck, raising, notes, refusesOrWarns, warns, type Found } from '../check.ts';
+import { defineCheck, raising, notes, refusesOrWarns, warns } from '../check.ts';
 import { objects } from '../facts/source-objects.ts';
 
 const { codes, error, warning, note } = raising({
@@ -19,73 +19,54 @@ export const unmovedObject = defineCheck({
   source: { objects },
   find: ({ source, input }) => {
     if (source === null) return [];
-    const findings: Found[] = [];
     const { largeObjects, temporaryTables, publications, subscriptions } = source.objects;
     const { labelProviders, loginTriggers } = source.objects;
-    if (loginTriggers.length > 0) {
-      findings.push(
+    const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), which logical decoding does not replicate`;
+    const shown = subscriptions.map(
+      ({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`,
+    );
+    return [
+      loginTriggers.length > 0 &&
         warning(
           'login-triggers',
           `login event triggers of the source also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, so no cutover completes`,
           'If one writes to a moved table, disable it on the source before the cutover: alter event trigger … disable. On the target they are enabled last.',
         ),
-      );
-    }
-    if (largeObjects > 0) {
-      const message = `the source has ${counted(largeObjects, 'large object')} (pg_largeobject), which logical decoding does not replicate`;
-      findings.push(
-        input.ignore.largeObjects
-          ? warning(
-              'large-objects',
-              message,
-              'The input ignores them: columns that refer to them point to nothing on the target.',
-            )
-          : error(
-              'large-objects',
-              message,
-              'Move them into bytea columns, drop unused ones (vacuumlo), or accept losing them: "ignore": {"largeObjects": true} in the input.',
-            ),
-      );
-    }
-    if (subscriptions.length > 0) {
-      const shown = subscriptions.map(
-        ({ name, enabled }) => `${name}${enabled ? '' : ' (disabled)'}`,
-      );
-      findings.push(
+      largeObjects > 0 && input.ignore.largeObjects
+        ? warning(
+            'large-objects',
+            message,
+            'The input ignores them: columns that refer to them point to nothing on the target.',
+          )
+        : error(
+            'large-objects',
+            message,
+            'Move them into bytea columns, drop unused ones (vacuumlo), or accept losing them: "ignore": {"largeObjects": true} in the input.',
+          ),
+      subscriptions.length > 0 &&
         warning(
           'subscriptions',
           `subscriptions of the source are not moved: ${list(shown)}; the rows that they write are replicated like the application's`,
           'Disable them before the cutover, because they write to the source (alter subscription … disable). After it, create them on the target with copy_data = false (as a superuser, or from 16 on a member of pg_create_subscription).',
         ),
-      );
-    }
-    if (publications.length > 0) {
-      findings.push(
+      publications.length > 0 &&
         note(
           'publications',
           `publications of the source are not moved: ${list(publications)}`,
           'Create them on the target after the cutover (needs CREATE on the database and ownership of the tables; FOR ALL TABLES or a schema: a superuser). Subscribers need new slots there.',
         ),
-      );
-    }
-    if (labelProviders.length > 0) {
-      findings.push(
+      labelProviders.length > 0 &&
         note(
           'security-labels',
           `security labels of the source are not moved; their providers: ${list(labelProviders)}`,
           'Set them on the target after the cutover if its server has the same provider.',
         ),
-      );
-    }
-    if (temporaryTables > 0) {
-      findings.push(
+      temporaryTables > 0 &&
         note(
           'temporary-tables',
           `${counted(temporaryTables, 'temporary table')} of open sessions will not be moved`,
           'No action is needed: they end with their sessions.',
         ),
-      );
-    }
-    return findings;
+    ];
   },
 });

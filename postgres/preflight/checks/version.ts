@@ -1,11 +1,9 @@
 /** The servers' versions, and whether both are primaries. */
-import { defineCheck, raising, ofEachSide, refuses, warns, type Found } from '../check.ts';
+import { defineCheck, raising, ofEachSide, onEachSide, refuses, warns } from '../check.ts';
 import { value } from '../reading.ts';
 
 const { codes, error, warning } = raising({
-  ...ofEachSide({
-    standby: refuses('The server is a standby.'),
-  }),
+  ...ofEachSide({ standby: refuses('The server is a standby.') }),
   'source-version': refuses('The source is older than walferry supports.'),
   'whole-tables': warns(
     'The source is older than 14: each table is copied as one chunk, and an interrupted one starts over.',
@@ -21,49 +19,39 @@ const RANGE_SCAN = 14;
 export const version = defineCheck({
   codes,
   both: { inRecovery: value<boolean>(/* sql */ `select pg_is_in_recovery()`) },
-  find: ({ source, target }) => {
-    const findings: Found[] = [];
-    if (source && source.major < OLDEST_SOURCE) {
-      findings.push(
+  find: ({ source, target }) => [
+    source &&
+      source.major < OLDEST_SOURCE &&
+      error(
+        'source-version',
+        `the source is PostgreSQL ${source.version}, but walferry needs ${OLDEST_SOURCE} or newer`,
+        'Upgrade the source first, or move from a physical standby that was promoted and upgraded.',
+      ),
+    source &&
+      source.major >= OLDEST_SOURCE &&
+      source.major < RANGE_SCAN &&
+      warning(
+        'whole-tables',
+        `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
+        'No action is needed for small tables. An interrupted table starts over: keep workers, network and source stable while large tables are copied.',
+      ),
+    source &&
+      target &&
+      target.major < source.major &&
+      warning(
+        'target-older',
+        `the target (PostgreSQL ${target.version}) is older than the source (${source.version})`,
+        'Use a newer target if the application needs newer features: the target refuses objects that only the newer version supports.',
+      ),
+    onEachSide(
+      { source, target },
+      (side, { inRecovery }) =>
+        inRecovery &&
         error(
-          'source-version',
-          `the source is PostgreSQL ${source.version}, but walferry needs ${OLDEST_SOURCE} or newer`,
-          'Upgrade the source first, or move from a physical standby that was promoted and upgraded.',
+          `${side}-standby`,
+          `the ${side} is a standby (in recovery)`,
+          'Point the service to the primary server.',
         ),
-      );
-    }
-    if (source && source.major >= OLDEST_SOURCE && source.major < RANGE_SCAN) {
-      findings.push(
-        warning(
-          'whole-tables',
-          `PostgreSQL ${source.version} cannot read a range of a table's blocks, so each table is copied as one chunk`,
-          'No action is needed for small tables. An interrupted table starts over: keep workers, network and source stable while large tables are copied.',
-        ),
-      );
-    }
-    if (source && target && target.major < source.major) {
-      findings.push(
-        warning(
-          'target-older',
-          `the target (PostgreSQL ${target.version}) is older than the source (${source.version})`,
-          'Use a newer target if the application needs newer features: the target refuses objects that only the newer version supports.',
-        ),
-      );
-    }
-    for (const [side, facts] of [
-      ['source', source],
-      ['target', target],
-    ] as const) {
-      if (facts?.inRecovery) {
-        findings.push(
-          error(
-            `${side}-standby`,
-            `the ${side} is a standby (in recovery)`,
-            'Point the service to the primary server.',
-          ),
-        );
-      }
-    }
-    return findings;
-  },
+    ),
+  ],
 });

@@ -149,10 +149,7 @@ export class PostgresServer extends Server {
 
   /** Runs something on a connection that is closed afterwards. */
   async query<T>(database: string, body: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = new pg.Client({
-      ...this.connection(database),
-      connectionTimeoutMillis: 5_000,
-    });
+    const client = new pg.Client({ ...this.connection(database), connectionTimeoutMillis: 5_000 });
     // A server that stops while we are connected must not end this process.
     client.on('error', () => undefined);
     try {

@@ -133,11 +133,7 @@ export class TemporalServer extends Server {
       const child = spawn(
         this.spec.program,
         [...words, ...THIS_SERVER_ONLY, '--address', this.address],
-        {
-          env: temporalEnvironment(),
-          stdio: 'ignore',
-          timeout: ANSWER_MILLISECONDS,
-        },
+        { env: temporalEnvironment(), stdio: 'ignore', timeout: ANSWER_MILLISECONDS },
       );
       child.once('error', () => resolve(false));
       child.once('exit', (code) => resolve(code === 0));

@@ -33,9 +33,7 @@ interface Expectation {
 const EXAMPLES = 10;
 const KEYS_PER_QUERY = 10_000;
 
-/**
- * @throws Error when the ledger cannot be read, MigrationError for an unknown service.
- */
+/** @throws Error when the ledger cannot be read, MigrationError for an unknown service. */
 export async function checkLedger(service: string, path: string): Promise<Comparison> {
   const database = new Database(service);
   const ledger = await load(path);
@@ -101,9 +99,7 @@ function compare(
   const { committed, unknown } = expectation;
   const fits = (change: LedgerChange) =>
     change.operation !== 'delete' && change.revision === row.revision && change.hash === row.hash;
-  if (committed !== undefined && fits(committed)) {
-    return undefined;
-  }
+  if (committed !== undefined && fits(committed)) return undefined;
   if (newer(unknown, committed).some(fits)) return undefined;
   if (committed === undefined) return `change ${row.revision} was never committed`;
   if (committed.revision === row.revision) return `change ${row.revision} has other content`;

@@ -1,0 +1,29 @@
+/** Waits for transactions that the stream has sent and that are not visible on the source yet. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { isVisible, parseSnapshot } from './visibility.ts';
+
+const POLL_MS = 20;
+
+/**
+ * Waits until these transactions (32-bit ids) are visible to the session. A transaction is sent shortly before it is visible; with
+ * a synchronous standby, long before.
+ * @returns how many of them are not visible after this time.
+ */
+export async function untilVisible(
+  client: pg.ClientBase,
+  xids: Iterable<number>,
+  withinMs: number,
+): Promise<number> {
+  const deadline = performance.now() + withinMs;
+  for (let waiting = [...xids]; waiting.length > 0;) {
+    const { rows } = await client.query<{ snapshot: string }>(
+      /* sql */ `select pg_catalog.pg_current_snapshot()::text as snapshot`,
+    );
+    const seen = parseSnapshot(rows[0]?.snapshot ?? '');
+    waiting = waiting.filter((xid) => !isVisible(xid, seen));
+    if (waiting.length > 0 && performance.now() > deadline) return waiting.length;
+    if (waiting.length > 0) await sleep(POLL_MS);
+  }
+  return 0;
+}
