@@ -8,15 +8,22 @@
  * the table in docs/explanation/performance.md and removes the servers. It exits with 1 when a step fails or sends no heartbeat
  * for longer than 3 s.
  */
-import { existsSync, mkdirSync, mkdtempSync, chmodSync, readFileSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command } from 'commander';
 import * as v from 'valibot';
 import { parseInput } from '../contract/input.ts';
 import { connect } from '../postgres/connection/connect.ts';
-import { LOOPBACK } from '../scripts/local/cluster/port.ts';
+import { environmentFiles, writeEnvironment } from '../scripts/local/cluster/environment.ts';
 import { PostgresServer } from '../scripts/local/cluster/postgres-server.ts';
 import { DATABASE, ROLE, SIDES, type Side } from '../scripts/local/cluster/settings.ts';
 import { findPostgres } from '../scripts/local/setup/postgres-programs.ts';
@@ -102,20 +109,16 @@ async function startServers(
       durable,
     });
   const servers = { source: server('source'), target: server('target') };
-  const services: string[] = [];
-  const passwords: string[] = [];
+  const ports = { source: 0, target: 0, temporal: 0 };
   for (const side of SIDES) {
-    const port = await servers[side].start();
+    ports[side] = await servers[side].start();
     await servers[side].ensureDatabase(DATABASE);
-    services.push(
-      ...[`[${side}]`, `host=${LOOPBACK}`, `port=${port}`, `user=${ROLE}`, `dbname=${DATABASE}`],
-    );
-    passwords.push(`${LOOPBACK}:${port}:*:${ROLE}:${password}`);
   }
-  process.env['PGSERVICEFILE'] = path.join(folder, 'pg_service.conf');
-  process.env['PGPASSFILE'] = path.join(folder, 'pgpass');
-  writeFileSync(path.join(folder, 'pg_service.conf'), services.join('\n') + '\n');
-  writeFileSync(path.join(folder, 'pgpass'), passwords.join('\n') + '\n', { mode: 0o600 });
+  const passwords = { source: password, target: password };
+  writeEnvironment(folder, { programs: [postgres.folder], ports, passwords });
+  const { services, passes } = environmentFiles(folder);
+  process.env['PGSERVICEFILE'] = services;
+  process.env['PGPASSFILE'] = passes;
   return servers;
 }
 

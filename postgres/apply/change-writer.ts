@@ -9,6 +9,7 @@
  * Sets can violate a constraint that the single changes did not. Then the work since the savepoint is rolled back and repeated in
  * smaller parts, and a part that fails again is replayed change by change. What fails there is a real error.
  */
+import { grouped } from '../../contract/grouped.ts';
 import type pg from 'pg';
 import type { Change, PlannedRelation, RowChange, Truncate } from './change.ts';
 import type { Defaults } from '../connection/defaults.ts';
@@ -26,7 +27,7 @@ import { fold } from './fold.ts';
 import type { Image } from './fold.ts';
 import { replay } from './replay.ts';
 import type { Step } from './replay.ts';
-import { applySets, FEW_ROWS, insertRows } from './sets.ts';
+import { writeNetEffect, FEW_ROWS, insertRows } from './net-effect-writer.ts';
 import { Staging } from './staging.ts';
 import { readTable } from './table-catalog.ts';
 import { destinationOf } from './target-table.ts';
@@ -99,7 +100,8 @@ export class ChangeWriter {
       const table = await this.table(origin.relation);
       steps.push({ table, change: table.positioned(origin), origin });
     }
-    for (const [settings, some] of this.#bySettings(steps)) {
+    // Tables are independent of each other: those whose owners have different defaults are applied separately.
+    for (const [settings, some] of grouped(steps, ({ table }) => this.settingsOf(table))) {
       await this.#useSettings(settings);
       // These rows are identified by texts. All changes of one target table must stay in order, also when partitions of a root
       // differ here: a value that one gives up and another takes would otherwise exist twice.
@@ -120,18 +122,6 @@ export class ChangeWriter {
     }
   }
 
-  /** Tables are independent of each other: those whose owners have different defaults are applied separately. */
-  #bySettings(steps: readonly Step[]): Map<Settings, Step[]> {
-    const groups = new Map<Settings, Step[]>();
-    for (const step of steps) {
-      const settings = this.#defaults.settings(step.table.owner);
-      const group = groups.get(settings);
-      if (group) group.push(step);
-      else groups.set(settings, [step]);
-    }
-    return groups;
-  }
-
   /** From here on, the transaction evaluates expressions as the application's sessions do. */
   async #useSettings(settings: Settings): Promise<void> {
     if (this.#settings === settings) return;
@@ -146,7 +136,8 @@ export class ChangeWriter {
     }
     await this.#client.query(/* sql */ 'savepoint walferry_sets');
     try {
-      for (const group of byTable(steps)) await this.#applyTable(group);
+      const tables = grouped(steps, ({ table }) => table.qualified).values();
+      for (const group of tables) await this.#applyTable(group);
       await this.#client.query(/* sql */ 'release savepoint walferry_sets');
       return;
     } catch (error) {
@@ -183,7 +174,7 @@ export class ChangeWriter {
             (table.key ?? []).map(({ position }) => position),
           )
         : undefined;
-    if (net) await applySets(this.#client, this.staging, table, net);
+    if (net) await writeNetEffect(this.#client, this.staging, table, net);
     else await this.#applyInOrder(table, steps);
   }
 
@@ -282,17 +273,6 @@ export class ChangeWriter {
 function nameOf(relation: PlannedRelation): string {
   const { schema, name } = destinationOf(relation);
   return JSON.stringify([schema, name, relation.key, relation.full]);
-}
-
-function byTable(steps: readonly Step[]): Step[][] {
-  const groups = new Map<string, Step[]>();
-  for (const step of steps) {
-    const { qualified } = step.table;
-    const group = groups.get(qualified);
-    if (group) group.push(step);
-    else groups.set(qualified, [step]);
-  }
-  return [...groups.values()];
 }
 
 function insertedImage(step: Step): Image {

@@ -1,6 +1,6 @@
 /**
  * Sends folded rows to the target: a whole batch in one flight of statements, including the start of the transaction. As in
- * sets.ts, each statement's row count is checked. A flight that the target refuses is rolled back, and the batch is applied
+ * net-effect-writer.ts, each statement's row count is checked. A flight that the target refuses is rolled back, and the batch is applied
  * change by change, where an error points to one change.
  */
 import type pg from 'pg';

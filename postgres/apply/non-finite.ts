@@ -10,12 +10,13 @@
  * The row must not be read before its change is visible: with synchronous replication a transaction is decoded before other
  * sessions can see it. So the reader first waits until these transactions are visible.
  */
+import { grouped } from '../../contract/grouped.ts';
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { Planning } from '../session/planning.ts';
 import { connectSource } from '../session/open.ts';
-import { flushSeen } from '../replication/flush.ts';
+import { flushSeen } from '../replication/flushed-mark.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
 import type {
   Cell,
@@ -157,7 +158,7 @@ export class NonFiniteNumbers {
 }
 
 function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambiguous[]> {
-  const found = new Map<PlannedRelation, Ambiguous[]>();
+  const found: Ambiguous[] = [];
   for (const [index, change] of changes.entries()) {
     if (change.kind === 'truncate') continue;
     const { relation } = change;
@@ -174,13 +175,9 @@ function ambiguousChanges(changes: readonly Change[]): Map<PlannedRelation, Ambi
       .filter((column) => column !== undefined);
     if (columns.length === 0) continue;
     const key = newKey(change, relation.key);
-    if (!key) continue;
-    const items = found.get(relation);
-    const item = { index, change, key, columns };
-    if (items) items.push(item);
-    else found.set(relation, [item]);
+    if (key) found.push({ index, change, key, columns });
   }
-  return found;
+  return grouped(found, ({ change }) => change.relation);
 }
 
 /** Without a key nothing can be read back, and a null in the old row could match a row with a real null. */

@@ -41,7 +41,7 @@ export interface FilteredArchive {
   /** Entries that no pattern names and that depend on something left out. */
   readonly news: readonly string[];
   /** Selected tables that cannot be created, with the reason. If not empty, refuse. */
-  readonly impossible: readonly string[];
+  readonly uncreatable: readonly string[];
 }
 
 const NEVER = new Set([
@@ -90,7 +90,7 @@ export function* filtering(
   const left = new Set((yield* thoseOf(entries, (one) => isLeft(one, choice))).map(({ id }) => id));
   const going = new Set(left);
   yield* addDependents(going, entries, byId, stays);
-  const impossible = neededParts(entries, going, left, (entry) => isSelectedTable(entry, choice));
+  const uncreatable = neededParts(entries, going, left, (entry) => isSelectedTable(entry, choice));
   yield;
   yield* addDependents(out, entries, byId, stays);
 
@@ -99,14 +99,14 @@ export function* filtering(
   const present = new Set<string>();
   yield* overAll(entries, ({ oid }) => void present.add(oid));
   for (const oid of choice.selected) {
-    if (!present.has(oid)) impossible.push(`the table with oid ${oid} is not in the dump`);
+    if (!present.has(oid)) uncreatable.push(`the table with oid ${oid} is not in the dump`);
   }
   yield* overAll(entries, (entry) => {
     if (!isSelectedTable(entry, choice)) return;
     for (const id of entry.dependencies) {
       const needs = byId.get(id);
       if (!out.has(id) || needs === undefined || attached.has(`${entry.id} ${id}`)) continue;
-      impossible.push(wordNeed(entry, needs));
+      uncreatable.push(wordNeed(entry, needs));
     }
   });
   const kept = yield* thoseOf(entries, ({ id }) => !out.has(id) && !given.has(id));
@@ -119,7 +119,7 @@ export function* filtering(
     mayBeThere: typesOf(given, byId),
     leftOut: leftOut.map(describeEntry),
     news: newsOf(entries, out, unwantedIds),
-    impossible: [...new Set(impossible)],
+    uncreatable: [...new Set(uncreatable)],
   };
 }
 

@@ -3,6 +3,7 @@
  * create their tables and domains, and added NOT VALID after the last change is applied. From then on they apply to new rows, as
  * on the source. Those that hold and can be checked quickly are also validated; the others are reported.
  */
+import { grouped } from '../../contract/grouped.ts';
 import pg from 'pg';
 import type { ArchiveEntry } from './archive.ts';
 import type { DoubtfulCheck } from './doubtful-check.ts';
@@ -32,14 +33,10 @@ export function deferChecks<T extends ArchiveEntry>(
   if (checks.length === 0) return { kept: entries, checks: [] };
   const deferred: DeferredCheck[] = [];
   const kept = new Map(entries.map((entry) => [entry.id, entry]));
-  const named = new Map<string, T[]>();
-  for (const entry of entries) {
-    if (!CHECKED.has(entry.kind)) continue;
-    const key = JSON.stringify([entry.schema, entry.name]);
-    const list = named.get(key);
-    if (list) list.push(entry);
-    else named.set(key, [entry]);
-  }
+  const named = grouped(
+    entries.filter(({ kind }) => CHECKED.has(kind)),
+    ({ schema, name }) => JSON.stringify([schema, name]),
+  );
   for (const check of checks) {
     const of = (name: string) => named.get(JSON.stringify([check.schema, name])) ?? [];
     const comment = commentTags(check)

@@ -55,10 +55,7 @@ export interface DisguisedColumn {
   readonly type: number;
 }
 
-/**
- * SQL: a table's columns of such types, as JSON.
- * @param relation SQL expression for the table's oid.
- */
+/** SQL: a table's columns of such types, as JSON. */
 export function readDisguised(relation: string): string {
   return /* sql */ `
     coalesce((

@@ -56,15 +56,16 @@ export function partitionsInTheWay(
     }));
 }
 
-/** At most `shown` differences on one line, and how many more there are. */
-export function renderDifferences(differences: readonly Difference[], shown = 10): string {
+const SHOWN = 10;
+
+export function renderDifferences(differences: readonly Difference[]): string {
   // Partitions of one root report the same difference.
   const lines = new Set(
     differences.map(({ schema, table, column, what }) =>
       column === null ? `${schema}.${table} ${what}` : `${schema}.${table}.${column} ${what}`,
     ),
   );
-  return listed([...lines], shown, '; ');
+  return listed([...lines], SHOWN, '; ');
 }
 
 function compareTable(

@@ -9,7 +9,6 @@ export interface ExtensionMember {
   readonly extension: string;
   /** `table public.queue`, as the catalog describes it. */
   readonly name: string;
-  /** The table or sequence, quoted; null for members of other kinds. */
   readonly relation: string | null;
   /** Configuration table: the extension's condition selects the user's rows; preflight reports them in another finding. */
   readonly isConfig: boolean;

@@ -14,7 +14,6 @@ export interface KeyCollation {
   readonly deterministic: boolean;
   /** Of the installed library; null if the provider has no version. */
   readonly version: string | null;
-  /** Whether it is the database's default. */
   readonly inherited: boolean;
 }
 
@@ -24,7 +23,6 @@ export interface PartitionKey extends TableName {
   readonly enums: readonly string[];
   /** Types that store OIDs and print names: regclass and similar types, aclitem. */
   readonly numbered: readonly string[];
-  /** Built-in hash functions of the key. */
   readonly hashes: readonly string[];
   /** Operator classes that are not built in, and user-defined functions in the key's expressions. */
   readonly own: readonly string[];
@@ -93,7 +91,6 @@ select k.schema, k.name, k.strategy,
   from (select distinct rel, schema, name, strategy from keys) k
  order by 1, 2`;
 
-/** Partition keys of the partitioned tables among these. */
 export async function readPartitionKeys(
   client: pg.ClientBase,
   oids: readonly number[],

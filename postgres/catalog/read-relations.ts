@@ -12,7 +12,6 @@ import { SYSTEM_SCHEMAS } from './own-object.ts';
 import { readTypeGraph } from './type-graph.ts';
 import type { Relation, Sizes } from './relation.ts';
 
-/** A table that a selection may name. */
 export interface Candidate extends TableName {
   readonly oid: number;
   readonly kind: Relation['kind'];
@@ -188,7 +187,6 @@ async function details(
   }));
 }
 
-/** Applies the patterns; a table with several ancestors follows all of them. */
 function selectOids(rows: readonly Candidate[], selection: Selection): number[] {
   const matcher = compileSelection(selection);
   const byOid = new Map(rows.map((row) => [row.oid, row]));

@@ -5,7 +5,6 @@ import type { TypeGraph } from './type-graph.ts';
 
 /** The root that a table's rows go through; the root's own entry names itself. */
 export interface ViaRoot extends TableName {
-  /** Oid on the source. */
   readonly oid: number;
   /**
    * Whether the table was created as a partition in its current place, under its current name: then all its rows came through
@@ -27,7 +26,6 @@ export interface Column {
   readonly name: string;
   readonly attnum: number;
   readonly typeOid: number;
-  /** The type below all domains. */
   readonly baseTypeOid: number;
   /** `format_type` with modifiers, schema-qualified unless in pg_catalog. */
   readonly typeName: string;
@@ -47,7 +45,6 @@ export interface Relation extends TableName {
   readonly kind: 'r' | 'p' | 'f';
   /** Permanent or unlogged; temporary tables are never selected. */
   readonly persistence: 'p' | 'u';
-  /** REPLICA IDENTITY: default, nothing, full, index. */
   readonly identity: 'd' | 'n' | 'f' | 'i';
   /**
    * Whether it can be read by block ranges: a heap, on a server with TID range scans (from 14 on). Without them each chunk reads

@@ -20,14 +20,12 @@ export function destinationOf(
   return { schema, name };
 }
 
-/** The target tables for these source tables, without duplicates. */
 export function destinationsOf(
   relations: readonly (TableName & { readonly viaRoot: TableName | null })[],
 ): TableName[] {
   return [...new Map(relations.map(destinationOf).map((one) => [keyOfName(one), one])).values()];
 }
 
-/** Whether the relation is the root itself. */
 export function isViaRoot(relation: TableName & { readonly viaRoot: TableName | null }): boolean {
   return relation.viaRoot !== null && keyOfName(relation.viaRoot) === keyOfName(relation);
 }
@@ -81,7 +79,6 @@ export async function assignRoots(
   });
 }
 
-/** Marks the plain tables that may be partitioned on the target. Pure. */
 export function markSplit(found: readonly Relation[], patterns: readonly string[]): Relation[] {
   const named = compileSelection({ include: patterns, exclude: [] });
   return found.map((one) =>

@@ -10,13 +10,11 @@ export interface SchemaRights {
   readonly owner: string;
   /** Whether the owner is PostgreSQL's default: `public`, with its owner up to 14 or from 15 on. */
   readonly stock: boolean;
-  /** Without those of the owner. */
   readonly grants: readonly SchemaGrant[];
 }
 
 interface SchemaGrant {
   readonly privilege: string;
-  /** Null: PUBLIC. */
   readonly grantee: string | null;
 }
 
@@ -83,7 +81,6 @@ export function compareSchemaRights(
   });
 }
 
-/** `CREATE to app_reader`. */
 export function wordGrant({ privilege, grantee }: SchemaGrant): string {
   return `${privilege} to ${grantee ?? 'PUBLIC'}`;
 }

@@ -13,10 +13,8 @@ export interface SchemaRow {
   readonly rights: string;
 }
 
-/** By name. */
 export type SchemaRows = ReadonlyMap<string, SchemaRow>;
 
-/** SQL over `n`, a row of `pg_namespace`. */
 export const SCHEMA_VERSION = /* sql */ `pg_catalog.format('%s %s', n.oid::int8, n.xmin)`;
 
 /** All schemas except the system's and walferry's, which come and go; inside a transaction, what its snapshot sees. */
@@ -44,7 +42,6 @@ export async function readNamed(
   return rows;
 }
 
-/** Whether all row versions are the same. Pure. */
 export function sameRows(before: SchemaRows, now: SchemaRows): boolean {
   return (
     before.size === now.size &&

@@ -20,9 +20,7 @@ export interface TableName {
 }
 
 export interface Matcher {
-  /** Whether one of the `include` patterns names the table. */
   includes(table: TableName): boolean;
-  /** Whether one of the `exclude` patterns names the table. */
   excludes(table: TableName): boolean;
 }
 
@@ -71,7 +69,6 @@ export function takesSchema(selection: Selection): (schema: string) => boolean {
 /**
  * Whether a table is selected. Partitions and children of an included table are included, those of an excluded table excluded;
  * otherwise a partitioned table would be moved incompletely.
- * @param ancestors all ancestors, nearest first.
  */
 export function isSelected(
   matcher: Matcher,

@@ -8,11 +8,9 @@ import type pg from 'pg';
 import type { TableName } from './selection.ts';
 
 export interface Leaves {
-  /** Tables that may be dumped in groups. */
   readonly leaves: readonly TableName[];
   /** Sequences that belong to the leaves, and are dumped with them. */
   readonly owned: readonly TableName[];
-  /** All other relations. */
   readonly others: readonly TableName[];
   /** How many of `others` pg_dump locks. */
   readonly locked: number;

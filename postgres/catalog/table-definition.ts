@@ -35,7 +35,6 @@ export interface TableDefinition extends FileState {
   readonly schema: string;
   readonly name: string;
   readonly columns: readonly ColumnDefinition[];
-  /** Attribute numbers of dropped columns. */
   readonly dropped: readonly number[];
   /**
    * Transaction (32 bits) that last wrote the row of its type: only RENAME, SET SCHEMA and OWNER TO do. If it differs, changes
@@ -126,10 +125,7 @@ export interface Fingerprints {
   readonly schema: string | null;
 }
 
-/**
- * One cheap query, run before every commit on the target.
- * @param schemas expected rows of schemas.
- */
+/** One cheap query, run before every commit on the target. */
 export async function lookAt(
   client: pg.ClientBase,
   names: readonly { readonly schema: string; readonly name: string }[],

@@ -33,7 +33,6 @@ export function fileOf({ filenode, persistence, witness, emptiedBy }: FileState)
   return { filenode, persistence, witness, emptiedBy };
 }
 
-/** SQL over `c`, the table's row of `pg_class`. */
 export const WITNESS = /* sql */ `
   case when c.relkind = 'r' then coalesce(
     -- The pg_attribute rows of a TOAST table are written only when it is created: with the oid they identify it.
@@ -95,7 +94,6 @@ export interface Keeper extends Pick<FileState, 'filenode' | 'witness'> {
   readonly files?: string;
 }
 
-/** SQL over `c`: see {@link Keeper.files}. */
 export const PARTITION_FILES = /* sql */ `
   case when c.relkind = 'p' then coalesce((
     with recursive below (oid) as (

@@ -9,7 +9,6 @@ import type { TypeGraph, TypeNode } from './type-graph.ts';
 export interface TypeUse {
   readonly graph: TypeGraph;
   readonly oid: number;
-  /** `format_type` with the modifier of this use. */
   readonly name: string;
 }
 

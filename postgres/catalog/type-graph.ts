@@ -7,7 +7,6 @@ import type pg from 'pg';
 
 export interface TypeNode {
   readonly oid: number;
-  /** Quoted, with its schema. */
   readonly name: string;
   readonly kind: 'enum' | 'composite' | 'domain' | 'array' | 'range' | 'multirange' | 'base';
   /**
@@ -97,7 +96,6 @@ export async function readTypeGraph(
   return new Map(rows.map((node) => [node.oid, node]));
 }
 
-/** The types and all their parts, without duplicates. */
 export function reachable(graph: TypeGraph, oids: readonly number[]): TypeNode[] {
   const found = new Map<number, TypeNode>();
   const visit = (oid: number): void => {
@@ -123,7 +121,6 @@ export async function lookAtTypes(
   return new Map(rows.map(({ oid, parts }) => [oid, fingerprintOf({ parts })]));
 }
 
-/** Equal as long as the type's parts are unchanged. */
 export function fingerprintOf({ parts }: Pick<TypeNode, 'parts'>): string {
   return parts.join();
 }

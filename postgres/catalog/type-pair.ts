@@ -4,7 +4,6 @@ import type { Relation } from './relation.ts';
 import { destinationOf } from './row-destination.ts';
 import type { TypeGraph, TypeNode } from './type-graph.ts';
 
-/** A type of the source and its counterpart on the target. */
 export interface TypePair {
   readonly source: TypeNode;
   readonly target: TypeNode;
@@ -13,7 +12,6 @@ export interface TypePair {
 }
 
 export interface ColumnPair {
-  /** On the source. */
   readonly column: string;
   readonly pairs: readonly TypePair[];
 }

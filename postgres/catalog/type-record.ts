@@ -15,7 +15,6 @@ export interface RecordedType {
   readonly grown: boolean;
 }
 
-/** By oid of the type. */
 export interface RecordedTypes {
   readonly source: Readonly<Record<string, RecordedType>>;
   readonly target: Readonly<Record<string, RecordedType>>;
@@ -67,7 +66,6 @@ export function checkTypes(
 
 /**
  * Whether labels were renamed or attributes dropped since the types were recorded, so that values may have another meaning. Pure.
- * @param graph of the source.
  */
 export function isAltered(
   before: RecordedTypes | undefined,

@@ -3,7 +3,7 @@
  * stored in a logged table, still implies that their rows exist.
  */
 import type pg from 'pg';
-import { ignoredAmong, type IgnorePatterns } from './ignored.ts';
+import { ignoredAmong, type IgnorePatterns } from './ignore-patterns.ts';
 import type { Relation } from './relation.ts';
 import { destinationOf } from './row-destination.ts';
 import { keyOfName } from './table-name.ts';

@@ -94,17 +94,17 @@ const CHAR_MISTAKEN =
   'contains "char" values, whose bytes above 127 a target older than 15 reads as a backslash: change the type to text on the source, or exclude the table';
 
 /** Whether the value's text contains an interval that a newer target reads as infinity or rejects. */
-export function holdsExtreme(text: string): boolean {
+export function holdsExtremeInterval(text: string): boolean {
   return EXTREMES.some((one) => text.includes(one));
 }
 
 /** The message about such a value; never contains the value. */
-export function extremeMessage(table: string, column: string): string {
+export function extremeIntervalMessage(table: string, column: string): string {
   return `${table}: column ${column} contains the largest or smallest possible interval, which a target from ${INFINITE_FROM} on reads as infinity or rejects: change such values on the source, then resume`;
 }
 
-/** Cheap test on bytes: false only if {@link holdsExtreme} is false. */
-export function mayHoldExtreme(bytes: Buffer): boolean {
+/** Cheap test on bytes: false only if {@link holdsExtremeInterval} is false. */
+export function mayHoldExtremeInterval(bytes: Buffer): boolean {
   return bytes.includes(EXTREME_PART);
 }
 
@@ -123,6 +123,6 @@ export function intervalColumnsOf(relation: string): string {
 }
 
 /** SQL condition: whether the value's text contains such an interval. */
-export function isExtreme(expression: string): string {
+export function isExtremeInterval(expression: string): string {
   return EXTREMES.map((one) => `pg_catalog.strpos(${expression}::text, '${one}') > 0`).join(' or ');
 }

@@ -2,7 +2,6 @@
 import type pg from 'pg';
 import { EVALUATED, PINNED } from './pinned.ts';
 
-/** Values by name, for one transaction. */
 export type Settings = ReadonlyMap<string, string>;
 
 /**
@@ -22,7 +21,6 @@ const settable = (granted: string) => /* sql */ `
   else s.context operator(pg_catalog.=) 'user' end`;
 const KNOWS_GRANTS = new WeakMap<pg.ClientBase, boolean>();
 
-/** Whether some of the settings may need a privilege: see {@link setFor}. */
 export function isCustomized(settings: Settings): boolean {
   return [...settings.keys()].some((name) => name.includes('.'));
 }

@@ -6,7 +6,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
-/** A selection of backends. */
 export interface Backends {
   /** A query with one column: the process ids. This session's own never counts. */
   readonly pids: string;

@@ -43,7 +43,6 @@ export interface SessionOptions extends Timeouts {
    * the caller checks its signal first.
    */
   readonly signal?: AbortSignal;
-  /** Milliseconds; for tests and quick checks. */
   readonly connectTimeoutMs?: number;
   /** True: the session keeps the defaults of its server, database and role, so that they can be read. For nothing else. */
   readonly withServerDefaults?: boolean;
@@ -73,19 +72,14 @@ const taken = new Map<string, Way>();
  * The `pg` configuration of a service, also for replication connections. Valid for one client.
  * @throws MigrationError `UnknownService`, `InvalidService`.
  */
-export function clientConfig(
-  service: string,
-  purpose: Purpose,
-  options: SessionOptions = {},
-): pg.ClientConfig {
+export function clientConfig(service: string, purpose: Purpose): pg.ClientConfig {
   const endpoint = endpointOf(service);
   const ways = waysOf(endpoint);
   // The way that last worked is used only while the service still allows it.
   const way = ways.find((one) => one === taken.get(service)) ?? ways[0] ?? 'plain';
-  return configure(endpoint, purpose, way, options);
+  return configure(endpoint, purpose, way, {});
 }
 
-/** A client that is closed at the end of its scope. */
 export class Connection extends pg.Client implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await close(this);

@@ -16,7 +16,6 @@ import { readServer, type Values } from './server-value.ts';
 const FURTHER = ['default_text_search_config', 'xmlbinary', 'lc_time', 'lc_numeric'] as const;
 
 interface EntryRow {
-  /** Empty: all roles. */
   role: string;
   here: boolean;
   config: string[];
@@ -95,7 +94,6 @@ export class Defaults {
   /**
    * The settings that expressions of this owner's tables are evaluated under. `queries` includes what is pinned wherever texts
    * are read, for a query that reads no text of ours.
-   * @param owner null: no particular role.
    */
   settings(owner: string | null, what: 'rows' | 'queries' = 'rows'): Settings {
     const key = `${what} ${owner ?? ''}`;
@@ -110,7 +108,6 @@ export class Defaults {
     return known;
   }
 
-  /** The settings for a table, by its quoted name. */
   async forTable(
     client: pg.ClientBase,
     table: string,

@@ -6,7 +6,6 @@ import { trustedRoots } from './certificate.ts';
 import { endpointOf } from './service.ts';
 
 export interface Link {
-  /** `host:port`, or the folder of a Unix socket. */
   readonly place: string;
   /** A Unix socket or the loopback address: no network in between. */
   readonly local: boolean;

@@ -3,11 +3,9 @@ import pg from 'pg';
 
 const CHECK_VIOLATION = '23514';
 
-/** The violation, as a phrase for messages. */
 export const BEYOND_BOUNDS =
   'the partition bounds on the target reject it: bounds, functions, enum labels or collations differ from the source; make the bounds match, or start again with tables.viaPartitionRoot';
 
-/** Whether the error is a violation of partition bounds. */
 export function isBeyondBounds(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError) || error.code !== CHECK_VIOLATION) return false;
   return (

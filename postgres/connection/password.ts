@@ -7,7 +7,6 @@ import path from 'node:path';
 import { homeFolder } from './home.ts';
 import type { Endpoint } from './service.ts';
 
-/** What an entry must match; host and port as the service names them. */
 export interface Login {
   readonly host: string;
   readonly port: number;
@@ -28,7 +27,6 @@ export function passwordOf(endpoint: Endpoint, env: NodeJS.ProcessEnv): string |
   return text === null ? null : findPassword(text, { host: name, port, database, user });
 }
 
-/** The password of the first matching entry. Pure. */
 export function findPassword(text: string, login: Login): string | null {
   const wanted = [login.host, String(login.port), login.database, login.user];
   for (const raw of text.split('\n')) {

@@ -14,7 +14,6 @@ export type ProgramName = 'pg_dump' | 'pg_restore' | 'psql';
 
 export interface ClientProgram {
   readonly path: string;
-  /** Major version: 15 for 15.18. */
   readonly major: number;
 }
 
@@ -52,24 +51,20 @@ export async function clientProgram(
  * The argument that connects a client program to a service, with our session settings (pinned.ts). They are part of the argument,
  * because `options` of the service would override those of the environment.
  */
-export function connectArgument(service: string, database?: string): string {
+export function connectArgument(service: string): string {
   // Quoted for libpq, although the input's schema allows no such character in a service name.
   const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
   const options = `${endpointOf(service).options} ${startupOptions({})}`.trim();
-  const base = `--dbname=service=${quote(service)} options=${quote(options)}`;
-  return database === undefined ? base : `${base} dbname=${quote(database)}`;
+  return `--dbname=service=${quote(service)} options=${quote(options)}`;
 }
 
 /** The environment of a client program: ours, English messages, and a name in pg_stat_activity. */
-export function programEnvironment(
-  purpose: string,
-  env: NodeJS.ProcessEnv = process.env,
-): NodeJS.ProcessEnv {
+export function programEnvironment(purpose: string): NodeJS.ProcessEnv {
   return {
-    ...env,
+    ...process.env,
     LC_ALL: 'C',
     PGAPPNAME: `walferry ${purpose}`,
-    PGCONNECT_TIMEOUT: env['PGCONNECT_TIMEOUT'] ?? '15',
+    PGCONNECT_TIMEOUT: process.env['PGCONNECT_TIMEOUT'] ?? '15',
   };
 }
 

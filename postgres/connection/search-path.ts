@@ -24,7 +24,6 @@ export function normalPath(path: string, user: string | null): string {
     .join(', ');
 }
 
-/** Whether the meaning of the path depends on the role. */
 export function dependsOnRole(path: string): boolean {
   return namesOf(path).includes(USER);
 }

@@ -2,7 +2,6 @@
 import type pg from 'pg';
 import { connect, type Purpose } from './connect.ts';
 
-/** By lower-case name. */
 export type Values = Map<string, string>;
 
 /** `pg_settings.source` of values that are the same for every role and database. */

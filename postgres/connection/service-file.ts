@@ -12,7 +12,6 @@ import path from 'node:path';
 import { MigrationError } from '../../contract/failure.ts';
 import { homeFolder } from './home.ts';
 
-/** One `key=value` line of a section. */
 export interface ServiceLine {
   readonly key: string;
   readonly value: string;
@@ -35,7 +34,6 @@ const USUAL_SYSTEM_FOLDERS = [
   '/usr/local/pgsql/etc',
 ];
 
-/** Files in libpq's order: the user's file, then the system's. */
 export function serviceFiles(env: NodeJS.ProcessEnv = process.env): string[] {
   const user = env['PGSERVICEFILE'] ?? path.join(homeFolder(env), '.pg_service.conf');
   return [user, ...systemFolders(env).map((folder) => path.join(folder, FILE_NAME))];

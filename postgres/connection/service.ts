@@ -27,7 +27,6 @@ export type SslMode = (typeof SSL_MODES)[number];
 /** A service with every default filled in. */
 export interface Endpoint {
   readonly service: string;
-  /** Name, address, or folder of a Unix socket (begins with `/`). */
   readonly host: string;
   /** The address to connect to; `host` is then only the name for the certificate and the password file. */
   readonly hostaddr: string | null;
@@ -35,12 +34,9 @@ export interface Endpoint {
   readonly database: string;
   readonly user: string;
   readonly sslmode: SslMode;
-  /** 0: no limit was set. */
   readonly connectTimeoutMs: number;
-  /** The service's application name, if it sets one. */
   readonly applicationName: string | null;
   readonly options: string;
-  /** The settings for TLS and password. */
   readonly settings: ServiceSettings;
 }
 

@@ -73,10 +73,7 @@ export function isTaken(key: string): key is TakenKey {
   return Object.hasOwn(TAKEN, key);
 }
 
-/**
- * Why a setting cannot be honoured, or null when it can be ignored.
- * @param key not one of {@link TAKEN}.
- */
+/** Why a setting cannot be honoured, or null when it can be ignored. */
 export function refusal(key: string, value: string): string | null {
   const known = Object.hasOwn(HARMLESS, key) ? HARMLESS[key] : undefined;
   if (!known) return `"${key}" is not supported by walferry`;

@@ -7,7 +7,6 @@ export type Socket = Pick<
   'pause' | 'resume' | 'on' | 'listeners' | 'removeAllListeners'
 >;
 
-/** The socket (TLS or not) of a connected client. */
 export function socketOf(client: pg.Client): Socket {
   const connection: unknown = Reflect.get(client, 'connection');
   const stream: unknown =
@@ -32,9 +31,7 @@ function isSocket(value: unknown): value is Socket {
 
 /** What a diverted socket still does for the driver. */
 export interface Diverted {
-  /** Passes bytes to the driver. */
   readonly toDriver: (bytes: Buffer) => void;
-  /** From now on, the driver reads again. */
   readonly restore: () => void;
 }
 

@@ -19,7 +19,6 @@ import { ownCertificate, revocations, trustedRoots } from './certificate.ts';
 import { invalid } from './service.ts';
 import type { Endpoint } from './service.ts';
 
-/** A way to connect. */
 export type Way = 'tls' | 'plain';
 
 const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];

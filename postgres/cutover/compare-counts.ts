@@ -5,7 +5,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
+import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
 import { keyOfName, quoted } from '../catalog/table-name.ts';

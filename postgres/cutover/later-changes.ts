@@ -7,7 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { MOST_LATER_TABLES, type Work } from '../../contract/work.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
+import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import { readNamed, readSchemaRows, type SchemaRows } from '../catalog/schema-row.ts';

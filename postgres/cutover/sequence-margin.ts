@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { takeTurn } from '../store/turn.ts';
 import { SEQUENCES_AT_ONCE } from './sequence-state.ts';
@@ -55,7 +55,7 @@ export async function setMost(
   settings: readonly Setting[],
   scheduledAt: number | undefined,
 ): Promise<number> {
-  const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
+  const size = await lockableObjects([target], 1, SEQUENCES_AT_ONCE);
   const before = Math.max(0, settings.length - size);
   if (before === 0) return 0;
   // Without the turn a frozen attempt that wakes up when the application already uses these sequences would set them back.

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { compileSelection, takesSchema, type Selection } from '../catalog/selection.ts';
 import { keyOf, pairSequences, readSequences, type Sequence } from './sequence.ts';
@@ -93,7 +93,7 @@ export async function readStates(
   report: (done: number) => void,
 ): Promise<ReadonlyMap<Sequence, State>> {
   const states = new Map<Sequence, State>();
-  const size = within(await lockCapacity(client), 1, SEQUENCES_AT_ONCE);
+  const size = await lockableObjects([client], 1, SEQUENCES_AT_ONCE);
   for (let at = 0; at < sequences.length; at += size) {
     const some = sequences.slice(at, at + size);
     report(at);

@@ -7,13 +7,13 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
-import { flushSeen } from '../replication/flush.ts';
+import { flushSeen } from '../replication/flushed-mark.ts';
 import type { Sequence } from './sequence.ts';
 import { readStates, readWanted, SEQUENCES_AT_ONCE, type State } from './sequence-state.ts';
 import { openSource } from './open-source.ts';
@@ -69,7 +69,7 @@ export async function setSequences(
           (done) => (progress.done = done),
         );
         Object.assign(progress, { step: 'setting sequences', done: 0, total: settings.length });
-        const size = within(await lockCapacity(target), 1, SEQUENCES_AT_ONCE);
+        const size = await lockableObjects([target], 1, SEQUENCES_AT_ONCE);
         // Batches are independent: setting a sequence to the source's value can be repeated.
         for (let at = 0; at < settings.length; at += size) {
           await inTransaction(target, async () => {

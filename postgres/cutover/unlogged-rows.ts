@@ -3,7 +3,7 @@
  */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
+import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
 import type { TableName } from '../catalog/selection.ts';

@@ -1,6 +1,6 @@
 /** Reads the facts of both sides, in pieces that are compared one after another. */
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import type { Session } from '../session/session.ts';
@@ -50,8 +50,8 @@ export async function* readBoth(
     ...COLUMN_FACTS,
     ...PART_FACTS,
   ];
-  const capacity = Math.min(await lockCapacity(sides.source), await lockCapacity(sides.target));
-  const size = within(capacity, LOCKS_PER_RELATION, RELATIONS_AT_ONCE);
+  const both = [sides.source, sides.target];
+  const size = await lockableObjects(both, LOCKS_PER_RELATION, RELATIONS_AT_ONCE);
   const relations = [
     ...scope.relations,
     ...(scope.whole ? await createdViews(sides, scope, created) : []),

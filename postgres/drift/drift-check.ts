@@ -25,7 +25,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Difference } from '../catalog/column-difference.ts';
-import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
+import { ignoredAmong, NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignore-patterns.ts';
 import { readRelationsNamed } from '../catalog/read-relations.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
@@ -44,7 +44,7 @@ import { byNumber, readSnapshots } from '../store/exported-snapshot.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import type { PlannedDefinition } from '../store/planned-definition.ts';
 import { checkTrees, movedIn } from './tree.ts';
-import { flushSeen } from '../replication/flush.ts';
+import { flushSeen } from '../replication/flushed-mark.ts';
 import { sentWhole, type Withheld } from '../store/withheld.ts';
 import type { Followed } from './follow.ts';
 import { refuse, resync } from './drift-failure.ts';

@@ -7,7 +7,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Cell, Change, PlannedRelation } from '../apply/change.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { mayBeDisguised } from '../catalog/binary-coercible-type.ts';
-import { holdsExtreme } from '../catalog/version-form.ts';
+import { holdsExtremeInterval } from '../catalog/version-form.ts';
 import type { RowMessage, TruncateMessage } from '../wal2json/message.ts';
 import { holdsRow, translate, type RowShape } from './row-shape.ts';
 import type { TableMapping, TableMappings, Unsettled } from './table-mapping.ts';
@@ -138,7 +138,8 @@ function rowChange(
 function extremeIn(message: RowMessage, mapping: TableMapping, rowShape: RowShape): string | null {
   if (mapping.intervals.size === 0) return null;
   const found = cellsOf(message.columns, mapping, rowShape).find(
-    ({ name, value }) => value !== null && mapping.intervals.has(name) && holdsExtreme(value),
+    ({ name, value }) =>
+      value !== null && mapping.intervals.has(name) && holdsExtremeInterval(value),
   );
   if (!found) return null;
   return `has an interval in column "${found.name}" that the target reads as infinity or refuses`;

@@ -6,7 +6,7 @@ import {
   type Difference,
 } from '../catalog/column-difference.ts';
 import { unloggedText } from '../catalog/table-file.ts';
-import type { Ignored } from '../catalog/ignored.ts';
+import type { Ignored } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';

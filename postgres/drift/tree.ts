@@ -4,6 +4,7 @@
  * is correct whatever happened in between. Only a partition that was created in its place joins without a copy: all its rows came
  * through changes, and the copy of a tree without it has none of them. No lease may have excluded its changes (withheld.ts).
  */
+import { grouped } from '../../contract/grouped.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { isViaRoot } from '../catalog/row-destination.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -50,24 +51,12 @@ export function checkTrees(
     rows.flatMap(({ viaRoot }) => (viaRoot ? [[keyOfName(viaRoot), viaRoot]] : [])),
   );
   // Grouped once: scanning all tables for each root takes minutes with many of both.
-  const [planned, now] = [byRoot(rows), byRoot(here)];
+  const rootOf = ({ viaRoot }: { readonly viaRoot: TableName | null }) =>
+    viaRoot && keyOfName(viaRoot);
+  const [planned, now] = [grouped(rows, rootOf), grouped(here, rootOf)];
   return [...roots].map(([name, root]) =>
     checkTree(root, planned.get(name) ?? [], now.get(name) ?? [], { definitions, wasSent }),
   );
-}
-
-function byRoot<T extends { readonly viaRoot: TableName | null }>(
-  tables: readonly T[],
-): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const table of tables) {
-    if (table.viaRoot === null) continue;
-    const root = keyOfName(table.viaRoot);
-    const group = groups.get(root);
-    if (group) group.push(table);
-    else groups.set(root, [table]);
-  }
-  return groups;
 }
 
 function checkTree(

@@ -1,7 +1,7 @@
 /** Tables that are unlogged on the target: a crash may already have emptied them, without a trace. */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
+import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
 import { keyOfName } from '../catalog/table-name.ts';

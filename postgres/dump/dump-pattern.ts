@@ -2,6 +2,7 @@
  * Name patterns for pg_dump's options. Pure. The operating system limits the number and length of process arguments, and a
  * hundred thousand names do not fit: use the fewest patterns that tell them apart from all other names.
  */
+import { grouped } from '../../contract/grouped.ts';
 import type { TableName } from '../catalog/selection.ts';
 
 /** For `--table`: matches exactly this table. */
@@ -23,13 +24,9 @@ export function coveringPatterns(
   const there = bySchema(names);
   const rest = bySchema(others);
   // Schemas with the same tables (one per tenant) share their patterns.
-  const alike = new Map<string, string[]>();
-  for (const [schema, list] of there) {
-    const parts = cover(list, rest.get(schema) ?? [], '').join('\n');
-    const schemas = alike.get(parts);
-    if (schemas) schemas.push(schema);
-    else alike.set(parts, [schema]);
-  }
+  const alike = grouped(there.keys(), (schema) =>
+    cover(there.get(schema) ?? [], rest.get(schema) ?? [], '').join('\n'),
+  );
   return [...alike].flatMap(([parts, schemas]) =>
     // No other relations in these schemas: it is enough to match the schemas.
     (parts === '*'
@@ -62,17 +59,11 @@ function branches(schemas: readonly string[]): string[] {
 function cover(names: readonly string[], others: readonly string[], prefix: string): string[] {
   if (names.length === 0) return [];
   if (others.length === 0) return [prefix === '' ? '*' : `${quoted(prefix)}*`];
-  const next = (list: readonly string[]) => {
-    const groups = new Map<string, string[]>();
-    for (const name of list) {
-      const character = String.fromCodePoint(name.codePointAt(prefix.length) ?? 0);
-      const key = name.length === prefix.length ? '' : character;
-      const group = groups.get(key);
-      if (group) group.push(name);
-      else groups.set(key, [name]);
-    }
-    return groups;
-  };
+  const next = (list: readonly string[]) =>
+    grouped(list, (name) => {
+      const next = name.codePointAt(prefix.length);
+      return next === undefined ? '' : String.fromCodePoint(next);
+    });
   const rest = next(others);
   return [...next(names)].flatMap(([character, group]) =>
     character === ''
@@ -81,14 +72,9 @@ function cover(names: readonly string[], others: readonly string[], prefix: stri
   );
 }
 
-function bySchema(names: readonly TableName[]): Map<string, string[]> {
-  const schemas = new Map<string, string[]>();
-  for (const { schema, name } of names) {
-    const list = schemas.get(schema);
-    if (list) list.push(name);
-    else schemas.set(schema, [name]);
-  }
-  return schemas;
+function bySchema(tables: readonly TableName[]): Map<string, string[]> {
+  const schemas = grouped(tables, ({ schema }) => schema);
+  return new Map([...schemas].map(([schema, some]) => [schema, some.map(({ name }) => name)]));
 }
 
 /** Within quotes every character is literal. */

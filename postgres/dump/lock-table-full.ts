@@ -1,6 +1,6 @@
 /** Tables that pg_dump has to lock together (separable-table.ts), when these are more than can be locked at once. */
 import { MigrationError } from '../../contract/failure.ts';
-import { entriesOf, type LockTable } from '../catalog/capacity.ts';
+import { entriesOf, type LockTable } from '../catalog/lock-capacity.ts';
 import { OUT_OF_LOCKS } from './pg-dump.ts';
 
 export interface Together {

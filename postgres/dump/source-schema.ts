@@ -3,12 +3,12 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { entriesOf, perTransactionFor, readLockTable, within } from '../catalog/capacity.ts';
+import { entriesOf, fitting, perTransactionFor, readLockTable } from '../catalog/lock-capacity.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import { connectSource } from '../session/open.ts';
 import { isSame, readIdentity, wrongServer, type Identity } from '../identity/identity.ts';
-import { flushSeen } from '../replication/flush.ts';
+import { flushSeen } from '../replication/flushed-mark.ts';
 import { readDoubtfulChecks, type DoubtfulCheck } from '../archive/doubtful-check.ts';
 import { dumpSchema, OUT_OF_LOCKS } from './pg-dump.ts';
 import { readDroppedRoles } from '../archive/init-right.ts';
@@ -143,7 +143,7 @@ export class SourceSchema implements AsyncDisposable {
     tablesPerDump?: number,
   ): Promise<Pick<Dump, 'archives' | 'ties' | 'together'>> {
     const table = await readLockTable(this.#client);
-    const size = tablesPerDump ?? within(entriesOf(table), 1);
+    const size = tablesPerDump ?? fitting(entriesOf(table), 1);
     const all = await countLocked(this.#client);
     if (all <= size) {
       const archive = await dumpSchema(this.#migration.source, snapshot, work);

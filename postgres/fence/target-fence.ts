@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { MOST_NAMED } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { holdMigration } from '../store/migration.ts';
@@ -83,7 +83,7 @@ async function install(
     migration,
     tables.map((table) => ({ ...table, always: false, there: false })),
     work,
-    within(await lockCapacity(client), LOCKS_EACH, AT_ONCE),
+    await lockableObjects([client], LOCKS_EACH, AT_ONCE),
   );
   return [...waiting, ...denied];
 }

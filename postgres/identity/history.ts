@@ -22,7 +22,6 @@ export function leftAt(history: string, ancestor: number): Lsn | null {
 
 /**
  * Refuses a timeline whose history does not contain the position.
- * @param service of the source.
  * @throws MigrationError `SourceRewound`; `Denied` for a role that may not open a walsender.
  */
 export async function requireHistory(

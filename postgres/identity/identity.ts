@@ -10,9 +10,7 @@ export type Side = 'source' | 'target';
 export interface Identity {
   /** `system_identifier`: shared by a server, its standbys and copies of its disk. */
   readonly system: string;
-  /** Oid of the database. */
   readonly database: string;
-  /** Timeline that the server writes to. */
   readonly timeline: number;
 }
 
@@ -32,10 +30,7 @@ select c.system_identifier::text as system, d.oid::text as database, r.standby,
        (select pg_catalog.pg_is_in_recovery() as standby) r
  where d.datname = pg_catalog.current_database()`;
 
-/**
- * @param service for messages.
- * @throws MigrationError `Unreachable` for a standby: it may be about to be promoted, and shows stale data until then.
- */
+/** @throws MigrationError `Unreachable` for a standby: it may be about to be promoted, and shows stale data until then. */
 export async function readIdentity(client: pg.ClientBase, service: string): Promise<Identity> {
   const { rows } = await client.query<Row>(IDENTITY);
   const [row] = rows;

@@ -9,12 +9,10 @@ const SLAB_BYTES = 256 * 1024;
 /** A larger line gets its own buffer. */
 const SHARED_BYTES = 16 * 1024;
 
-/** One line of wal2json. */
 export class Line {
   readonly kind = 'message';
   bytes: Buffer;
   from: number;
-  /** Offset after the last byte. */
   to: number;
   readonly #high: number;
   readonly #low: number;

@@ -76,7 +76,6 @@ export class ReplicationReader implements AsyncDisposable {
     return reader;
   }
 
-  /** LSN of the latest message or keepalive. */
   get receivedLsn(): Lsn {
     if (this.#newest !== null) this.#received = this.#newest.lsn;
     this.#newest = null;
@@ -142,12 +141,10 @@ export class ReplicationReader implements AsyncDisposable {
     return this.#parts;
   }
 
-  /** Whether messages are queued. */
   get waiting(): boolean {
     return this.#queuedBytes > 0;
   }
 
-  /** The walsender's process id on the source. */
   get backendPid(): number | null {
     return this.#connection.backendPid;
   }
@@ -158,7 +155,6 @@ export class ReplicationReader implements AsyncDisposable {
     this.#sendStatus(false);
   }
 
-  /** Closes the connection. Nothing is delivered afterwards. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;

@@ -58,7 +58,6 @@ export class WalConnection {
     );
   }
 
-  /** Connects and starts the stream. @throws MigrationError as `startFailure`. */
   async start(): Promise<void> {
     const { slot, start, plugin } = this.#options;
     const { keepalive, failed } = this.#receiver;
@@ -80,7 +79,6 @@ export class WalConnection {
     }
   }
 
-  /** The walsender's process id on the source. */
   get backendPid(): number | null {
     return this.#client === null ? null : backendPidOf(this.#client);
   }
@@ -91,7 +89,6 @@ export class WalConnection {
     if (below >= 0n) await this.#service.acknowledge(formatLsn(below), ask);
   }
 
-  /** Stops reading from the socket. */
   pause(): void {
     this.#socket?.pause();
   }

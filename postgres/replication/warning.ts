@@ -10,9 +10,7 @@ export interface Unsent {
   readonly table: string;
 }
 
-/**
- * The table that a WARNING of the plugin names. Null for names that could be split in two ways, and for every other WARNING.
- */
+/** The table that a WARNING of the plugin names. Null for names that could be split in two ways, and for every other WARNING. */
 export function unsentOf(message = ''): Unsent | null {
   const match = /^no tuple identifier for (?:UPDATE|DELETE) in table "(.*)"\."(.*)"$/su.exec(
     message,

@@ -16,7 +16,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { Defaults } from '../connection/defaults.ts';
-import { combined, isBroken } from './broken.ts';
+import { combinedFailure, isConstraintFailure } from './violating-rows.ts';
 import { addForeignKey } from './foreign-key.ts';
 import { buildIndex } from './build-indexes.ts';
 import type { Session } from '../session/session.ts';
@@ -74,7 +74,7 @@ export async function buildConstraints(
       async () => {
         const broken = await buildAll(first, [...unbuilt, ...entries], step, bypasses, progress);
         broken.push(...(await validateAll(sessions.all, step, (now) => (progress.now = now))));
-        const failure = combined(broken);
+        const failure = combinedFailure(broken);
         if (failure !== undefined) throw failure;
       },
     );
@@ -131,7 +131,7 @@ async function buildAll(
           await retryLock(step.work, () => buildIndex(session, step.migration, entry, step));
         } else await buildOne(session, entry, step);
       } catch (error) {
-        if (!isBroken(error)) throw error;
+        if (!isConstraintFailure(error)) throw error;
         broken.push(error);
         without.add(entry.id);
       }

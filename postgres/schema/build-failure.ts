@@ -3,7 +3,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Defaults } from '../connection/defaults.ts';
-import { explained, isBroken } from './broken.ts';
+import { withViolatingRows, isConstraintFailure } from './violating-rows.ts';
 import { nameEntry, partOf, type StoredEntry } from '../store/schema-entry.ts';
 import type { Session } from '../session/session.ts';
 import { missingNameAdvice } from './source-today.ts';
@@ -47,5 +47,7 @@ export async function buildFailure(
     code: isViolation(error) ? 'ConstraintFailed' : 'SchemaFailed',
     advice: missingNameAdvice(error, entry),
   });
-  return isBroken(failure) ? explained(failure, { migration, entry, session }, work) : failure;
+  return isConstraintFailure(failure)
+    ? withViolatingRows(failure, { migration, entry, session }, work)
+    : failure;
 }

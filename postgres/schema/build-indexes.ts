@@ -8,9 +8,9 @@ import type { Migration } from '../../contract/migration.ts';
 import type { IndexReport, Work } from '../../contract/work.ts';
 import { Defaults } from '../connection/defaults.ts';
 import { sqlstate } from '../connection/failure.ts';
-import { combined, isBroken } from './broken.ts';
+import { combinedFailure, isConstraintFailure } from './violating-rows.ts';
 import { buildFailure, failingOf } from './build-failure.ts';
-import { evaluateFor } from './evaluate.ts';
+import { useApplicationSettings } from './application-settings.ts';
 import type { Session } from '../session/session.ts';
 import { matchExisting } from './equal-index.ts';
 import { OwnerRights } from '../archive/owner.ts';
@@ -78,9 +78,9 @@ export async function buildIndexes(
           (session, task) =>
             buildOrPostpone(session, migration, task, { work, defaults, postponed }),
           onChange,
-          isBroken,
+          isConstraintFailure,
         );
-        const failure = combined(broken.filter(isBroken));
+        const failure = combinedFailure(broken.filter(isConstraintFailure));
         if (failure !== undefined) throw failure;
       },
     );
@@ -154,7 +154,7 @@ async function buildOrPostpone(
   try {
     await buildIndex(session, migration, entry, { work, defaults });
   } catch (error) {
-    if (!isBroken(error) || isIdentity(entry)) throw error;
+    if (!isConstraintFailure(error) || isIdentity(entry)) throw error;
     postponed.add(entry.id);
     work.log.warn('a unique index waits until the rows that break it are fixed on the source', {
       reason: error.message,
@@ -182,7 +182,7 @@ export async function buildIndex(
   const runOnce = (sql: string) =>
     session.transaction(async (client) => {
       if (!(await claimEntry(client, migration.id, entry.id))) return;
-      await evaluateFor(client, defaults, entry);
+      await useApplicationSettings(client, defaults, entry);
       // Statistics objects have an owner, too.
       const rights = new OwnerRights(client);
       await rights.lend({ schema: entry.schema, sql });

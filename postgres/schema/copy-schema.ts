@@ -26,7 +26,7 @@ import type { Session } from '../session/session.ts';
 import { keptRights } from '../archive/kept-right.ts';
 import { findRefused, isEmptyComment, nameOther } from '../archive/existing-object.ts';
 import { planSchema } from '../dump/schema-plan.ts';
-import { refuseImpossible, withTriggers } from './impossible.ts';
+import { refuseUncreatable, withTriggers } from './schema-refusal.ts';
 import { SourceSchema } from '../dump/source-schema.ts';
 import { failed, prepareSession } from '../session/ddl-failure.ts';
 import { undoSchema } from './undo-schema.ts';
@@ -109,7 +109,7 @@ async function begin(
   }
   const { archives, populated, plan } = await planSchema(source, input, work, limits.tablesPerDump);
   const [first, ...further] = archives;
-  refuseImpossible(plan);
+  refuseUncreatable(plan);
   if (plan.leftOut.length > 0) {
     work.log.info('objects that depend on excluded tables are left out', {
       count: plan.leftOut.length,

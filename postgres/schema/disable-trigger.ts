@@ -6,12 +6,12 @@
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { noteDisabledClones, readClones, type Clone } from '../store/disabled-clone.ts';
 import { disableRowSecurity, enableRowSecurity } from './restored-row-security.ts';
-import { switching, type Attempt } from './switching.ts';
+import { switchObjects, type Attempt } from './switch-objects.ts';
 import { firingStates, readEnabledTriggers } from './enabled-trigger.ts';
 import {
   markDisabled,
@@ -73,7 +73,7 @@ export async function disableFound(
   made: boolean,
   onProgress: (disabled: number) => void = () => undefined,
 ): Promise<void> {
-  const size = within(await lockCapacity(target), LOCKS_EACH, AT_ONCE);
+  const size = await lockableObjects([target], LOCKS_EACH, AT_ONCE);
   for (let at = 0; at < enabled.length; at += size) {
     let current: EnabledTrigger | undefined;
     const some = enabled.slice(at, at + size);
@@ -169,7 +169,7 @@ export async function enableTriggers(
   attempt: Attempt = {},
   checks: ChecksOf = 'the source',
 ): Promise<number> {
-  return switching(migration, attempt, { done: 'enabled', nothing: 0 }, async (session) => {
+  return switchObjects(migration, attempt, { done: 'enabled', nothing: 0 }, async (session) => {
     const { target, all } = session;
     await addChecks(session, migration, checks, attempt);
     const rows = await readDisabledTriggers(target, migration, false);
@@ -246,7 +246,7 @@ export async function disableTriggers(
   migration: Migration,
   attempt: Attempt = {},
 ): Promise<number> {
-  return switching(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
+  return switchObjects(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
     const { target, all } = session;
     const rows = await readDisabledTriggers(target, migration, true);
     const take = async (one: DisabledTrigger) => {

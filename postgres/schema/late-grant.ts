@@ -11,7 +11,7 @@ import { inSavepoint } from '../connection/in-transaction.ts';
 import { nameOther } from '../archive/existing-object.ts';
 import type { OwnerRights } from '../archive/owner.ts';
 import { runEntry } from './run-entry.ts';
-import { switching, type Attempt } from './switching.ts';
+import { switchObjects } from './switch-objects.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
 import { deferGrant, type LateGrant, readWaitingGrants } from '../store/grant-entry.ts';
 import { markEntriesDone } from '../store/entry-mark.ts';
@@ -113,8 +113,8 @@ const nameGrant = (one: LateGrant): string => nameOther({ ...one, kind: 'ACL' })
  * the stream of an undone cutover continues. Skips grants whose object is gone or renamed. Idempotent.
  * @throws MigrationError `SchemaFailed` with the object, `Unreachable`.
  */
-export async function runLateGrants(migration: Migration, attempt: Attempt = {}): Promise<void> {
-  await switching(migration, attempt, { done: 'enabled', nothing: undefined }, async (session) => {
+export async function runLateGrants(migration: Migration): Promise<void> {
+  await switchObjects(migration, {}, { done: 'enabled', nothing: undefined }, async (session) => {
     const { target, all } = session;
     await all(await readWaitingGrants(target, migration), nameGrant, async ({ id, sql }) => {
       await inSavepoint(target, () => target.query(sql), isGone);

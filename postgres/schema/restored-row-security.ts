@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { quoted } from '../catalog/table-name.ts';
-import type { Attempt, Switching } from './switching.ts';
+import type { Attempt, ObjectSwitch } from './switch-objects.ts';
 import { openSource, type ChecksOf } from './waiting-check.ts';
 import { markEntriesDone, markEntriesUndone } from '../store/entry-mark.ts';
 import {
@@ -21,7 +21,7 @@ const nameSecurity = ({ schema, name }: RowSecurity): string => `row security of
  * source has disabled it since, it stays off: enabled needlessly, it would hide the application's rows from itself.
  */
 export async function enableRowSecurity(
-  { target, all }: Switching,
+  { target, all }: ObjectSwitch,
   migration: Migration,
   of: ChecksOf,
   { signal }: Attempt,
@@ -76,7 +76,7 @@ export async function readUnsecured(
 
 /** Disables row security again. A role that bypasses it enabled it before the cutover and keeps it, which loses nothing. */
 export async function disableRowSecurity(
-  { target, all }: Switching,
+  { target, all }: ObjectSwitch,
   migration: Migration,
 ): Promise<void> {
   const rows = await readEnabledRowSecurity(target, migration);

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { countEntries } from '../store/entry-count.ts';
 import { markEntriesDone } from '../store/entry-mark.ts';
 import { readLateGrants } from '../store/grant-entry.ts';
@@ -12,7 +12,7 @@ import { grantEarly, grantOnPresent } from './late-grant.ts';
 import { aboutOthers, creations } from '../archive/existing-object.ts';
 import { runOther } from './run-other.ts';
 import { OwnerRights } from '../archive/owner.ts';
-import { advised } from './impossible.ts';
+import { advised } from './schema-refusal.ts';
 import { runEntry } from './run-entry.ts';
 import { failed } from '../session/ddl-failure.ts';
 
@@ -95,5 +95,5 @@ async function readObjects(
 
 /** Number of entries whose locks fit into half of the target's lock table. */
 export async function batchSize(client: pg.ClientBase): Promise<number> {
-  return within(await lockCapacity(client), LOCKS_PER_ENTRY);
+  return lockableObjects([client], LOCKS_PER_ENTRY);
 }

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { ArchiveFile } from '../dump/pg-dump.ts';
 import { withRows } from './existing.ts';
 import type { Session } from '../session/session.ts';
@@ -95,7 +95,7 @@ async function dropEntries(
   const created = (await readEntries(session, migration.id, ['tables']))
     .filter(({ done }) => done)
     .reverse();
-  const size = within(await lockCapacity(session), LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
+  const size = await lockableObjects([session], LOCKS_PER_ENTRY, ENTRIES_PER_BATCH);
   const offsets = [0, ...(await readArchiveOffsets(session, migration.id))];
   const offsetOf = (entry: StoredEntry | undefined) =>
     offsets.findLast((offset) => offset < (entry?.id ?? 0)) ?? 0;

@@ -1,6 +1,6 @@
 /** Validates the foreign keys that were added without a check of the rows. */
 import type { MigrationError } from '../../contract/failure.ts';
-import { isBroken } from './broken.ts';
+import { isConstraintFailure } from './violating-rows.ts';
 import { nameEntry, readEntries, type StoredEntry } from '../store/schema-entry.ts';
 import { dropForeignKey, validateForeignKey } from './foreign-key.ts';
 import type { Session } from '../session/session.ts';
@@ -47,7 +47,7 @@ export async function validateAll(
       });
     },
     (running) => report(running.slice(0, 3).join(', ')),
-    isBroken,
+    isConstraintFailure,
   );
-  return broken.filter(isBroken);
+  return broken.filter(isConstraintFailure);
 }

@@ -12,7 +12,7 @@ import { setFor } from '../connection/apply-settings.ts';
 import { SQLSTATE } from '../connection/failure.ts';
 import { inSavepoint } from '../connection/in-transaction.ts';
 import { connectSource } from '../session/open.ts';
-import type { Attempt, Switching } from './switching.ts';
+import type { Attempt, ObjectSwitch } from './switch-objects.ts';
 import {
   type WaitingCheck,
   readChecks,
@@ -37,7 +37,7 @@ interface Definition {
 
 /** Adds the waiting constraints, and validates those that are valid on the source, within a time limit. */
 export async function addChecks(
-  session: Switching,
+  session: ObjectSwitch,
   migration: Migration,
   of: ChecksOf,
   { signal }: Attempt,
@@ -169,7 +169,10 @@ async function validate(
 }
 
 /** Reverts {@link addChecks}. A child's constraint is dropped with its parent's unless the child also has it locally. */
-export async function dropChecks({ target, all }: Switching, migration: Migration): Promise<void> {
+export async function dropChecks(
+  { target, all }: ObjectSwitch,
+  migration: Migration,
+): Promise<void> {
   const checks = await readChecks(target, migration, 'added');
   await all([...checks].reverse(), nameOf, async (check) => {
     const drop = `alter ${placeOf(check)} drop constraint if exists ${pg.escapeIdentifier(check.constraint)}`;

@@ -18,7 +18,7 @@ import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { readNewestSnapshot } from '../store/exported-snapshot.ts';
 import { readMigration, requireMigration, type MigrationState } from '../store/migration.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { writeMark } from '../replication/flush.ts';
+import { writeMark } from '../replication/flushed-mark.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
 import { removeSlot } from './drop-slot.ts';
 import { lookAtSlot, type SlotState } from './slot-state.ts';

@@ -14,7 +14,7 @@ import { lockChunk, markChunk, type ChunkRow } from '../store/chunk.ts';
 import type { OwnedSnapshot } from '../store/exported-snapshot.ts';
 import { sharesBinaryForm } from './binary.ts';
 import { beginClaiming } from './claim.ts';
-import { refuseExtremes } from './extreme.ts';
+import { refuseExtremeIntervals } from './interval-refusal.ts';
 import { readEnabledTriggers } from '../schema/enabled-trigger.ts';
 import type { EnabledTrigger } from '../store/disabled-trigger.ts';
 import { readCopying } from '../store/planned-relation.ts';
@@ -87,7 +87,7 @@ export async function copyChunk(
       (await sharesBinaryForm(target, table.destination, table.columns, table.forms));
     // Preflight refuses such tables by the source's columns; the target's may have changed since.
     if (work.format === 'binary' && !binary) throw withoutBinaryForm(table);
-    if (work.mistakesIntervals) await refuseExtremes(source, table, chunk);
+    if (work.mistakesIntervals) await refuseExtremeIntervals(source, table, chunk);
     const progress = (n: number) => work.moved(table, n);
     const how = { range: chunk, planning, binary, progress };
     const copied = await pipeTable(source, target, table, how);

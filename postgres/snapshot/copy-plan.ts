@@ -8,14 +8,14 @@ import type { MigrationInput } from '../../contract/input-schema.ts';
 import { MOST_STREAMS } from '../../contract/limits.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { CopyPlan, Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import {
   compareColumns,
   partitionsInTheWay,
   renderDifferences,
   type Difference,
 } from '../catalog/column-difference.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
+import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
 import { destinationsOf } from '../catalog/row-destination.ts';
@@ -43,7 +43,7 @@ import { whileWatched } from '../session/liveness.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { groupRuns, TABLES_PER_BUNDLE } from './chunking.ts';
 import { beginUnder } from './imported.ts';
-import { waitForLive } from './live.ts';
+import { waitForLiveOwner } from './owner-liveness.ts';
 import { announceNothingLeft } from './nothing-left.ts';
 import { takeReplicaRole } from '../session/replica-role.ts';
 import { blocks } from './pipe.ts';
@@ -115,7 +115,7 @@ async function planUnder(
   // A table that was rewritten during a pass needs another snapshot, even if the old one is still alive.
   const spoiled = new Set(relations.flatMap((r) => (r.state === 'resync' ? [r.pass] : [])));
   const outdated = await readOutdated(target, migration);
-  const live = await waitForLive(
+  const live = await waitForLiveOwner(
     migration,
     { source, target },
     work,
@@ -139,7 +139,12 @@ async function planUnder(
         ignored: ignoredAmong(found, input.ignore),
         chunkBytes: input.copy.chunkMegabytes * MEBIBYTE,
         selection: input.tables,
-        tablesPerBundle: await bundleSize([source, target], input.copy.parallelism),
+        // Each stream holds the locks of one bundle.
+        tablesPerBundle: await lockableObjects(
+          [source, target],
+          input.copy.parallelism * LOCKS_PER_COPIED,
+          TABLES_PER_BUNDLE,
+        ),
       };
       return takeTables(target, migration, live.number, plan, (tables) => {
         progress.tables = tables;
@@ -156,13 +161,6 @@ async function planUnder(
 /** Locks per table of a bundle, on each side: the table, its TOAST table, its indexes. */
 const LOCKS_PER_COPIED = 4;
 
-/** Each stream holds the locks of one bundle; the smaller of the two lock tables counts. */
-async function bundleSize(sides: readonly pg.ClientBase[], runs: number): Promise<number> {
-  const sizes = [];
-  for (const side of sides) sizes.push(await lockCapacity(side));
-  return within(Math.min(...sizes), runs * LOCKS_PER_COPIED, TABLES_PER_BUNDLE);
-}
-
 /** How many streams the lock tables allow with the remaining chunks: limits may request more than the chunks were cut for. */
 async function mostStreams(
   target: pg.ClientBase,
@@ -171,9 +169,7 @@ async function mostStreams(
   sides: readonly pg.ClientBase[],
 ): Promise<number> {
   const largest = await readLargestChunk(target, migration, pass);
-  const sizes = [];
-  for (const side of sides) sizes.push(await lockCapacity(side));
-  return within(Math.min(...sizes), largest * LOCKS_PER_COPIED, MOST_STREAMS);
+  return lockableObjects(sides, largest * LOCKS_PER_COPIED, MOST_STREAMS);
 }
 
 async function isFinished(

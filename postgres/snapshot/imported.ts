@@ -4,7 +4,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { queryTogether } from '../session/query-together.ts';
 import type { OwnedSnapshot } from '../store/exported-snapshot.ts';
-import { mayBeAlive } from './live.ts';
+import { mayBeAlive } from './owner-liveness.ts';
 import { parseSnapshot } from '../catalog/visibility.ts';
 
 /** Errors of importing a snapshot whose session is gone; they depend on the version and on how it ended. */

@@ -10,10 +10,10 @@ import { copiersOf } from './claim.ts';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Ignored } from '../catalog/ignored.ts';
+import type { Ignored } from '../catalog/ignore-patterns.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { readKeepers, type Keeper } from '../catalog/table-file.ts';
@@ -106,7 +106,7 @@ export async function takeTables(
   await refuseFilled(target, all, plan.counterparts);
   const here = new Map(plan.found.map((relation) => [keyOfName(relation), relation]));
   const there = new Map(plan.counterparts.map((relation) => [keyOfName(relation), relation]));
-  const emptied = within(await lockCapacity(target), LOCKS_PER_EMPTIED);
+  const emptied = await lockableObjects([target], LOCKS_PER_EMPTIED);
   let taken = 0;
   for (const batch of batches(units, emptied, here)) {
     await transaction(target, async () => {

@@ -16,8 +16,8 @@ import { requireMigration } from '../store/migration.ts';
 import { Guard } from '../guard/guard.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readBlockers, renderBlockers } from '../slot/blockers.ts';
-import { writeMark, type Mark } from '../replication/flush.ts';
-import { isAlive } from './live.ts';
+import { writeMark, type Mark } from '../replication/flushed-mark.ts';
+import { isAlive } from './owner-liveness.ts';
 import { NothingLeft } from './nothing-left.ts';
 import { parseSnapshot } from '../catalog/visibility.ts';
 

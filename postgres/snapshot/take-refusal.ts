@@ -7,7 +7,7 @@ import { unloggedText } from '../catalog/table-file.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { withRows } from '../schema/existing.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
-import type { Ignored } from '../catalog/ignored.ts';
+import type { Ignored } from '../catalog/ignore-patterns.ts';
 import type { TableDefinition } from '../catalog/table-definition.ts';
 
 const NAMES_SHOWN = 10;

@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Mark } from '../replication/flush.ts';
+import type { Mark } from '../replication/flushed-mark.ts';
 import type { ExportedSnapshot } from '../catalog/visibility.ts';
 
 /** A backend of the source, identified by pid and start time because pids are reused. */

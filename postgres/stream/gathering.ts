@@ -11,7 +11,7 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Change } from '../apply/change.ts';
 import type { Batch } from '../apply/batch.ts';
 import type { TableRows } from '../apply/table-rows.ts';
-import { mayHoldExtreme } from '../catalog/version-form.ts';
+import { mayHoldExtremeInterval } from '../catalog/version-form.ts';
 import { LineStore, type Line } from '../replication/line-store.ts';
 import { malformed, outsideTransaction } from '../replication/stream-failure.ts';
 import { HeadReader, type LineKind } from '../wal2json/head.ts';
@@ -144,7 +144,10 @@ export class Gathering {
     if (line.length > messageBytes) return left(this.#parts, path, 'length');
     if (path.exactThrough === Infinity) return left(this.#parts, path, 'table');
     if (path.exactThrough >= this.#batch) return false;
-    if (mapping.disguised.size > 0 || (mapping.intervals.size > 0 && mayHoldExtreme(line.own))) {
+    if (
+      mapping.disguised.size > 0 ||
+      (mapping.intervals.size > 0 && mayHoldExtremeInterval(line.own))
+    ) {
       // The exact path finds the column.
       path.exactThrough = this.#batch;
       return left(this.#parts, path, 'values');

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { compareLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignored.ts';
+import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignore-patterns.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
 import { readNamed, readSchemaRows, sameRows } from '../catalog/schema-row.ts';
 import { literalSchemas, type Selection } from '../catalog/selection.ts';

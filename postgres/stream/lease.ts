@@ -8,7 +8,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Heartbeat, StreamReport, Work } from '../../contract/work.ts';
 import { TargetApplier } from '../apply/applier.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
 import { readBarrier } from '../store/barrier.ts';
@@ -194,7 +194,7 @@ async function oneLease(
       ...{ replicaRole, log: work.log, purpose: 'apply' },
       beat: (details) => work.beat({ phase: 'stream', ...details, ...stored }),
     });
-    const tablesPerBatch = within(await lockCapacity(applier.client), LOCKS_PER_CHANGED);
+    const tablesPerBatch = await lockableObjects([applier.client], LOCKS_PER_CHANGED);
     step();
     const open = async (): Promise<ReplicationReader> =>
       ReplicationReader.open({

@@ -1,11 +1,11 @@
 /**
- * Marks of exported snapshots ahead of the stream (replication/flush.ts). A restored source whose application has written beyond the old
+ * Marks of exported snapshots ahead of the stream (replication/flushed-mark.ts). A restored source whose application has written beyond the old
  * LSNs looks like the one that was copied, but its WAL lacks the mark.
  */
 import { MigrationError } from '../../contract/failure.ts';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { LogicalMessage } from '../wal2json/message.ts';
-import { nonceOf, type Mark } from '../replication/flush.ts';
+import { nonceOf, type Mark } from '../replication/flushed-mark.ts';
 
 export class SnapshotMarks {
   #ahead: readonly Mark[];

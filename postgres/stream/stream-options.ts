@@ -1,6 +1,6 @@
 /** What a lease is asked to do. */
 import type { Lsn } from '../../contract/lsn.ts';
-import type { IgnorePatterns } from '../catalog/ignored.ts';
+import type { IgnorePatterns } from '../catalog/ignore-patterns.ts';
 import type { ReaderLimits } from '../replication/reader-options.ts';
 import type { LoopLimits } from './loop-parts.ts';
 

@@ -6,7 +6,7 @@ import type { TableName } from '../catalog/selection.ts';
 import type { Doubt } from '../drift/renamed-schema-change.ts';
 import type { WatchedTypes } from '../drift/followed-type.ts';
 import type { Left, TableMappings, Unsettled } from '../drift/table-mapping.ts';
-import type { Mark } from '../replication/flush.ts';
+import type { Mark } from '../replication/flushed-mark.ts';
 import type { Attempt } from '../store/epoch.ts';
 import type { SeenTruncates } from './seen-truncate.ts';
 

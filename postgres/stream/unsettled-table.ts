@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { isTableSelected } from '../catalog/read-relations.ts';
-import type { Selection, TableName } from '../catalog/selection.ts';
+import type { Selection } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/table-definition.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { untilVisible } from '../catalog/until-visible.ts';

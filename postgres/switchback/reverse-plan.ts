@@ -24,7 +24,7 @@ import { charDifferences } from '../catalog/version-form.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { drift } from '../drift/drift-failure.ts';
 import { readSource } from '../drift/source-look.ts';
-import { flushSeen } from '../replication/flush.ts';
+import { flushSeen } from '../replication/flushed-mark.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';

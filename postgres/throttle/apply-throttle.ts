@@ -57,7 +57,6 @@ export class ApplyThrottle {
    * Nor does a pause keep a transaction open on the target: its changes are paid for after its commit.
    * @param open whether the batch is a further piece of such a transaction.
    * @returns false when the signal was aborted: the batch must not be applied.
-   * @throws an error of the driver.
    */
   async pass(changes: number, open = false): Promise<boolean> {
     if (changes === 0) return true;

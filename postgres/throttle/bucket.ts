@@ -16,7 +16,6 @@ export class Bucket {
     this.#at = now;
   }
 
-  /** Units per second; 0: unlimited. */
   get rate(): number {
     return this.#rate;
   }
@@ -29,7 +28,6 @@ export class Bucket {
     this.#level = rate === 0 ? 0 : Math.min(this.#level, rate * SAVED_SECONDS);
   }
 
-  /** Counts units that passed. */
   take(units: number, now: number): void {
     if (this.#rate === 0) return;
     this.#fill(now);

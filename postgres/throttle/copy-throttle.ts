@@ -24,13 +24,11 @@ const TURN_MS = 5;
 /** Random per process, so that streams of a run that has just ended are not counted as another's. */
 const WORKER = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
 
-/** By migration and pass: what this process is copying. */
 const shared = new Map<string, CopyThrottle>();
 
 /** Why a stream waits; null: it does not. */
 export type Reason = string | null;
 
-/** A copy stream; only its identity counts. */
 type Stream = object;
 
 /** The throttle that all streams of this pass share in this process. */

@@ -21,7 +21,6 @@ const MOST_HELD_IN_CHUNK_MS = 30_000;
 /** A stream held for longer than this lends its worker place: migrations must not wait for each other. */
 const PLACE_MS = 1_000;
 
-/** The limits as one run of the copy sees them. */
 export class ThrottledRun implements AsyncDisposable {
   readonly #throttle: CopyThrottle;
   readonly #signal: AbortSignal;

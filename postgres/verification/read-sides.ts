@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { TableState } from '../../contract/table-state.ts';
-import { ignoredAmong } from '../catalog/ignored.ts';
+import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';

@@ -11,7 +11,7 @@ import {
   type VerifiedTables,
 } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
@@ -170,9 +170,7 @@ const LOCKS_PER_TABLE = 4;
 
 /** Each run holds the locks of one piece; the smaller of the two lock tables counts. */
 async function pieceSize({ input }: PlannedStep, sides: readonly pg.ClientBase[]): Promise<number> {
-  const sizes = [];
-  for (const side of sides) sizes.push(await lockCapacity(side));
-  return within(Math.min(...sizes), input.copy.parallelism * LOCKS_PER_TABLE, TABLES_PER_PIECE);
+  return lockableObjects(sides, input.copy.parallelism * LOCKS_PER_TABLE, TABLES_PER_PIECE);
 }
 
 /** The tables of a verification of what was not equal. */

@@ -11,21 +11,63 @@ export class Unexpected extends Error {}
 export class Fields {
   columns: readonly Cell[] | null = null;
   identity: readonly Cell[] | null = null;
-  readonly #values = new Map<string, string | null>();
+  #action: string | null = null;
+  #xid: string | null = null;
+  #lsn: string | null = null;
+  #nextlsn: string | null = null;
+  #timestamp: string | null = null;
+  #schema: string | null = null;
+  #table: string | null = null;
+  #transactional: string | null = null;
+  #prefix: string | null = null;
+  #content: string | null = null;
+
+  readonly #keys: string[] = [];
 
   /** @throws Unexpected for a repeated field: the wrong one could be used. */
   once(key: string): void {
-    if (this.#values.has(key)) throw new Unexpected('expected each field once');
-    this.#values.set(key, null);
+    if (this.#keys.includes(key)) throw new Unexpected('expected each field once');
+    this.#keys.push(key);
   }
 
-  /** Options that walferry does not set add fields; none of them changes the meaning of a row. */
   set(key: string, value: string | null): void {
-    this.#values.set(key, value);
+    switch (key) {
+      case 'action':
+        this.#action = value;
+        break;
+      case 'xid':
+        this.#xid = value;
+        break;
+      case 'lsn':
+        this.#lsn = value;
+        break;
+      case 'nextlsn':
+        this.#nextlsn = value;
+        break;
+      case 'timestamp':
+        this.#timestamp = value;
+        break;
+      case 'schema':
+        this.#schema = value;
+        break;
+      case 'table':
+        this.#table = value;
+        break;
+      case 'transactional':
+        this.#transactional = value;
+        break;
+      case 'prefix':
+        this.#prefix = value;
+        break;
+      case 'content':
+        this.#content = value;
+        break;
+      default: // options that walferry does not set add fields; none of them changes the meaning of a row
+    }
   }
 
   message(): WalMessage {
-    const action = this.#value('action');
+    const action = this.#action;
     switch (action) {
       case 'I':
       case 'U':
@@ -46,7 +88,7 @@ export class Fields {
           action,
           xid: this.#transaction(),
           lsn: required(this.#position(), 'a position'),
-          timestamp: this.#value('timestamp'),
+          timestamp: this.#timestamp,
         };
       case 'C':
         this.#lists(false, false);
@@ -54,30 +96,31 @@ export class Fields {
           action,
           xid: this.#transaction(),
           lsn: required(this.#position(), 'a position'),
-          nextlsn: required(lsnOf(this.#value('nextlsn')), 'the end of the commit record'),
-          timestamp: this.#value('timestamp'),
+          nextlsn: required(lsnOf(this.#nextlsn), 'the end of the commit record'),
+          timestamp: this.#timestamp,
         };
       case 'T':
         this.#lists(false, false);
-        return { action, xid: this.#transaction(), lsn: this.#position(), ...this.#relation() };
+        return {
+          action,
+          xid: this.#transaction(),
+          lsn: this.#position(),
+          ...this.#relation(),
+        };
       case 'M':
         this.#lists(false, false);
         return {
           action,
-          xid: this.#value('xid') === null ? null : this.#transaction(),
+          xid: this.#xid === null ? null : this.#transaction(),
           lsn: this.#position(),
-          transactional: this.#value('transactional') === 't',
-          prefix: required(this.#value('prefix'), 'a prefix'),
-          content: this.#value('content') ?? '',
+          transactional: this.#transactional === 't',
+          prefix: required(this.#prefix, 'a prefix'),
+          content: this.#content ?? '',
         };
       case null:
       default:
         throw new Unexpected('expected one of the actions B, C, I, U, D, T, M');
     }
-  }
-
-  #value(key: string): string | null {
-    return this.#values.get(key) ?? null;
   }
 
   /** The lists must fit the action: otherwise an update could be read as an insert. */
@@ -92,20 +135,20 @@ export class Fields {
 
   #relation(): { schema: string; table: string } {
     return {
-      schema: sharedName(required(this.#value('schema'), 'a schema')),
-      table: sharedName(required(this.#value('table'), 'a table')),
+      schema: sharedName(required(this.#schema, 'a schema')),
+      table: sharedName(required(this.#table, 'a table')),
     };
   }
 
   #transaction(): number {
     // 32 bits: exact as a JavaScript number.
-    const xid = Number(required(this.#value('xid'), 'a transaction id'));
+    const xid = Number(required(this.#xid, 'a transaction id'));
     if (!Number.isInteger(xid) || xid < 0) throw new Unexpected('expected a transaction id');
     return xid;
   }
 
   #position(): Lsn | null {
-    return lsnOf(this.#value('lsn'));
+    return lsnOf(this.#lsn);
   }
 }
 

@@ -1,20 +1,13 @@
 /** The tables that `--table` selects. */
+import { compileGlob } from '../../postgres/catalog/glob.ts';
 import type { ReadTable } from './reader.ts';
 
 /** `schema.table` or `table` (any schema), with `*` and `?`; an empty list means every table. */
 export function tableMatcher(
   patterns: readonly string[],
 ): (schema: string, table: string) => boolean {
-  const expressions = patterns.map((pattern) => {
-    const whole = pattern.includes('.') ? pattern : `*.${pattern}`;
-    const source = whole
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.');
-    return new RegExp(`^${source}$`, 's');
-  });
-  return (schema, table) =>
-    expressions.length === 0 || expressions.some((e) => e.test(`${schema}.${table}`));
+  const globs = patterns.map((one) => compileGlob(one.includes('.') ? one : `*.${one}`));
+  return (schema, table) => globs.length === 0 || globs.some((fits) => fits(`${schema}.${table}`));
 }
 
 /** Patterns that match nothing in the database now, each with the reason: with a typing error the tail would wait forever. */

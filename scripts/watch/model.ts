@@ -56,9 +56,9 @@ export interface View {
   readonly throttle?: string;
   /** The verification that runs, and the newest result; unset: none. */
   readonly verification?: readonly string[];
-  /** Activities that are retried, and whatever keeps the numbers old. */
   /** Whether a cutover could begin now; unset while that is no question. */
   readonly readiness?: Readiness;
+  /** Activities that are retried, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
 

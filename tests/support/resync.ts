@@ -3,7 +3,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { parseInput } from '../../contract/input.ts';
 import { type MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignored.ts';
+import { NOTHING_IGNORED, type IgnorePatterns } from '../../postgres/catalog/ignore-patterns.ts';
 import type { Selection } from '../../postgres/catalog/selection.ts';
 import { copyChunks } from '../../postgres/snapshot/copy-run.ts';
 import { holdSnapshot } from '../../postgres/snapshot/snapshot-owner.ts';

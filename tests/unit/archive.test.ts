@@ -106,7 +106,7 @@ const ALWAYS = [
 describe('filtering', () => {
   test('a selection of everything skips only publications, our own schema and extension comments', () => {
     expect(gone(without())).toEqual(ALWAYS);
-    expect(without().impossible).toEqual([]);
+    expect(without().uncreatable).toEqual([]);
   });
 
   test('a table includes all its parts and dependent objects, but not the table of the longer name', () => {
@@ -153,14 +153,14 @@ describe('filtering', () => {
     expect(withoutLeaf).toContain('INDEX ATTACH public.leaf_1_v_idx');
     expect(withoutLeaf).not.toContain('INDEX public.root_v_idx');
     const alone = without('public.root', 'public.leaf_1');
-    expect(alone.impossible).toEqual([]);
+    expect(alone.uncreatable).toEqual([]);
     expect(gone(alone)).not.toContain('CONSTRAINT public.leaf_2 leaf_2_pkey');
     expect(gone(alone)).not.toContain('INDEX public.leaf_2_v_idx');
     expect(gone(alone)).toContain('FK CONSTRAINT public.pointing pointing_at_fkey');
   });
 
   test('a table that inherits from an excluded one is refused with both names', () => {
-    expect(without('public.parent').impossible).toEqual([
+    expect(without('public.parent').uncreatable).toEqual([
       'TABLE public.child needs TABLE public.parent, which is left out',
     ]);
   });
@@ -171,7 +171,7 @@ describe('filtering', () => {
       ...{ selected, excluded: () => false },
       ...{ grants: true, ignore: NOTHING },
     });
-    expect(filtered.impossible).toEqual(['the table with oid 424242 is not in the dump']);
+    expect(filtered.uncreatable).toEqual(['the table with oid 424242 is not in the dump']);
   });
 
   test('an excluded view takes its dependent objects with it', () => {

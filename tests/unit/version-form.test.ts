@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import {
   charColumns,
-  holdsExtreme,
+  holdsExtremeInterval,
   intervalColumns,
-  mayHoldExtreme,
+  mayHoldExtremeInterval,
   mistakesChars,
   mistakesIntervals,
 } from '../../postgres/catalog/version-form.ts';
@@ -76,8 +76,8 @@ test('the largest and smallest interval are recognized in every text that contai
     `(1,"${smallest}")`,
     `["${smallest}",)`,
   ]) {
-    expect(holdsExtreme(text)).toBe(true);
-    expect(mayHoldExtreme(Buffer.from(text))).toBe(true);
+    expect(holdsExtremeInterval(text)).toBe(true);
+    expect(mayHoldExtremeInterval(Buffer.from(text))).toBe(true);
   }
   for (const text of [
     '1 mon',
@@ -85,7 +85,7 @@ test('the largest and smallest interval are recognized in every text that contai
     '2562047788:00:54.775807',
     'infinity',
   ]) {
-    expect(holdsExtreme(text)).toBe(false);
+    expect(holdsExtremeInterval(text)).toBe(false);
   }
   expect(mistakesIntervals({ source: 16, target: 17 })).toBe(true);
   expect(mistakesIntervals({ source: 17, target: 18 })).toBe(false);

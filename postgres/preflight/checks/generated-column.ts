@@ -2,6 +2,7 @@
  * Generated columns whose functions read tables although they are declared immutable. The target computes such a column when a
  * row arrives, from the rows that the other table holds then, if any.
  */
+import { grouped } from '../../../contract/grouped.ts';
 import { list, nameOf } from '../wording.ts';
 import { defineCheck, raising, warns } from '../check.ts';
 import type { TableName } from '../../catalog/selection.ts';
@@ -95,8 +96,7 @@ async function readGeneratedReads(of: SourceReading): Promise<GeneratedReads[]> 
 
 /** These functions and all functions that they may call. Matched by name, so the result may contain too many. */
 function called(all: readonly FunctionRow[], first: readonly number[]): FunctionRow[] {
-  const byName = new Map<string, FunctionRow[]>();
-  for (const one of all) byName.set(one.name, [...(byName.get(one.name) ?? []), one]);
+  const byName = grouped(all, ({ name }) => name);
   const found = new Set(all.filter(({ oid }) => first.includes(oid)));
   for (const one of found) {
     for (const [, word = ''] of one.source.matchAll(/"?([\p{L}_][\p{L}\p{N}_$]*)"?\s*\(/gu)) {

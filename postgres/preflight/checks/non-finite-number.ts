@@ -2,7 +2,7 @@
  * Non-finite numbers: wal2json before 2.6 sends them as null. If the row has a key, the value is read from the source. Without a
  * key (identity FULL) the null could match another row's real null, so such tables are refused.
  */
-import { ignoredAmong } from '../../catalog/ignored.ts';
+import { ignoredAmong } from '../../catalog/ignore-patterns.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { list, nameOf } from '../wording.ts';
 import { defineCheck, raising, refusesOrWarns, warns } from '../check.ts';

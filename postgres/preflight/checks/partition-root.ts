@@ -1,6 +1,4 @@
-/**
- * Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row.
- */
+/** Roots of `tables.viaPartitionRoot`: each exists on the target, accepts the rows, and lets UPDATE and DELETE find their row. */
 import {
   compareColumns,
   partitionsInTheWay,

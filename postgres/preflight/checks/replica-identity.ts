@@ -9,7 +9,7 @@
  * | full            | always (see number.ts for wal2json up to 2.5) |                                                     |
  */
 import type { Finding } from '../../../contract/finding.ts';
-import { ignoredAmong } from '../../catalog/ignored.ts';
+import { ignoredAmong } from '../../catalog/ignore-patterns.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { list, nameOf, patternsOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refusesOrWarns } from '../check.ts';

@@ -3,7 +3,7 @@
  * would empty them.
  */
 import type { TableName } from '../../catalog/selection.ts';
-import { ignoredAmong } from '../../catalog/ignored.ts';
+import { ignoredAmong } from '../../catalog/ignore-patterns.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { readUnlogged, requireLogged } from '../../catalog/unlogged.ts';
 import { list, nameOf, patternsOf, sqlName, statements } from '../wording.ts';

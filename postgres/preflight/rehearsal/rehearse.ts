@@ -19,7 +19,7 @@ import { nameCheck } from '../../archive/deferred-check.ts';
 import { findPresent } from '../../schema/existing.ts';
 import { creations } from '../../archive/existing-object.ts';
 import { planSchema } from '../../dump/schema-plan.ts';
-import { refuseImpossible } from '../../schema/impossible.ts';
+import { refuseUncreatable } from '../../schema/schema-refusal.ts';
 import { SourceSchema } from '../../dump/source-schema.ts';
 import { prepareSession } from '../../session/ddl-failure.ts';
 import { OutOfLocks } from '../../dump/lock-table-full.ts';
@@ -43,7 +43,7 @@ export async function rehearse(
   try {
     const { plan, together } = await readPlan(migration, input, work);
     found.together = together;
-    refuseImpossible(plan);
+    refuseUncreatable(plan);
     found.checks = plan.checks.map((one) => ({
       name: nameCheck(one),
       functions: one.check.functions,

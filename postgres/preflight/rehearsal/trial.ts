@@ -12,7 +12,7 @@ import {
 import { OwnerRights, splitOwner } from '../../archive/owner.ts';
 import { PINNED_FOR_ROWS, setFor } from '../../connection/apply-settings.ts';
 import { type Defaults } from '../../connection/defaults.ts';
-import { evaluateFor } from '../../schema/evaluate.ts';
+import { useApplicationSettings } from '../../schema/application-settings.ts';
 import { runEntry } from '../../schema/run-entry.ts';
 import { attempted } from '../attempt.ts';
 import type { Found } from './found.ts';
@@ -98,7 +98,7 @@ async function underDefaults(
   run: () => Promise<unknown>,
 ): Promise<void> {
   const late = entry !== undefined && entry.phase !== 'tables';
-  if (late) await evaluateFor(client, defaults, { schema: entry.schema, tables: [] });
+  if (late) await useApplicationSettings(client, defaults, { schema: entry.schema, tables: [] });
   await run();
   if (late) await setFor('transaction', client, PINNED_FOR_ROWS);
 }

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { keepTemporal, workFolder } from './fetch-temporal.ts';
+import { ARCHITECTURES, keepTemporal, workFolder } from './fetch-temporal.ts';
 import { TEMPORAL_VERSION } from './temporal-program.ts';
 
 /** The toolchain that this version of the CLI requires. */
@@ -13,7 +13,6 @@ const GO_VERSION = '1.26.4';
 /** From this version on Go fetches the toolchain that a module requires automatically. */
 const OLDEST_SWITCHING_GO = [1, 21] as const;
 const CLI_EXTENSION = 'v0.0.0-20260731000218-c579925f193f';
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The Go command, if there is one. */
 export function findGo(): string | undefined {

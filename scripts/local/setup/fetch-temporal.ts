@@ -9,16 +9,14 @@ import { TEMPORAL_VERSION, cachedTemporal, versionOf } from './temporal-program.
 /** A network that refuses answers at once; one that swallows packets would otherwise delay set-up by minutes. */
 const ANSWER_MILLISECONDS = 8_000;
 const DOWNLOAD_MILLISECONDS = 10 * 60_000;
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+/** Go's names for the machines of Node's `process.arch`. */
+export const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The official archive for this machine; undefined where there is none. */
-function downloadAddress(
-  platform: string = process.platform,
-  architecture: string = process.arch,
-): string | undefined {
-  const arch = ARCHITECTURES[architecture];
-  if (arch === undefined || !['linux', 'darwin'].includes(platform)) return undefined;
-  return `https://temporal.download/cli/archive/v${TEMPORAL_VERSION}?platform=${platform}&arch=${arch}`;
+function downloadAddress(): string | undefined {
+  const arch = ARCHITECTURES[process.arch];
+  if (arch === undefined || !['linux', 'darwin'].includes(process.platform)) return undefined;
+  return `https://temporal.download/cli/archive/v${TEMPORAL_VERSION}?platform=${process.platform}&arch=${arch}`;
 }
 
 /**

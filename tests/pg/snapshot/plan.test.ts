@@ -1,7 +1,7 @@
 /** Planning a pass of the copy: what is left, under an exported snapshot that is still held, in a few hundred runs. */
 import { expect, test, vi } from 'vitest';
 import type { Migration } from '../../../contract/migration.ts';
-import { ignoredAmong, NOTHING_IGNORED } from '../../../postgres/catalog/ignored.ts';
+import { ignoredAmong, NOTHING_IGNORED } from '../../../postgres/catalog/ignore-patterns.ts';
 import { readRelations } from '../../../postgres/catalog/read-relations.ts';
 import { connectTarget } from '../../../postgres/session/open.ts';
 import { recordSnapshot } from '../../../postgres/store/exported-snapshot.ts';

@@ -16,7 +16,7 @@ const BEAT_EVERY_MS = 1_000;
  * The newest exported snapshot, once its owner is alive and `fits` accepts it.
  * @throws `signal.reason` when aborted.
  */
-export async function waitForLive(
+export async function waitForLiveOwner(
   migration: Migration,
   clients: { readonly source: pg.ClientBase; readonly target: pg.ClientBase },
   work: Work,

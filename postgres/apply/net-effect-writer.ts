@@ -9,6 +9,7 @@
  * The row count of every set is compared with the number of rows sent. With a unique index on the key a statement touches at most
  * one row per staged row and each row at most once, so an equal count means that every staged row hit its own row.
  */
+import { grouped } from '../../contract/grouped.ts';
 import type pg from 'pg';
 import { copyLine } from './copy-text.ts';
 import type { Image, KeyValues, NetEffect, NetUpdate } from './fold.ts';
@@ -20,12 +21,12 @@ import { assigned, fixed, writable } from './written-column.ts';
 
 /**
  * Up to this many rows are sent as single prepared statements. A staging table costs a COPY, a join and sometimes its creation:
- * about as much as this many pipelined statements (bench/apply.ts).
+ * about as much as this many pipelined statements.
  */
 export const FEW_ROWS = 50;
 
 /** Applies a table's net effect. @throws the server's error or WrongRowCount; the caller rolls back and replays. */
-export async function applySets(
+export async function writeNetEffect(
   client: pg.Client,
   staging: Staging,
   table: TargetTable,
@@ -121,14 +122,8 @@ export async function insertRows(
     );
     return;
   }
-  const groups = new Map<string, { positions: number[]; images: Image[] }>();
-  for (const image of images) {
-    const positions = writable(table, image);
-    const group = groups.get(positions.join());
-    if (group) group.images.push(image);
-    else groups.set(positions.join(), { positions, images: [image] });
-  }
-  for (const { positions, images: rows } of groups.values()) {
+  for (const rows of grouped(images, (image) => writable(table, image).join()).values()) {
+    const positions = writable(table, rows[0] ?? []);
     if (positions.length === 0) {
       await runStatements(
         client,

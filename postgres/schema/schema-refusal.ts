@@ -25,11 +25,11 @@ export async function withTriggers(
 }
 
 /** @throws MigrationError `SchemaFailed` naming selected tables that need something that is left out. */
-export function refuseImpossible(plan: Pick<FilteredArchive, 'impossible'>): void {
-  if (plan.impossible.length === 0) return;
+export function refuseUncreatable(plan: Pick<FilteredArchive, 'uncreatable'>): void {
+  if (plan.uncreatable.length === 0) return;
   throw new MigrationError(
     'SchemaFailed',
-    `the selection cannot be created: ${listed(plan.impossible, SHOWN, '; ')}`,
+    `the selection cannot be created: ${listed(plan.uncreatable, SHOWN, '; ')}`,
   );
 }
 

@@ -5,7 +5,6 @@ import { compileSelection } from './selection.ts';
 export interface IgnorePatterns {
   /** Tables whose updates and deletes cannot be sent: their inserts are applied; the first update or delete stops the stream. */
   readonly missingIdentity: readonly string[];
-  /** Unlogged tables: copied once, not replicated. */
   readonly unlogged: readonly string[];
 }
 
@@ -21,7 +20,6 @@ export const NOTHING_IGNORED: IgnorePatterns = { missingIdentity: [], unlogged: 
 /**
  * Which tables the patterns match. A partition or child follows its parent if the parent is selected. For a tree that goes
  * through its root, unlogged partitions are accepted only if all partitions are unlogged and matched.
- * @param relations the selected tables.
  */
 export function ignoredAmong(relations: readonly Named[], patterns: IgnorePatterns): Ignored {
   const byOid = new Map(relations.map((relation) => [relation.oid, relation]));

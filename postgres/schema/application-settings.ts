@@ -6,7 +6,7 @@ import type { Defaults } from '../connection/defaults.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
 
 /** Applies the table's settings to the transaction of an entry. String literals of the archive are standard-conforming. */
-export async function evaluateFor(
+export async function useApplicationSettings(
   client: pg.ClientBase,
   defaults: Defaults,
   { schema, tables }: Pick<StoredEntry, 'schema' | 'tables'>,

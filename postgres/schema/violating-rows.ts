@@ -9,7 +9,7 @@ import type { Work } from '../../contract/work.ts';
 import { SQLSTATE } from '../connection/failure.ts';
 import { inSavepoint } from '../connection/in-transaction.ts';
 import { Defaults } from '../connection/defaults.ts';
-import { evaluateFor } from './evaluate.ts';
+import { useApplicationSettings } from './application-settings.ts';
 import type { Session } from '../session/session.ts';
 import { readListing } from '../dump/definition-listing.ts';
 import type { StoredEntry } from '../store/schema-entry.ts';
@@ -27,7 +27,7 @@ const MOST_CHARACTERS = 2_500;
  * unchanged when the source has no definition or the rows cannot be counted: the operator needs it in any case.
  * @throws signal.reason when aborted.
  */
-export async function explained(
+export async function withViolatingRows(
   failure: MigrationError,
   where: { readonly migration: Migration; readonly entry: StoredEntry; readonly session: Session },
   work: Work,
@@ -76,7 +76,7 @@ async function count(
   defaults: Defaults,
 ): Promise<string | null> {
   return session.transaction(async (client) => {
-    await evaluateFor(client, defaults, entry);
+    await useApplicationSettings(client, defaults, entry);
     await client.query(/* sql */ `set local statement_timeout = ${COUNT_LIMIT_MS}`);
     let counted: string | null = null;
     const work = async (): Promise<void> => {
@@ -91,12 +91,12 @@ async function count(
 }
 
 /** Rows broke it: a person has to fix them; everything that does not depend on it can still be built. */
-export function isBroken(error: unknown): error is MigrationError {
+export function isConstraintFailure(error: unknown): error is MigrationError {
   return error instanceof MigrationError && error.code === 'ConstraintFailed';
 }
 
 /** All failures as one, so that the operator fixes all rows at once instead of one constraint after each resume. */
-export function combined(failures: readonly MigrationError[]): MigrationError | undefined {
+export function combinedFailure(failures: readonly MigrationError[]): MigrationError | undefined {
   const [first] = failures;
   if (first === undefined || failures.length === 1) return first;
   const shown: string[] = [];

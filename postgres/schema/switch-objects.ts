@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { lockCapacity, within } from '../catalog/capacity.ts';
+import { lockableObjects } from '../catalog/lock-capacity.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { takeTurn } from '../store/turn.ts';
 import { connectTarget } from '../session/open.ts';
@@ -19,7 +19,7 @@ import { inTransaction } from '../connection/in-transaction.ts';
 /** What it needs from the activity that runs it. */
 export type Attempt = Partial<Pick<Work, 'signal' | 'scheduledAt' | 'beat'>>;
 
-export interface Switching {
+export interface ObjectSwitch {
   readonly target: pg.Client;
   /**
    * Runs `each` for all items, several per transaction. An attempt that was superseded commits none.
@@ -48,11 +48,11 @@ const ITEMS_AT_ONCE = 500;
  * Opens the target, takes the turn and runs `work`. Returns `nothing` without a control schema: the migration has ended, or not begun.
  * @throws MigrationError `SchemaFailed` with the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
  */
-export async function switching<T>(
+export async function switchObjects<T>(
   migration: Migration,
   { signal, scheduledAt, beat = () => undefined }: Attempt,
   { done, nothing }: { readonly done: 'enabled' | 'disabled'; readonly nothing: T },
-  work: (session: Switching) => Promise<T>,
+  work: (session: ObjectSwitch) => Promise<T>,
 ): Promise<T> {
   await using target = await connectTarget(migration, 'cutover', {
     unregistered: 'any more',
@@ -65,8 +65,8 @@ export async function switching<T>(
   try {
     if (!(await hasStore(target))) return nothing;
     const turn = await takeTurn(target, migration, scheduledAt);
-    const size = within(await lockCapacity(target), LOCKS_EACH, ITEMS_AT_ONCE);
-    const all: Switching['all'] = async (items, name, each, before) => {
+    const size = await lockableObjects([target], LOCKS_EACH, ITEMS_AT_ONCE);
+    const all: ObjectSwitch['all'] = async (items, name, each, before) => {
       for (let at = 0; at < items.length; at += size) {
         const batch = items.slice(at, at + size);
         await before?.(batch);

@@ -1,7 +1,11 @@
 /** Finds intervals that a newer target would store as infinity, before the rows are copied and under the same snapshot. */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
-import { extremeMessage, intervalColumnsOf, isExtreme } from '../catalog/version-form.ts';
+import {
+  extremeIntervalMessage,
+  intervalColumnsOf,
+  isExtremeInterval,
+} from '../catalog/version-form.ts';
 import { nameOf, quoted } from '../catalog/table-name.ts';
 import { underAnyPath } from '../session/planning.ts';
 import { blocks, type BlockRange } from './pipe.ts';
@@ -11,7 +15,7 @@ import type { CheckedTable } from './table-lock.ts';
  * Scans the range if the table has columns with intervals.
  * @throws MigrationError `CopyFailed` naming the column.
  */
-export async function refuseExtremes(
+export async function refuseExtremeIntervals(
   source: pg.ClientBase,
   table: CheckedTable,
   range: BlockRange,
@@ -21,7 +25,7 @@ export async function refuseExtremes(
   if (columns.length === 0) return;
   const checks = columns.map(
     ({ name }, at) =>
-      `coalesce(bool_or(${isExtreme(pg.escapeIdentifier(name))}), false) as "c${at}"`,
+      `coalesce(bool_or(${isExtremeInterval(pg.escapeIdentifier(name))}), false) as "c${at}"`,
   );
   const where = blocks(range).join(' and ') || 'true';
   const { rows } = await underAnyPath(source, () =>
@@ -31,7 +35,7 @@ export async function refuseExtremes(
   );
   const found = columns.find((_, at) => rows[0]?.[`c${at}`] === true);
   if (!found) return;
-  throw new MigrationError('CopyFailed', extremeMessage(nameOf(table), found.name), {
+  throw new MigrationError('CopyFailed', extremeIntervalMessage(nameOf(table), found.name), {
     ...{ table: nameOf(table), column: found.name },
   });
 }

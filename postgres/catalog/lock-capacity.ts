@@ -4,7 +4,6 @@
  */
 import type pg from 'pg';
 
-/** Nominal size of the server's lock table. */
 export interface LockTable {
   /** `max_locks_per_transaction`. */
   readonly perTransaction: number;
@@ -20,11 +19,6 @@ export async function readLockTable(client: pg.ClientBase): Promise<LockTable> {
   return rows[0] ?? { perTransaction: 0, sessions: 0 };
 }
 
-/** Entries of the server's lock table. */
-export async function lockCapacity(client: pg.ClientBase): Promise<number> {
-  return entriesOf(await readLockTable(client));
-}
-
 /** 6400 with default settings. The floor guards against implausible settings. */
 export function entriesOf({ perTransaction, sessions }: LockTable): number {
   return Math.max(100, perTransaction * sessions);
@@ -36,9 +30,20 @@ export function perTransactionFor(locks: number, { sessions }: LockTable): numbe
 }
 
 /**
- * How many objects a transaction may lock if each takes `locksEach` locks.
- * @param most upper bound, whatever the capacity.
+ * How many objects a transaction of these sessions may lock if each takes `locksEach` locks: at most half of the lock table, of the
+ * smaller one if there are several.
  */
-export function within(capacity: number, locksEach: number, most = Infinity): number {
-  return Math.max(1, Math.min(most, Math.floor(capacity / 2 / locksEach)));
+export async function lockableObjects(
+  sessions: readonly pg.ClientBase[],
+  locksEach: number,
+  most = Infinity,
+): Promise<number> {
+  const sizes = [];
+  for (const session of sessions) sizes.push(entriesOf(await readLockTable(session)));
+  return fitting(Math.min(...sizes), locksEach, most);
+}
+
+/** {@link lockableObjects} of a table with this many entries. */
+export function fitting(entries: number, locksEach: number, most = Infinity): number {
+  return Math.max(1, Math.min(most, Math.floor(entries / 2 / locksEach)));
 }
