@@ -1,7 +1,7 @@
 /**
  * A table's remaining changes (table-rows.ts) as statements of a flight: deletes, then updates, then inserts, in the order of
- * sets.ts and for its reasons. Inserts use COPY. Updates and deletes join with arrays of values: in a small batch a staging table
- * would cost a millisecond more. Each statement has the number of rows that it must hit.
+ * net-effect-writer.ts and for its reasons. Inserts use COPY. Updates and deletes join with arrays of values: in a small batch
+ * a staging table would cost a millisecond more. Each statement has the number of rows that it must hit.
  */
 import type { Flight } from '../session/flight.ts';
 import type { RowLayout } from './row-layout.ts';

@@ -14,6 +14,7 @@ export const SQLSTATE = {
   undefinedFile: '58P01',
   configurationLimitExceeded: '53400',
   undefinedObject: '42704',
+  duplicateObject: '42710',
   undefinedTable: '42P01',
   undefinedColumn: '42703',
   undefinedFunction: '42883',

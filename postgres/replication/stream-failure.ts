@@ -3,9 +3,6 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import { classify, sqlstate, SQLSTATE } from '../connection/failure.ts';
 
-/** A WAL segment that the slot needs is gone. */
-const UNDEFINED_FILE = '58P01';
-
 /** @param connected whether the session was established: before that, 42501 is about the role, not about the plugin. */
 export function startFailure(error: unknown, slot: string, connected: boolean): MigrationError {
   if (error instanceof MigrationError) return error;
@@ -95,7 +92,7 @@ function decodingFailure(
     case SQLSTATE.undefinedObject:
     // `wal_status = lost` and other invalidations.
     case SQLSTATE.notInPrerequisiteState:
-    case UNDEFINED_FILE:
+    case SQLSTATE.undefinedFile:
       return new MigrationError(
         'SlotMissing',
         `the source cannot decode ${at} (SQLSTATE ${state}): the slot is invalid or the WAL that it needs is gone`,

@@ -3,12 +3,6 @@ import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 
-/** All slots are taken. */
-const CONFIGURATION_LIMIT_EXCEEDED = '53400';
-/** The plugin's library is not installed. */
-const UNDEFINED_FILE = '58P01';
-const DUPLICATE_OBJECT = '42710';
-
 /** @param asker a session of the same role that can still be queried. */
 export async function creationFailure(
   error: unknown,
@@ -30,17 +24,17 @@ export async function creationFailure(
             'Denied',
             'the role of the source may not create a replication slot: alter role … replication',
           );
-    case UNDEFINED_FILE:
+    case SQLSTATE.undefinedFile:
       return failure(
         'PluginRefused',
         'wal2json is not installed on the source: install its package there',
       );
-    case CONFIGURATION_LIMIT_EXCEEDED:
+    case SQLSTATE.configurationLimitExceeded:
       return failure(
         'Contention',
         'all replication slots of the source are in use: drop one or raise max_replication_slots',
       );
-    case DUPLICATE_OBJECT:
+    case SQLSTATE.duplicateObject:
       return failure('SlotBusy', `another attempt is creating slot "${slot}"`);
     case SQLSTATE.notInPrerequisiteState:
       return failure(

@@ -78,7 +78,6 @@ export class Gathering {
     return this.#pending.size === 0;
   }
 
-  /** See {@link PendingBatch.untouched}. */
   get untouched(): boolean {
     return this.#pending.untouched;
   }
@@ -144,10 +143,8 @@ export class Gathering {
     if (line.length > messageBytes) return left(this.#parts, path, 'length');
     if (path.exactThrough === Infinity) return left(this.#parts, path, 'table');
     if (path.exactThrough >= this.#batch) return false;
-    if (
-      mapping.disguised.size > 0 ||
-      (mapping.intervals.size > 0 && mayHoldExtremeInterval(line.own))
-    ) {
+    const { disguised, intervals } = mapping;
+    if (disguised.size > 0 || (intervals.size > 0 && mayHoldExtremeInterval(line.own))) {
       // The exact path finds the column.
       path.exactThrough = this.#batch;
       return left(this.#parts, path, 'values');

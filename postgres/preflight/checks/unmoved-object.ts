@@ -32,17 +32,18 @@ export const unmovedObject = defineCheck({
           `login event triggers of the source also fire for every session of walferry: ${list(loginTriggers)}; one that writes to a moved table changes it after every end mark, so no cutover completes`,
           'If one writes to a moved table, disable it on the source before the cutover: alter event trigger … disable. On the target they are enabled last.',
         ),
-      largeObjects > 0 && input.ignore.largeObjects
-        ? warning(
-            'large-objects',
-            message,
-            'The input ignores them: columns that refer to them point to nothing on the target.',
-          )
-        : error(
-            'large-objects',
-            message,
-            'Move them into bytea columns, drop unused ones (vacuumlo), or accept losing them: "ignore": {"largeObjects": true} in the input.',
-          ),
+      largeObjects > 0 &&
+        (input.ignore.largeObjects
+          ? warning(
+              'large-objects',
+              message,
+              'The input ignores them: columns that refer to them point to nothing on the target.',
+            )
+          : error(
+              'large-objects',
+              message,
+              'Move them into bytea columns, drop unused ones (vacuumlo), or accept losing them: "ignore": {"largeObjects": true} in the input.',
+            )),
       subscriptions.length > 0 &&
         warning(
           'subscriptions',
