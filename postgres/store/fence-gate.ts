@@ -51,6 +51,17 @@ export async function readFenceGate(
   return found ? { ...v.parse(row, found), include: found.include, exclude: found.exclude } : null;
 }
 
+/** The gate, locked until the end of the caller's transaction: whoever else changes it waits. */
+export async function holdFenceGate(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<(Gate & Patterns) | null> {
+  await target.query(/* sql */ `select from walferry.fence_gate where migration = $1 for update`, [
+    migration.id,
+  ]);
+  return readFenceGate(target, migration);
+}
+
 /**
  * Arms it, in the caller's transaction, which holds the row until its end.
  * @returns the deadline, and whether this call armed it: a repetition gets the same deadline.
@@ -62,10 +73,7 @@ export async function armFenceGate(
   cutover: string,
   milliseconds: number,
 ): Promise<{ readonly deadline: string; readonly first: boolean }> {
-  await target.query(/* sql */ `select from walferry.fence_gate where migration = $1 for update`, [
-    migration.id,
-  ]);
-  const gate = await readFenceGate(target, migration);
+  const gate = await holdFenceGate(target, migration);
   if (gate === null) throw new MigrationError('FenceRefused', 'the fence is not installed');
   if (gate.state === 'armed' && gate.cutover === cutover && !gate.expired) {
     return { deadline: gate.deadline ?? '', first: false };

@@ -1,15 +1,8 @@
 /** Settings of the source's database that a fence changes in addition: the previous values, stored before the first change. */
 import type pg from 'pg';
 import * as v from 'valibot';
+import { fenceSetting, type FenceSetting } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
-
-/** As in the input. */
-const WHATS = ['readOnlyDefault', 'connect', 'connectionLimit'] as const;
-
-const setting = v.object({ what: v.picklist(WHATS), previous: v.nullable(v.string()) });
-
-/** A previous value as text; null: there was none. Small and free of secrets: the workflow keeps it, too. */
-export type FenceSetting = v.InferOutput<typeof setting>;
 
 /** Keeps the value that was stored first: a repetition would store our own. */
 export async function storeFenceSetting(
@@ -31,7 +24,7 @@ export async function readFenceSettings(
     /* sql */ `select what, previous from walferry.fence_setting where migration = $1 order by what`,
     [id],
   );
-  return v.parse(v.array(setting), rows);
+  return v.parse(v.array(fenceSetting), rows);
 }
 
 export async function forgetFenceSetting(

@@ -2,7 +2,7 @@
 import type { FenceRights, Passing } from '../../../contract/fence.ts';
 import { listed } from '../../../contract/listed.ts';
 import type { FencedInput } from '../../fence/fence-contract.ts';
-import { fenceOf } from '../../fence/kinds.ts';
+import { fenceFor } from '../../fence/kinds.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import type { SourceReading } from '../reading.ts';
 
@@ -22,7 +22,7 @@ export const fenceRight = defineCheck({
 async function readFence({ client, input }: SourceReading): Promise<FenceRights | null> {
   const { fence: kind }: FencedInput = input;
   if (kind === undefined || kind === 'none') return null;
-  return fenceOf(kind).rights(client, input);
+  return fenceFor(input).rights(client, input);
 }
 
 const ANOTHER = 'or choose another "fence": trigger, roles, command, none.';
