@@ -1,6 +1,6 @@
 /** The steps of a cutover with a fence. Each reads its record first and may be repeated at any time: they decide nothing twice. */
 import type { Box, Prepared } from '../contract/cutover.ts';
-import type { FenceInput, ProofReport } from '../contract/fence.ts';
+import type { ProofReport } from '../contract/fence.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverCall, Work } from '../contract/work.ts';
 import { armSource } from '../postgres/cutover/arm-source.ts';
@@ -10,12 +10,10 @@ import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
 import { lookAtSource } from '../postgres/cutover/sealed-source.ts';
 import { switchSides, type Switching } from '../postgres/cutover/switch-sides.ts';
 import { undoCutover } from '../postgres/cutover/undo-cutover.ts';
-import { fenceAsked, fenceOf } from '../postgres/fence/kinds.ts';
+import { fenceFor } from '../postgres/fence/kinds.ts';
 import { openTarget } from '../postgres/fence/target-fence.ts';
 import type { Step } from './step.ts';
 import { withSides } from './way-back-steps.ts';
-
-const fenceFor = (input: FenceInput) => fenceOf(fenceAsked(input));
 
 interface Deciding extends Step {
   readonly cutover: string;

@@ -3,7 +3,7 @@ import type { Lsn } from '../contract/lsn.ts';
 import { reverseOf } from '../contract/reversed.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Work } from '../contract/work.ts';
-import { fenceAsked, fenceOf } from '../postgres/fence/kinds.ts';
+import { fenceFor } from '../postgres/fence/kinds.ts';
 import { removeReverseFence } from '../postgres/switchback/reverse-fence.ts';
 import { openOld } from '../postgres/switchback/open-old.ts';
 import { onWayBack } from '../postgres/switchback/on-way-back.ts';
@@ -48,13 +48,13 @@ export const wayBackSteps = {
 
   /** After a switch back. */
   openOld: ({ migration, input, cutover }: Step & { readonly cutover: string }, work: Work) =>
-    openOld(migration, fenceOf(fenceAsked(input)), cutover, work),
+    openOld(migration, fenceFor(input), cutover, work),
 
   dropReverseSlot: ({ migration }: BareStep) => dropReverseSlot(migration),
 
   /** Removes the state of the way back from the old database, and the open fence of a switch back that was undone from the new one. */
   closeWayBack: async ({ migration, input }: Step, work: Work): Promise<void> => {
-    await removeReverseFence(migration, fenceOf(fenceAsked(input)), work);
+    await removeReverseFence(migration, fenceFor(input), work);
     await closeWayBack(migration, work);
   },
 };

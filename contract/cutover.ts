@@ -1,5 +1,5 @@
 /** What the steps of a fenced cutover get and report. Flat JSON: it is in the workflow's history. */
-import type { FenceInput } from './fence.ts';
+import type { FenceInput, FenceSetting } from './fence.ts';
 import type { Lsn } from './lsn.ts';
 import type { Migration } from './migration.ts';
 import type { SequenceReport } from './work.ts';
@@ -84,6 +84,8 @@ export interface Prepared {
   /** The oldest transaction that writes at this moment, by pid and user; null: none is seen. */
   readonly writer: string | null;
   readonly writerMs: number;
+  /** Values of the source's database that the fence replaces and gives back; unset: none. */
+  readonly settings?: readonly FenceSetting[];
 }
 
 /** What was found on the source after the switch. */

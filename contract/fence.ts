@@ -32,10 +32,42 @@ export const fenceExtrasField = v.optional(
       ),
       false,
     ),
+    readOnlyDefault: v.optional(
+      described(
+        flag,
+        "Set `default_transaction_read_only` for the source's database while the fence stops the writes: new sessions are read-only unless they say otherwise.",
+      ),
+      false,
+    ),
+    connect: v.optional(
+      described(
+        flag,
+        "Revoke CONNECT on the source's database from everybody else meanwhile. Superusers and open sessions stay.",
+      ),
+      false,
+    ),
+    connectionLimit: v.optional(
+      described(
+        flag,
+        "Set the connection limit of the source's database to 0 meanwhile: only superusers get in, so walferry must be one.",
+      ),
+      false,
+    ),
   }),
   {},
 );
 export type FenceExtras = v.InferOutput<typeof fenceExtrasField>;
+
+/** Those that change a setting of the database. None of them binds an open session. */
+export const DATABASE_EXTRAS = ['readOnlyDefault', 'connect', 'connectionLimit'] as const;
+export type DatabaseExtras = Pick<FenceExtras, (typeof DATABASE_EXTRAS)[number]>;
+
+/** A previous value of the database as text; null: there was none. Small and free of secrets. */
+export const fenceSetting = v.pipe(
+  v.object({ what: v.picklist(DATABASE_EXTRAS), previous: v.nullable(v.string()) }),
+  v.readonly(),
+);
+export type FenceSetting = v.InferOutput<typeof fenceSetting>;
 
 /** What the steps of the fence read of the input; both are unset in inputs of earlier code. */
 export interface FenceInput {
@@ -53,6 +85,8 @@ export interface InstallReport {
   readonly also: readonly string[];
   /** Whether the fence also binds sessions in replica role: only where walferry owns the table. */
   readonly always: boolean;
+  /** Values of the database that its extras will replace; unset: it has none. */
+  readonly settings?: readonly FenceSetting[];
 }
 
 /** Most tables, writers or objects that one report or message names. */

@@ -60,14 +60,18 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
 }
 
 /** Installs the fence and looks for writers, or finds that a run before a reset has switched. Stops no write. */
-export function prepare(run: Execution, request: CutoverRequest): Promise<Prepared> {
+export async function prepare(run: Execution, request: CutoverRequest): Promise<Prepared> {
   const call = callOf(request);
-  return retryUntilDone(run, 'prepare the cutover', (retry) =>
+  const prepared = await retryUntilDone(run, 'prepare the cutover', (retry) =>
     long.prepareCutover.executeWithOptions(
       { ...LONG, retry, activityId: 'prepare', summary: 'install the fence, look for writers' },
       [{ ...run.step, ...call }],
     ),
   );
+  const { settings } = prepared;
+  // Before anything is changed: the target, which has them too, may be gone when they are needed.
+  if (settings !== undefined) run.tell({ type: 'settingsNoted', settings });
+  return prepared;
 }
 
 /** A run before a reset has switched: nothing is left to decide. */
@@ -220,9 +224,18 @@ async function lookAt(
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
-    differences.push(`the source could not be looked at after the switch (${reason.message})`);
+    differences.push(
+      `the source could not be looked at after the switch (${reason.message})${settingsOf(run)}`,
+    );
     return null;
   }
+}
+
+/** What the fence has replaced and not given back. */
+function settingsOf({ state: { fenceSettings = [] } }: Execution): string {
+  if (fenceSettings.length === 0) return '';
+  const values = fenceSettings.map(({ what, previous }) => `${what} ${previous ?? 'not set'}`);
+  return `, so its database keeps the settings of the fence; they were: ${values.join(', ')}`;
 }
 
 async function refreshAfter(run: Execution, at: Lsn): Promise<void> {

@@ -38,9 +38,10 @@ export async function armSource(
     await settleEarlier({ source, target }, migration, fence, cutover, work);
     await cutoverPoint('before-arm', meet);
     const rehearsal = box.rehearsal ?? false;
-    const { deadline } = await fence.arm(source, migration, { cutover, milliseconds, rehearsal });
+    const arming = { cutover, milliseconds, rehearsal, signal };
+    const { deadline } = await fence.arm(source, migration, arming);
     await cutoverPoint('after-arm', meet);
-    const withinMs = await millisecondsUntil(source, deadline);
+    const withinMs = await millisecondsUntil({ source, target }[fence.keeper], deadline);
     const proof = await fence.prove(source, migration, work, { withinMs, endSessions });
     const mark = await markPosition(source, migration);
     await cutoverPoint('after-arm-mark', meet);
@@ -52,9 +53,9 @@ export async function armSource(
   }
 }
 
-/** By the source's clock, which is that of the deadline; 0 when it has passed. */
-export async function millisecondsUntil(source: Session, deadline: string): Promise<number> {
-  const { rows } = await source.query<{ left: string }>(
+/** By the clock of the gate's keeper, which is that of the deadline; 0 when it has passed. */
+export async function millisecondsUntil(keeper: Session, deadline: string): Promise<number> {
+  const { rows } = await keeper.query<{ left: string }>(
     /* sql */ `
     select pg_catalog.ceil(1000 * extract(epoch from $1::timestamptz - pg_catalog.clock_timestamp()))::text as left`,
     [deadline],

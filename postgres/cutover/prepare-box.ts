@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Prepared } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
-import { MOST_NAMED, type ProofReport } from '../../contract/fence.ts';
+import { MOST_NAMED, type InstallReport, type ProofReport } from '../../contract/fence.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import { listed } from '../../contract/listed.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -62,12 +62,13 @@ export async function prepareBox(
     await using source = await connectSource(migration, 'cutover', { signal, target });
     // The source may still be sealed for a cutover of a run before a reset.
     await settleEarlier({ source, target }, migration, fence, null, work);
-    await installEverywhere(source, migration, input, fence, work);
+    const settings = await installEverywhere(source, migration, input, fence, work);
     const { rows } = await source.query<{ who: string; ms: string }>(OLDEST_WRITER);
     const [oldest] = rows;
     return {
       ...{ switched: null, releaseLsn: null, downtimeMs: null },
       ...{ writer: oldest?.who ?? null, writerMs: Number(oldest?.ms ?? 0) },
+      ...(settings === undefined ? {} : { settings }),
     };
   } catch (error) {
     signal.throwIfAborted();
@@ -81,11 +82,11 @@ async function installEverywhere(
   input: MigrationInput,
   fence: Fence,
   work: Work,
-): Promise<void> {
+): Promise<InstallReport['settings']> {
   const until = performance.now() + INSTALL_MS;
   for (;;) {
-    const { waiting } = await fence.install(source, migration, input, work);
-    if (waiting.length === 0) return;
+    const { waiting, settings } = await fence.install(source, migration, input, work);
+    if (waiting.length === 0) return settings;
     if (performance.now() > until) {
       throw new MigrationError(
         'FenceRefused',

@@ -33,6 +33,8 @@ export async function lookAtSource(
   try {
     await using source = await connectSource(migration, 'cleanup', { signal });
     const sealedAgain = await sealAgain(source, migration, fence, cutover);
+    // Now, because the control schema that has them goes next.
+    await fence.giveBackExtras?.(source, migration);
     const late =
       since === null ? [] : await laterChanges(migration, input, since, signal, beat, 'fenced');
     return { sealedAgain, late: late.slice(0, MOST_LATE) };

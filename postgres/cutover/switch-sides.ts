@@ -70,7 +70,8 @@ export async function switchSides(
         await requireFinished(tx, migration, unrefreshed, order.since, work);
         await open(tx);
       },
-      downtime: async () => order.milliseconds - (await millisecondsUntil(source, order.deadline)),
+      downtime: async () =>
+        order.milliseconds - (await millisecondsUntil(sides[fence.keeper], order.deadline)),
       last: (tx: Session) => setStates(tx, rest),
     };
     const outcome = await whileWatched(

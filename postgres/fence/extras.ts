@@ -5,6 +5,7 @@
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
+import type { DatabaseExtras, FenceSetting } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { classify } from '../connection/failure.ts';
@@ -13,15 +14,8 @@ import {
   forgetFenceSetting,
   readFenceSettings,
   storeFenceSetting,
-  type FenceSetting,
 } from '../store/fence-setting.ts';
-
-/** Which of them are taken. No input asks for them yet. */
-export interface DatabaseExtras {
-  readonly readOnlyDefault: boolean;
-  readonly connect: boolean;
-  readonly connectionLimit: boolean;
-}
+import { hasStore } from '../store/upgrade.ts';
 
 interface Database {
   /** For SQL. */
@@ -32,6 +26,8 @@ interface Database {
   readonly acl: string | null;
   readonly limit: number;
   readonly superuser: boolean;
+  /** Whether this role may alter the database. */
+  readonly owner: boolean;
   /** Whether every CONNECT comes from the database's owner. */
   readonly plainAcl: boolean;
 }
@@ -41,6 +37,7 @@ select pg_catalog.quote_ident(d.datname) as name, d.datacl::text as acl, d.datco
        (select pg_catalog.split_part(one, '=', 2) from pg_catalog.pg_db_role_setting s, unnest(s.setconfig) one
          where s.setdatabase = d.oid and s.setrole = 0 and one like 'default\\_transaction\\_read\\_only=%') as "readOnly",
        (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user) as superuser,
+       pg_catalog.pg_has_role(d.datdba, 'usage') as owner,
        not exists (select from pg_catalog.aclexplode(d.datacl) e where e.privilege_type = 'CONNECT' and e.grantor <> d.datdba) as "plainAcl"
   from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()`;
 
@@ -74,22 +71,34 @@ export async function takeExtras(
 }
 
 /**
- * Gives back what is stored on the target, and what the workflow kept if the target has lost it. Idempotent.
- * @throws MigrationError `FenceRefused` naming what could not be restored; `Denied`.
+ * What would be stored before the first change; for the workflow to keep, for whoever has to restore it by hand. Changes nothing.
+ * @throws MigrationError `FenceRefused` for what could not be restored exactly.
  */
-export async function giveBackExtras(
+export async function previousValues(
   source: pg.ClientBase,
   migration: Migration,
-  kept: readonly FenceSetting[] = [],
-): Promise<void> {
+  extras: DatabaseExtras,
+): Promise<readonly FenceSetting[]> {
+  const database = await readDatabase(source);
+  refuseExtras(database, extras, migration);
+  return previousOf(database, extras);
+}
+
+/** Why this role could not take them and give them back exactly; empty: it can. Changes nothing. */
+export async function missingForExtras(
+  source: pg.ClientBase,
+  extras: DatabaseExtras,
+): Promise<string[]> {
+  return unrestorable(await readDatabase(source), extras);
+}
+
+/** Gives back what is stored on the target. Idempotent; does nothing where nothing is stored.
+ * @throws MigrationError `FenceRefused` naming what could not be restored; `Denied`.
+ */
+export async function giveBackExtras(source: pg.ClientBase, migration: Migration): Promise<void> {
   try {
     await using target = await connectTarget(migration, 'cutover', { unregistered: 'any more' });
-    const stored = await readFenceSettings(target, migration);
-    const names = new Set(stored.map(({ what }) => what));
-    for (const one of [...stored, ...kept.filter(({ what }) => !names.has(what))]) {
-      await giveBack(source, one);
-      await forgetFenceSetting(target, migration, one.what);
-    }
+    if (await hasStore(target)) await giveBackStored(source, target, migration);
   } catch (error) {
     throw classify(
       error,
@@ -97,6 +106,20 @@ export async function giveBackExtras(
       'FenceRefused',
     );
   }
+}
+
+/** The same on a session of the target. @returns what was given back. @throws an error of the driver. */
+export async function giveBackStored(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Pick<Migration, 'id'>,
+): Promise<string[]> {
+  const stored = await readFenceSettings(target, migration);
+  for (const one of stored) {
+    await giveBack(source, one);
+    await forgetFenceSetting(target, migration, one.what);
+  }
+  return stored.map(({ what }) => what);
 }
 
 async function readDatabase(source: pg.ClientBase): Promise<Database> {
@@ -108,10 +131,13 @@ async function readDatabase(source: pg.ClientBase): Promise<Database> {
 
 /** Why the extras could not be restored exactly; empty: they could. Pure. */
 export function unrestorable(
-  { acl, superuser, plainAcl }: Pick<Database, 'acl' | 'superuser' | 'plainAcl'>,
-  { connect, connectionLimit }: DatabaseExtras,
+  { acl, superuser, owner, plainAcl }: Pick<Database, 'acl' | 'superuser' | 'owner' | 'plainAcl'>,
+  { readOnlyDefault, connect, connectionLimit }: DatabaseExtras,
 ): string[] {
   return [
+    ...((readOnlyDefault || connect || connectionLimit) && !owner
+      ? ['the role does not own the database, so it may not alter it']
+      : []),
     ...(connect && acl === null && !superuser
       ? [
           'CONNECT has the built-in default, which only a superuser can restore: `grant connect` would leave it spelled out',

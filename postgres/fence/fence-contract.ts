@@ -23,6 +23,8 @@ export interface Arming {
   readonly milliseconds: number;
   /** A rehearsal: the operator's commands get `REHEARSAL=1`. */
   readonly rehearsal?: boolean;
+  /** Ends an operator's command that is running. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Proving {
@@ -38,6 +40,8 @@ export interface Proving {
  */
 export interface Fence {
   readonly kind: FenceKind;
+  /** The side that has the gate: deadlines are by its clock. */
+  readonly keeper: 'source' | 'target';
   /** What the rights allow, and what passes it. Changes nothing. */
   rights(source: pg.ClientBase, input: FencedInput): Promise<FenceRights>;
   /**
@@ -69,6 +73,8 @@ export interface Fence {
   seal(source: Session, migration: Migration, cutover: string): Promise<boolean>;
   /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for no one's table. */
   open(source: Session, migration: Migration, cutover: string): Promise<void>;
+  /** Gives back what was taken in addition; the writes stay as they are. After the switch, before what is stored goes. Unset: nothing was. */
+  readonly giveBackExtras?: (source: Session, migration: Migration) => Promise<void>;
   /** Removes what `install` made. @returns what is left: call it again later. */
   remove(source: Session, migration: Migration, work: Work): Promise<RemovalReport>;
 }

@@ -3,25 +3,25 @@ import { MigrationError } from '../../contract/failure.ts';
 import {
   MOST_NAMED,
   type FenceInput,
+  type FenceExtras,
   type FenceKind,
-  type FenceRights,
 } from '../../contract/fence.ts';
 import { listed } from '../../contract/listed.ts';
-import type { Migration } from '../../contract/migration.ts';
 import { classify } from '../connection/failure.ts';
-import type { Session } from '../session/session.ts';
 import { forgetFenceGrants, readFenceGrants, storeFenceGrants } from '../store/fence-grant.ts';
-import type { Fence, FencedInput } from './fence-contract.ts';
+import type { Fence } from './fence-contract.ts';
 import { armGate, openGate, readGate, sealGate } from './gate.ts';
 import { commandsOf, runOperatorCommand } from './operator-command.ts';
 import { removeFenceFrom } from './remove-fence.ts';
 import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
 import { storedFence } from './stored-fence.ts';
 import { installFence, proveFence } from './trigger-fence.ts';
+import { takesAny, withExtras } from './with-extras.ts';
 import { grantBack, readWriteRights, revokeRights } from './write-right.ts';
 
 const trigger: Fence = {
   kind: 'trigger',
+  keeper: 'source',
   rights: triggerRights,
   install: installFence,
   gate: readGate,
@@ -56,6 +56,14 @@ const roles = storedFence({
       `rights to write could not be granted back exactly, so none is revoked: those granted by ${listed([...new Set(lost.map(({ grantor }) => grantor))], MOST_NAMED)}`,
     );
   },
+  complete: async (source, { migration, tables }) => {
+    const again = await readWriteRights(source, tables);
+    if (again.length === 0) return;
+    throw new MigrationError(
+      'FenceRefused',
+      `the fence on "${migration.source}" does not bind: rights to write were granted since, to ${listed([...new Set(again.map(({ grantee }) => grantee ?? 'public'))], MOST_NAMED)}`,
+    );
+  },
   note: async (source, { target, migration, tables }) =>
     storeFenceGrants(target, migration, await readWriteRights(source, tables)),
   take: async (source, { target, migration }) =>
@@ -71,7 +79,7 @@ const roles = storedFence({
 
 const command = storedFence({
   kind: 'command',
-  rights: (source) => commandRights(source),
+  rights: commandRights,
   proves: true,
   check: () => Promise.resolve(void commandsOf()),
   note: () => Promise.resolve(),
@@ -91,14 +99,14 @@ const none = storedFence({
 
 const FENCES: Readonly<Record<FenceKind, Fence>> = { trigger, roles, command, none };
 
-export const fenceOf = (kind: FenceKind): Fence => FENCES[kind];
+/** @param extras what it takes in addition. */
+export function fenceOf(kind: FenceKind, extras?: FenceExtras): Fence {
+  const fence = FENCES[kind];
+  return takesAny(extras) ? withExtras(fence, extras) : fence;
+}
 
 /** The kind that an input asks for; inputs of earlier code ask for none. */
 export const fenceAsked = ({ fence }: FenceInput): FenceKind => fence ?? 'none';
 
-/** What the rights allow for the fence of this input. */
-export const fenceRights = (
-  source: Session,
-  _migration: Migration,
-  input: FencedInput,
-): Promise<FenceRights> => fenceOf(fenceAsked(input)).rights(source, input);
+/** The fence of an input. */
+export const fenceFor = (input: FenceInput): Fence => fenceOf(fenceAsked(input), input.fenceExtras);

@@ -17,8 +17,8 @@ export interface OperatorCommands {
   readonly milliseconds: number;
 }
 
-const DEFAULT_SECONDS = 10;
-const MOST_SECONDS = 600;
+export const DEFAULT_SECONDS = 10;
+export const MOST_SECONDS = 600;
 
 /**
  * Reads `WALFERRY_FENCE_CLOSE`, `WALFERRY_FENCE_OPEN` and `WALFERRY_FENCE_SECONDS`.
@@ -56,6 +56,23 @@ function programOf(name: string, env: NodeJS.ProcessEnv): string {
   return file;
 }
 
+/**
+ * Runs the program in a process group of its own, and kills the group when its input ends: when the worker wants it, or when the
+ * worker is gone. A close that outlives its worker would stop the writes after somebody has given them back. It keeps its own time,
+ * because a worker may be frozen.
+ */
+const SUPERVISOR = `
+  const [file, milliseconds] = process.argv.slice(1);
+  const child = require('node:child_process').spawn(file, [], { stdio: 'ignore', detached: true });
+  const stop = () => {
+    try { process.kill(-child.pid, 'SIGKILL'); } catch { /* it has ended */ }
+  };
+  process.stdin.on('end', stop).on('error', stop).resume();
+  setTimeout(stop, Number(milliseconds) + 2000).unref();
+  child.once('error', () => process.exit(127));
+  child.once('exit', (code, signal) =>
+    process.exit(code ?? 128 + require('node:os').constants.signals[signal]));`;
+
 export interface CommandRun {
   readonly action: 'close' | 'open';
   readonly migration: Migration;
@@ -80,9 +97,9 @@ export async function runOperatorCommand(
       'FenceRefused',
       `the command "${path.basename(file)}" that should ${action} the fence ${how}; run it by hand on the worker to see its output`,
     );
-  // Its own process group, so that its children end with it.
-  const child = spawn(file, [], {
-    stdio: 'ignore',
+  const child = spawn(process.execPath, ['-e', SUPERVISOR, file, String(commands.milliseconds)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    // Away from the terminal: Ctrl-C is for the worker, which then ends the command in order.
     detached: true,
     env: {
       ...process.env,
@@ -94,13 +111,8 @@ export async function runOperatorCommand(
     },
   });
   let late = false;
-  const stop = () => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      // It ended in this moment.
-    }
-  };
+  child.stdin.on('error', () => undefined);
+  const stop = () => child.stdin.destroy();
   const timer = setTimeout(() => {
     late = true;
     stop();
@@ -110,11 +122,7 @@ export async function runOperatorCommand(
     const end = await new Promise<string | null>((resolve) => {
       child.once('error', () => resolve('could not be started'));
       child.once('exit', (code, by) =>
-        resolve(
-          code === 0
-            ? null
-            : `ended with ${code === null ? (by ?? 'a signal') : `exit code ${code}`}`,
-        ),
+        resolve(code === 0 ? null : `ended with ${code === null ? by : `exit code ${code}`}`),
       );
     });
     signal?.throwIfAborted();

@@ -3,6 +3,7 @@
  * stored there before it is taken. Nothing gives the writes back when everything of ours is gone: `open` has to run.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import type { FenceKind, FenceRights, InstallReport } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Selection } from '../catalog/selection.ts';
@@ -11,11 +12,13 @@ import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import {
   armFenceGate,
+  holdFenceGate,
   openFenceGate,
   readFenceGate,
   sealFenceGate,
   storeFenceGate,
 } from '../store/fence-gate.ts';
+import { readOutcome } from '../store/outcome.ts';
 import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
@@ -33,9 +36,11 @@ export interface Taking {
   readonly give: (source: Session, to: Noting) => Promise<void>;
   /** Whether the proof looks for writers; with `none` it is the operator's word, as ever. */
   readonly proves: boolean;
+  /** Part of every proof: refuses when something was given since that should be taken. */
+  readonly complete?: (source: Session, to: Pick<Noting, 'migration' | 'tables'>) => Promise<void>;
 }
 
-export interface Noting extends Pick<Arming, 'cutover' | 'rehearsal'> {
+export interface Noting extends Pick<Arming, 'cutover' | 'rehearsal' | 'signal'> {
   readonly target: pg.ClientBase;
   readonly migration: Migration;
   /** Oids of the selected tables and their ancestors. */
@@ -45,6 +50,7 @@ export interface Noting extends Pick<Arming, 'cutover' | 'rehearsal'> {
 export function storedFence(taking: Taking): Fence {
   return {
     kind: taking.kind,
+    keeper: 'target',
     rights: taking.rights,
     install: (source, migration, { tables }, _work) => install(taking, source, migration, tables),
     gate: async (_source, migration) =>
@@ -62,8 +68,16 @@ export function storedFence(taking: Taking): Fence {
     arm: (source, migration, arming) => arm(taking, source, migration, arming),
     prove: async (source, migration, work, how) => {
       if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
-      const tables = await onTarget(migration, (target) => fencedOids(source, target, migration));
-      return untilNoOneWrites(source, tables ?? [], work, how);
+      const found = await onTarget(migration, async (target) => ({
+        gate: await readFenceGate(target, migration),
+        tables: await fencedOids(source, target, migration),
+      }));
+      const { gate = null, tables = [] } = found ?? {};
+      // A rehearsal proves without arming.
+      if (gate !== null && gate.state !== 'open') {
+        await taking.complete?.(source, { migration, tables });
+      }
+      return untilNoOneWrites(source, tables, work, how);
     },
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,
@@ -92,27 +106,40 @@ async function arm(
   taking: Taking,
   source: Session,
   migration: Migration,
-  { cutover, milliseconds, rehearsal }: Arming,
+  { cutover, milliseconds, rehearsal, signal }: Arming,
 ): Promise<{ deadline: string }> {
   await using target = await connectTarget(migration, 'cutover');
   const tables = await fencedOids(source, target, migration);
   const to = {
-    target,
-    migration,
-    tables,
-    cutover,
+    ...{ target, migration, tables, cutover },
     ...(rehearsal === undefined ? {} : { rehearsal }),
+    ...(signal === undefined ? {} : { signal }),
   };
   await taking.check(source, tables);
   // First the note, then the taking: a worker that dies in between leaves a note of rights that are still there, which `open` tolerates.
   const { deadline } = await inTransaction(target, async () => {
     const armed = await armFenceGate(target, migration, cutover, milliseconds);
+    // The gate's row is locked: an undo that comes later finds it armed, and one that came before is seen here.
+    if ((await readOutcome(target, cutover)) !== null) throw overtaken(migration);
     if (armed.first) await taking.note(source, to);
     return armed;
   });
   await taking.take(source, to);
+  // An attempt that was frozen until now, and undone meanwhile, has taken what no one else gives back.
+  await inTransaction(target, async () => {
+    const gate = await holdFenceGate(target, migration);
+    if (gate !== null && gate.state !== 'open' && gate.cutover === cutover) return;
+    await taking.give(source, to);
+    throw overtaken(migration);
+  });
   return { deadline };
 }
+
+const overtaken = ({ source }: Migration): MigrationError =>
+  new MigrationError(
+    'FenceRefused',
+    `the cutover was undone while the writes on "${source}" were being stopped: they are given back`,
+  );
 
 async function open(
   taking: Taking,
@@ -120,12 +147,15 @@ async function open(
   migration: Migration,
   cutover: string,
 ): Promise<void> {
-  await onTarget(migration, async (target) => {
-    const gate = await readFenceGate(target, migration);
-    if (gate === null || gate.state === 'open' || gate.cutover !== cutover) return;
-    await taking.give(source, { target, migration, tables: [], cutover });
-    await openFenceGate(target, migration, cutover);
-  });
+  await onTarget(migration, (target) =>
+    // One at a time: an attempt that still takes waits for the row, and then gives back itself.
+    inTransaction(target, async () => {
+      const gate = await holdFenceGate(target, migration);
+      if (gate === null || gate.state === 'open' || gate.cutover !== cutover) return;
+      await taking.give(source, { target, migration, tables: [], cutover });
+      await openFenceGate(target, migration, cutover);
+    }),
+  );
 }
 
 async function fencedOids(

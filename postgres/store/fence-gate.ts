@@ -22,10 +22,18 @@ const row = v.object({
   expired: v.boolean(),
 });
 
+/** Whether the control schema has these tables: one of earlier code has none. */
+export async function hasFenceGates(target: pg.ClientBase): Promise<boolean> {
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select pg_catalog.to_regclass('walferry.fence_gate') is not null as there`,
+  );
+  return rows[0]?.there === true;
+}
+
 /** Creates the open gate, or records another selection for the one that is there. */
 export async function storeFenceGate(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   { include, exclude }: Patterns,
 ): Promise<void> {
   await target.query(
@@ -38,7 +46,7 @@ export async function storeFenceGate(
 
 export async function readFenceGate(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
 ): Promise<(Gate & Patterns) | null> {
   const { rows } = await target.query<Patterns>(
     /* sql */ `
@@ -49,6 +57,17 @@ export async function readFenceGate(
   );
   const [found] = rows;
   return found ? { ...v.parse(row, found), include: found.include, exclude: found.exclude } : null;
+}
+
+/** The gate, locked until the end of the caller's transaction: whoever else changes it waits. */
+export async function holdFenceGate(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<(Gate & Patterns) | null> {
+  await target.query(/* sql */ `select from walferry.fence_gate where migration = $1 for update`, [
+    migration.id,
+  ]);
+  return readFenceGate(target, migration);
 }
 
 /**
@@ -62,10 +81,7 @@ export async function armFenceGate(
   cutover: string,
   milliseconds: number,
 ): Promise<{ readonly deadline: string; readonly first: boolean }> {
-  await target.query(/* sql */ `select from walferry.fence_gate where migration = $1 for update`, [
-    migration.id,
-  ]);
-  const gate = await readFenceGate(target, migration);
+  const gate = await holdFenceGate(target, migration);
   if (gate === null) throw new MigrationError('FenceRefused', 'the fence is not installed');
   if (gate.state === 'armed' && gate.cutover === cutover && !gate.expired) {
     return { deadline: gate.deadline ?? '', first: false };

@@ -1,20 +1,13 @@
 /** Settings of the source's database that a fence changes in addition: the previous values, stored before the first change. */
 import type pg from 'pg';
 import * as v from 'valibot';
+import { fenceSetting, type FenceSetting } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
-
-/** As in the input. */
-const WHATS = ['readOnlyDefault', 'connect', 'connectionLimit'] as const;
-
-const setting = v.object({ what: v.picklist(WHATS), previous: v.nullable(v.string()) });
-
-/** A previous value as text; null: there was none. Small and free of secrets: the workflow keeps it, too. */
-export type FenceSetting = v.InferOutput<typeof setting>;
 
 /** Keeps the value that was stored first: a repetition would store our own. */
 export async function storeFenceSetting(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   { what, previous }: FenceSetting,
 ): Promise<void> {
   await target.query(
@@ -25,18 +18,18 @@ export async function storeFenceSetting(
 
 export async function readFenceSettings(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
 ): Promise<FenceSetting[]> {
   const { rows } = await target.query(
     /* sql */ `select what, previous from walferry.fence_setting where migration = $1 order by what`,
     [id],
   );
-  return v.parse(v.array(setting), rows);
+  return v.parse(v.array(fenceSetting), rows);
 }
 
 export async function forgetFenceSetting(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   what: FenceSetting['what'],
 ): Promise<void> {
   await target.query(

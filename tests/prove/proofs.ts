@@ -11,6 +11,7 @@ type Load = () => Promise<{ readonly proof: Proof }>;
 export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   anchor: () => import('./anchor.ts'),
   barrier: () => import('./barrier.ts'),
+  fence: () => import('./fence.ts'),
   decision: () => import('./decision.ts'),
   reverse: () => import('./reverse.ts'),
 };

@@ -12,6 +12,7 @@ import { fenceOf } from '../../postgres/fence/kinds.ts';
 import { connectSource } from '../../postgres/session/open.ts';
 import type { Session } from '../../postgres/session/session.ts';
 import { recordedWork } from './control.ts';
+import { Pick } from './random/pick.ts';
 
 export interface FenceRounds {
   readonly migration: Migration;
@@ -19,6 +20,8 @@ export interface FenceRounds {
   /** Opens a session of the application on the source. */
   readonly connect: () => Promise<pg.Client>;
   readonly rounds: number;
+  /** When the fence is armed, and what the transactions do; the fast writers draw on the server. */
+  readonly seed: number;
   /** False leaves out the proof: then a change after the mark is found sooner or later, which shows that the check can fail. */
   readonly proves?: boolean;
   /** Ends early, after the round in which it became true. */
@@ -85,12 +88,13 @@ export async function proveFenceUnderLoad(given: FenceRounds): Promise<FenceTota
   try {
     await using source = await connectSource(given.migration, 'cutover');
     const fence = fenceOf('trigger');
+    const pick = new Pick(given.seed);
     for (let waiting = 1; waiting > 0;) {
       const report = await fence.install(source, given.migration, given.input, recordedWork());
       waiting = report.waiting.length;
     }
     while (totals.rounds < given.rounds && given.until?.(totals) !== true) {
-      await oneRound(given, source, totals, { reader, slot });
+      await oneRound(given, source, totals, { reader, slot, pick });
       totals.rounds += 1;
       given.say?.(totals);
     }
@@ -105,14 +109,16 @@ async function oneRound(
   { connect, migration, proves = true }: FenceRounds,
   source: Session,
   totals: FenceTotals,
-  from: { readonly reader: pg.Client; readonly slot: string },
+  { pick, ...from }: { readonly reader: pg.Client; readonly slot: string; readonly pick: Pick },
 ): Promise<void> {
   const fence = fenceOf('trigger');
   const until = new Date(Date.now() + ROUND_MS).toISOString();
   const writers = [...Array(6).keys()].map((k) => fastWriter(connect, until, k));
-  const transactions = [...Array(4).keys()].map((k) => slowWriter(connect, until, k, totals));
+  const transactions = [...Array(4).keys()].map((k) =>
+    slowWriter(connect, until, k, { totals, pick }),
+  );
   // At another moment of the load each time.
-  await sleep(100 + random(150));
+  await sleep(100 + pick.below(150));
   const cutover = randomUUID();
   await fence.arm(source, migration, { cutover, milliseconds: 60_000 });
   if (proves) {
@@ -124,16 +130,14 @@ async function oneRound(
     totals.longestMs = Math.max(totals.longestMs, proof.waitedMs);
   }
   const mark = await markIn(source, 'mark');
-  await sleep(random(100));
+  await sleep(pick.below(100));
   if (totals.rounds % 2 === 1) await fence.seal(source, migration, cutover);
-  await sleep(random(60));
+  await sleep(pick.below(60));
   const undo = await markIn(source, 'undo');
   await fence.open(source, migration, cutover);
   await Promise.all([...writers, ...transactions]);
   await readBack(from, { mark, undo }, totals);
 }
-
-const random = (below: number): number => Math.floor(Math.random() * below);
 
 async function markIn(source: Session, what: string): Promise<Lsn> {
   const { rows } = await source.query<{ lsn: string }>(MARK, [what]);
@@ -160,7 +164,7 @@ async function slowWriter(
   connect: FenceRounds['connect'],
   until: string,
   k: number,
-  totals: FenceTotals,
+  { totals, pick }: { readonly totals: FenceTotals; readonly pick: Pick },
 ): Promise<void> {
   const client = await connect();
   await client.query(`set lock_timeout = '200ms'`);
@@ -169,13 +173,13 @@ async function slowWriter(
     try {
       await client.query(`begin isolation level ${LEVELS[k] ?? ''}`);
       await client.query('select count(*) from a');
-      await sleep(random(40));
+      await sleep(pick.below(40));
       await client.query(`insert into b (a, v) values (null, ${k})`);
-      if (random(3) === 0) await sleep(random(60));
-      await client.query(`update a set v = v + 1 where id = ${1 + random(200)}`);
+      if (pick.below(3) === 0) await sleep(pick.below(60));
+      await client.query(`update a set v = v + 1 where id = ${1 + pick.below(200)}`);
       if (k === 2) {
         await client.query(`prepare transaction '${gid}'`);
-        await sleep(random(50));
+        await sleep(pick.below(50));
         await client.query(`commit prepared '${gid}'`);
       } else await client.query('commit');
     } catch (error) {

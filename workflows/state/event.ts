@@ -1,6 +1,7 @@
 /** Everything that can happen to a migration. */
 import type { GivenApproval } from '../../contract/approval.ts';
 import type { HeldCutover } from '../../contract/cutover-request.ts';
+import type { FenceSetting } from '../../contract/fence.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -109,6 +110,8 @@ export type Fact =
   | { readonly type: 'fenced'; readonly checkpoint: Checkpoint }
   /** No attempt reported the position of a pause, or the query for it fails: then with the reason. */
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
+  /** Values of the live database that the fence is about to replace. */
+  | { readonly type: 'settingsNoted'; readonly settings: readonly FenceSetting[] }
   | { readonly type: 'armed'; readonly deadline: string }
   | { readonly type: 'sealed' }
   | { readonly type: 'stepBegun'; readonly step: string }

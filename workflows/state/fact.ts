@@ -132,6 +132,8 @@ export function noted(state: State, event: Fact, now: string): State {
         notes: { ...notes, differences: differenceNotes(event.differences) },
         asOf: now,
       };
+    case 'settingsNoted':
+      return { ...state, fenceSettings: event.settings };
     case 'wayBackOpened':
       return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), opened: true, note: null } };
     case 'wayBackAdvanced':

@@ -6,6 +6,7 @@
 import * as v from 'valibot';
 import { approval } from '../../contract/approval.ts';
 import { heldCutover } from '../../contract/cutover-request.ts';
+import { fenceSetting } from '../../contract/fence.ts';
 import {
   confirmedLsn,
   guardState,
@@ -79,6 +80,8 @@ const schema = v.pipe(
     wayBack: v.exactOptional(wayBack),
     /** Set from the switch on, with a way back. */
     back: v.exactOptional(back),
+    /** Values of the source's database before a fence replaced them: for whoever has to restore them by hand. */
+    fenceSettings: v.exactOptional(v.pipe(v.array(fenceSetting), v.readonly())),
     /** No worker has a free place for the stream or the copy. */
     placeWait: v.nullable(placeWait),
     /** `off` while no rows are copied under a guard; null before its first report. */

@@ -3,16 +3,18 @@ import { expect, test } from 'vitest';
 import { inputOf, registered } from '../../support/control.ts';
 import { connectTo, freshPair } from '../../support/database.ts';
 import { FENCE_SCHEMA_OF_WRITERS, proveFenceUnderLoad } from '../../support/fence-load.ts';
+import { drawnSeed } from '../../support/random/pick.ts';
 
 /** About ten seconds; `npm run prove -- fence` runs hundreds. */
 const ROUNDS = 8;
 
 async function loaded(rounds: number, more: { proves?: boolean } = {}) {
+  const seed = drawnSeed();
   await using db = await freshPair();
   await db.sourceClient.query(FENCE_SCHEMA_OF_WRITERS);
   const migration = await registered(db);
   return await proveFenceUnderLoad({
-    ...{ migration, input: inputOf(db), rounds, connect: () => connectTo(db.source) },
+    ...{ migration, input: inputOf(db), rounds, seed, connect: () => connectTo(db.source) },
     ...more,
     ...(more.proves === false ? { until: ({ late }) => late.length > 0 } : {}),
   });

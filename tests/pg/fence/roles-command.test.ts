@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
-import { giveBackExtras, takeExtras, type DatabaseExtras } from '../../../postgres/fence/extras.ts';
+import type { DatabaseExtras } from '../../../contract/fence.ts';
+import { giveBackExtras, takeExtras } from '../../../postgres/fence/extras.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
 import { readFenceGrants } from '../../../postgres/store/fence-grant.ts';
 import { recordedWork } from '../../support/control.ts';
@@ -253,7 +254,7 @@ test.each(['built-in defaults', 'settings of its own'])(
     // Our own new sessions get in and write.
     await using ours = await connectSource(f.migration, 'cutover');
     expect(await stateOf(ours, 'insert into public.a values (2)')).toBe('done');
-    await giveBackExtras(f.source, f.migration, kept);
+    await giveBackExtras(f.source, f.migration);
     await giveBackExtras(f.source, f.migration);
     expect((await admin.query(DATABASE)).rows).toEqual(before);
     await using again = await connectSource(migration, 'cutover');

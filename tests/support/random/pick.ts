@@ -2,10 +2,13 @@
 import { random } from '../load.ts';
 
 /** Draws and prints a seed; `WALFERRY_SEED` repeats a run. */
-export function drawn(): Pick {
+export const drawn = (): Pick => new Pick(drawnSeed());
+
+/** The same, for whoever makes its own choices. */
+export function drawnSeed(): number {
   const seed = Number(process.env['WALFERRY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
   process.stdout.write(`seed ${seed}\n`);
-  return new Pick(seed);
+  return seed;
 }
 
 export class Pick {
