@@ -24,3 +24,8 @@ export function reverseOf({ id, workflowId, source, target }: Migration): Migrat
 export function isReverse(id: string): boolean {
   return id.endsWith(ENDING);
 }
+
+/** The id that both directions of a migration share: that of its workflow's first run. */
+export function sharedId(id: string): string {
+  return isReverse(id) ? id.slice(0, -ENDING.length) : id;
+}
