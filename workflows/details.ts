@@ -93,7 +93,7 @@ function cutoverStep({ cutover, box }: Progress): string[] {
 function boxLines(box: Progress['box']): string[] {
   if (!box) return [];
   const { since, deadline, spent } = box;
-  const until = deadline === null ? '' : `; the source gives them back at ${moment(deadline)}`;
+  const until = deadline === null ? '' : `; they come back by themselves at ${moment(deadline)}`;
   const steps = spent.map(({ step, seconds }) => `${step} ${seconds.toFixed(1)} s`);
   return [
     `- **writes are stopped** since ${moment(since)}${until}`,
