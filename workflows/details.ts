@@ -26,7 +26,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
   cutover: 'Cutover: draining, setting sequences, checking',
-  reverse: 'Way back: changes of the target go to the source',
+  reverse: 'Way back: changes of the new database go to the old one',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
