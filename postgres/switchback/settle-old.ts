@@ -14,7 +14,7 @@ import type { Session } from '../session/session.ts';
 import { readSwitched } from '../store/outcome.ts';
 
 /**
- * Idempotent. Nobody else decides that: the application is on the new database, and what is written on the old one from now on stays
+ * Idempotent. Only a person decides that: the application is on the new database, and what is written on the old one from now on stays
  * there.
  * @param wanted `sealed` changes nothing.
  * @throws MigrationError `FenceRefused` unless the migration has switched: then the old database is not ours to open.
