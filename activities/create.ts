@@ -104,6 +104,7 @@ export function createActivities({ steps, room }: Dependencies) {
     planReverse: activity('planReverse', steps.planReverse, BOXED),
     startReverse: activity('startReverse', steps.startReverse, SHORT),
     openOld: activity('openOld', steps.openOld, SHORT),
+    settleOld: activity('settleOld', steps.settleOld, SHORT),
     dropReverseSlot: activity('dropReverseSlot', steps.dropReverseSlot, SHORT),
     closeWayBack: activity('closeWayBack', steps.closeWayBack, SHORT),
     dropSlot: activity('dropSlot', steps.dropSlot, SHORT),

@@ -1,4 +1,5 @@
 /** The steps of the way back, and how the steps of stream and cutover get its sides. */
+import type { OldDatabase, OldDatabaseReport } from '../contract/finalize.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { reverseOf } from '../contract/reversed.ts';
 import type { Migration } from '../contract/migration.ts';
@@ -9,6 +10,7 @@ import { openOld } from '../postgres/switchback/open-old.ts';
 import { onWayBack } from '../postgres/switchback/on-way-back.ts';
 import { closeWayBack, dropReverseSlot } from '../postgres/switchback/reverse-end.ts';
 import { planReverse } from '../postgres/switchback/reverse-plan.ts';
+import { settleOld } from '../postgres/switchback/settle-old.ts';
 import { reverseSides } from '../postgres/switchback/reverse-sides.ts';
 import { advanceReverseSlot, openWayBack } from '../postgres/switchback/reverse-slot.ts';
 import { startReverse } from '../postgres/switchback/reverse-start.ts';
@@ -49,6 +51,13 @@ export const wayBackSteps = {
   /** After a switch back. */
   openOld: ({ migration, input, cutover }: Step & { readonly cutover: string }, work: Work) =>
     openOld(migration, fenceFor(input), cutover, work),
+
+  /** At the end of a way back without a return: opens the old database, or says what opens it. */
+  settleOld: (
+    { migration, input, oldDatabase }: Step & { readonly oldDatabase: OldDatabase },
+    work: Work,
+  ): Promise<OldDatabaseReport> =>
+    settleOld(migration, fenceOf(fenceAsked(input)), oldDatabase, work),
 
   dropReverseSlot: ({ migration }: BareStep) => dropReverseSlot(migration),
 

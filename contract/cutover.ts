@@ -2,6 +2,7 @@
 import type { FenceInput, FenceSetting } from './fence.ts';
 import type { Lsn } from './lsn.ts';
 import type { Migration } from './migration.ts';
+import { sharedId } from './reversed.ts';
 import type { SequenceReport } from './work.ts';
 
 /** How a cutover ended: the first row in `walferry.outcome` on the target says it, and nothing else. */
@@ -16,9 +17,9 @@ export function cutoverId({ id }: Migration, unique: string): string {
   return `${id}/${unique}`;
 }
 
-/** Whether the id belongs to this migration. */
+/** Whether the id belongs to this migration. The cutover of a switch back has the id of the migration that it returns from. */
 export function isOwnCutover({ id }: Migration, cutover: string): boolean {
-  return cutover.startsWith(`${id}/`);
+  return cutover.startsWith(`${sharedId(id)}/`);
 }
 
 /** The id of the migration that a cutover belongs to. */

@@ -24,3 +24,17 @@ export function reverseOf({ id, workflowId, source, target }: Migration): Migrat
 export function isReverse(id: string): boolean {
   return id.endsWith(ENDING);
 }
+
+/** A text of the other direction, as the operator reads it on the way back: to them, the source is still the old database. */
+export function inReverse(text: string): string {
+  return text
+    .replaceAll(/\b([Tt]he) source\b/g, '$1 new database')
+    .replaceAll(/\b([Tt]he) target\b/g, '$1 old database')
+    .replaceAll(/\bof source and target\b/g, 'of both databases')
+    .replaceAll(/\bbetween source and target\b/g, 'between the databases');
+}
+
+/** The id that both directions of a migration share: that of its workflow's first run. */
+export function sharedId(id: string): string {
+  return isReverse(id) ? id.slice(0, -ENDING.length) : id;
+}

@@ -7,10 +7,10 @@
  */
 import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
-import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverBox } from '../contract/progress.ts';
 import { long } from './activities.ts';
+import { capital, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
 import { BOXED, BOXED_DRAIN, UNDOING, UNDO_PAUSE } from './options.ts';
@@ -137,7 +137,8 @@ async function steps(
 ): Promise<SwitchReport> {
   const { deadline, mark, before } = await beforeSeal(run, cutover, order, done, false);
   const milliseconds = order.seconds * 1000;
-  const sealed = await inBox(run, 'seal the source', () =>
+  const { from, to, what } = directionOf(run);
+  const sealed = await inBox(run, `seal ${from}`, () =>
     long.sealCutover.executeWithOptions(
       { ...BOXED, activityId: 'seal', summary: 'seal, prove, mark' },
       [{ ...run.step, cutover }],
@@ -148,12 +149,12 @@ async function steps(
   if (since === null) {
     throw ending(
       'DowntimeTooLong',
-      `the source took writes again at ${deadline}, before everything was checked: the cutover is undone`,
+      `${from} took writes again at ${deadline}, before everything was checked: the ${what} is undone`,
     );
   }
   run.tell({ type: 'sealed' });
   const after = await drain(run, since);
-  if (after !== before) throw slipped(mark, since);
+  if (after !== before) throw slipped(run, mark, since);
   done.mark = since;
   // Both sides hold the same rows now, and neither takes writes.
   if (run.input.switchback !== undefined && !run.isBack) {
@@ -167,7 +168,7 @@ async function steps(
   // Noted before the step begins, because its answer may be lost after the work is done.
   run.tell({ type: 'triggersEnabled' });
   const { sequenceMargin = null } = run.input.cutover;
-  return inBox(run, 'switch to the target', () =>
+  return inBox(run, `switch to ${to}`, () =>
     long.switchCutover.executeWithOptions(
       { ...BOXED, activityId: 'switch', summary: 'enable triggers, release the target' },
       [{ ...run.step, cutover, since, deadline, milliseconds, sequenceMargin }],
@@ -194,10 +195,11 @@ async function checks(run: Execution, since: Lsn, compare: BoxOrder['compare']):
   );
   const [first, ...others] = late;
   if (first === undefined) return counts;
+  const { from, call } = directionOf(run);
   const more = others.length > 0 ? ` and ${others.length} more` : '';
   throw ending(
     'StillWriting',
-    `${first}${more} changed behind the fence, after the end mark ${since}: nothing was switched. Find what writes there, then call cutover again`,
+    `${first}${more} changed behind the fence on ${from}, after the end mark ${since}: nothing was switched. Find what writes there, then call ${call} again`,
   );
 }
 
@@ -232,11 +234,22 @@ async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
       const reason = reasonOf(error);
       if (!reason) throw error;
       log.warn('the outcome of the cutover cannot be decided yet', { ...reason });
-      const { action } = FAILURES.OutcomeUnknown;
-      run.tell({ type: 'stepFailing', code: 'OutcomeUnknown', reason: reason.message, action });
+      const failing = {
+        code: 'OutcomeUnknown',
+        reason: reason.message,
+        action: unknown(run),
+      } as const;
+      run.tell({ type: 'stepFailing', ...failing });
     }
     await sleep(UNDO_PAUSE);
   }
+}
+
+/** Only one database knows the outcome. Opening the other one before it answers could make two live databases. */
+function unknown(run: Execution): string {
+  const { source, target } = run.migration;
+  const [from, to] = run.isBack ? [target, source] : [source, target];
+  return `Bring "${to}" back: it alone knows the outcome. Only if it is shut down for good: walferry cutover-force-undo gives the writes back on "${from}".`;
 }
 
 /** Where the time went, as far as the steps have ended. */
@@ -251,16 +264,18 @@ function timesOf({ state: { stage } }: Execution): string {
 }
 
 function tooLate(run: Execution, { seconds }: BoxOrder, where: string, ms: number): Error {
+  const { from, what } = directionOf(run);
   return ending(
     'DowntimeTooLong',
-    `the cutover did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. The ${run.isBack ? 'target' : 'source'} takes writes again`,
+    `the ${what} did not end within ${seconds} s and was undone after ${duration(ms / 1000)}: ${where}. ${capital(from)} takes writes again`,
   );
 }
 
-function slipped(mark: Lsn, since: Lsn): Error {
+function slipped(run: Execution, mark: Lsn, since: Lsn): Error {
+  const { what, from, call } = directionOf(run);
   return ending(
     'StillWriting',
-    `selected tables changed between the end mark ${mark} and the seal at ${since}, behind the fence: the cutover is undone. Find what writes past the fence, for example a trigger that was disabled, then call cutover again`,
+    `selected tables changed between the end mark ${mark} and the seal at ${since}, behind the fence: the ${what} is undone. Find what writes past the fence on ${from}, for example a trigger that was disabled, then call ${call} again`,
   );
 }
 

@@ -40,7 +40,7 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
     if (why !== null) leftovers.push(fenceKept(run, why));
   }
   if (wayBack) {
-    const why = (await dropWayBackSlot(run)) ?? (await closeWayBack(run));
+    const why = run.backEnd.kept ?? (await dropWayBackSlot(run)) ?? (await closeWayBack(run));
     if (why !== null) leftovers.push(wayBackKept(run, why));
   }
   if (schemaBegun) {

@@ -14,8 +14,10 @@ import { LEFT_ON_TARGET, MIGRATION_COMPLETE } from '../contract/failure-catalogu
 import type { MigrationRecord } from '../contract/record.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanUp, type Leftover } from './cleanup.ts';
+import { capital } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf } from './failure.ts';
+import { settleOld } from './finalize.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
 import { stopVerifying } from './verify.ts';
@@ -33,24 +35,34 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   await stopVerifying(run);
   const { stage } = run.state;
   const by = stage.at === 'aborting' ? stage.by : null;
+  await settleOld(run);
   const leftovers = await cleanUp(run, outcome.done !== undefined);
   const left = leftovers.map(({ text }) => `; ${text}`).join('');
-  const how = outcome.done ? outcome.done.summary : stopped(run, by, outcome.failure);
+  const how = outcome.done ? doneText(run, outcome.done) : stopped(run, by, outcome.failure);
   answer(run, outcome, how, left);
   run.tell({ type: 'closed' });
   await condition(allHandlersFinished);
   log.info('closing', { stage: run.at, leftovers: leftovers.length });
   const [first] = leftovers;
   // In the details of a failure, too: the report needs no worker then, and no earlier run.
-  const record = run.record(leftovers.map(({ text }) => text));
+  const { left: oldLeft = [] } = run.backEnd.oldDatabase ?? {};
+  const record = run.record([...leftovers.map(({ text }) => text), ...oldLeft]);
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
   if (outcome.done) {
-    return first ? raise(kept(first, complete, left, record)) : { ...outcome.done, record };
+    return first
+      ? raise(kept(first, complete, left, record))
+      : { ...outcome.done, summary: how, record };
   }
   if (by === 'operator') throw ending('Aborted', `${how}${left}`, { record });
   if (by === 'cancellation') throw first ? kept(first, how, left, record) : outcome.failure;
   throw ending(reasonOf(outcome.failure)?.code ?? 'Internal', `${how}${left}`, { record });
+}
+
+/** With what was done to the old database at the end of a way back. */
+function doneText({ backEnd }: Execution, { summary }: MigrationSummary): string {
+  const { oldDatabase } = backEnd;
+  return oldDatabase === undefined ? summary : `${summary} ${capital(oldDatabase.text)}.`;
 }
 
 /** What the outcome does to the state; null when an abort of the operator has done it already. */
@@ -76,7 +88,7 @@ function stopped(
 
 function answer(run: Execution, outcome: Outcome, how: string, left: string): void {
   const { cutover } = run;
-  const sentence = `${how.slice(0, 1).toUpperCase()}${how.slice(1)}${left}`;
+  const sentence = `${capital(how)}${left}`;
   // On the way back it is the end of a switch back.
   if (outcome.done) cutover?.answer.give(run.isBack ? sentence : `Cutover complete: ${how}${left}`);
   else cutover?.answer.refuse(ending('Ended', `the migration ended: ${how}${left}`));

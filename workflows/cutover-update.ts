@@ -8,6 +8,7 @@ import {
 } from '../contract/cutover-request.ts';
 import { beginCutover } from './begin-cutover.ts';
 import { Deferred } from './deferred.ts';
+import { directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { rehearsalOf } from './rehearsal-options.ts';
@@ -54,10 +55,11 @@ function joined(
     throw ending('Refused', 'a rehearsal is under way: call cutover when it has answered');
   }
   const wanted = orderText(orderOf(run.input, options));
+  const { what, call } = directionOf(run);
   if (raw != null && (orderText(cutover) !== wanted || options.window)) {
     throw ending(
       'Refused',
-      `a cutover with ${orderText(cutover)} is under way: cancel it with pause, then call cutover again`,
+      `a ${what} with ${orderText(cutover)} is under way: cancel it with pause, then call ${call} again`,
     );
   }
   return cutover.answer.promise;

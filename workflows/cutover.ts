@@ -18,6 +18,7 @@ import { long, quick } from './activities.ts';
 import { isFenced } from '../contract/cutover.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { dropSlot } from './cleanup.ts';
+import { directionOf } from './direction.ts';
 import { ending, reasonOf, throwIfStopped } from './failure.ts';
 import { cutOverFenced } from './fenced-cutover.ts';
 import { rehearse } from './rehearsal.ts';
@@ -62,7 +63,7 @@ export async function cutOver(run: Execution): Promise<MigrationSummary | undefi
     if (reason.code === 'TargetRewound' && !run.isBack) run.tell({ type: 'constraintsLost' });
     // However the step ended after the request to stop, it stopped.
     if (request.cancelled) run.cancelCutover(`in step "${stepOf(run)}"`);
-    else run.undoCutover(reason, undoneText(request, reason.code));
+    else run.undoCutover(reason, undoneText(run, request, reason.code));
     return undefined;
   }
 }
@@ -206,10 +207,15 @@ function noteDifferences(run: Execution, differences: readonly string[] = []): v
   run.tell({ type: 'differencesFound', differences });
 }
 
-const undoneText = ({ rehearsal }: CutoverRequest, code: FailureCode): string =>
-  rehearsal === undefined
-    ? `cutover ${HOW[code] ?? 'undone'}, streaming continues`
-    : 'the cutover would not have succeeded, streaming continues';
+function undoneText(run: Execution, { rehearsal }: CutoverRequest, code: FailureCode): string {
+  if (rehearsal !== undefined) return 'the cutover would not have succeeded, streaming continues';
+  const { from, what } = directionOf(run);
+  // Nothing has to be undone when no write was stopped; either way the same side goes on.
+  const live = run.isBack
+    ? `the application stays on ${from}, and the way back continues`
+    : 'streaming continues';
+  return `${what} ${HOW[code] ?? 'undone'}, ${live}`;
+}
 
 /** For the answer of a cutover that was cancelled in it. */
 function stepOf({ state: { stage } }: Execution): string {

@@ -26,7 +26,7 @@ const TITLES: Readonly<Record<Phase, string>> = {
   indexes: 'Indexes: building indexes and constraints',
   stream: 'Stream: applying changes as they commit',
   cutover: 'Cutover: draining, setting sequences, checking',
-  reverse: 'Way back: changes of the target go to the source',
+  reverse: 'Way back: changes of the new database go to the old one',
   done: 'Done',
   failed: 'Failed',
   aborted: 'Aborted',
@@ -41,7 +41,9 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
   return [
     `## ${title(progress, at)}`,
     '',
-    `- from **${source}** to **${target}**`,
+    progress.phase === 'reverse'
+      ? `- from **${target}** back to **${source}**`
+      : `- from **${source}** to **${target}**`,
     ...(waiting
       ? [
           `- step **${waiting.step}** stopped: ${waiting.reason} (\`${waiting.code}\`)`,
@@ -93,7 +95,7 @@ function cutoverStep({ cutover, box }: Progress): string[] {
 function boxLines(box: Progress['box']): string[] {
   if (!box) return [];
   const { since, deadline, spent } = box;
-  const until = deadline === null ? '' : `; the source gives them back at ${moment(deadline)}`;
+  const until = deadline === null ? '' : `; they come back by themselves at ${moment(deadline)}`;
   const steps = spent.map(({ step, seconds }) => `${step} ${seconds.toFixed(1)} s`);
   return [
     `- **writes are stopped** since ${moment(since)}${until}`,
@@ -142,7 +144,7 @@ function numbers(progress: Progress): string[] {
     if (built !== '') lines.push(`- ${built}`);
   }
   if (confirmedLsn !== null) {
-    const side = phase === 'reverse' ? 'source' : 'target';
+    const side = phase === 'reverse' ? 'old database' : 'target';
     lines.push(`- confirmed \`${confirmedLsn}\`: everything committed before it is on the ${side}`);
   }
   if (stream) {
@@ -232,7 +234,8 @@ const NEXT_BACK: Partial<Record<At, readonly UpdateName[]>> = {
   ...{ cuttingOver: ['pause'], fenced: ['pause'] },
 };
 
-const CANCEL_CUTOVER = 'cancel the cutover; the stream stays paused until resume';
+const cancelText = ({ phase }: Progress): string =>
+  `cancel the ${phase === 'reverse' ? 'switch back' : 'cutover'}; the stream stays paused until resume`;
 
 /** Rows that are known to differ are to be repaired before they are compared again. */
 function nextOf({ phase, verification }: Progress, at: At): readonly UpdateName[] {
@@ -252,7 +255,7 @@ function commands(workflowId: string, at: At, progress: Progress): string[] {
   ];
   if (updates.length === 0) return [];
   const lines = updates.flatMap((name) => [
-    `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? CANCEL_CUTOVER : WHAT_IT_DOES[name]}`,
+    `# ${name === 'pause' && (at === 'cuttingOver' || at === 'fenced') ? cancelText(progress) : WHAT_IT_DOES[name]}`,
     ...command([
       'temporal workflow update execute',
       `-w ${shellWord(workflowId)}`,

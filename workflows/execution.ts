@@ -17,6 +17,7 @@ import type { CutoverOrder } from '../contract/cutover-request.ts';
 import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
 import { reverseOf } from '../contract/reversed.ts';
 import { Deferred } from './deferred.ts';
+import { cancelledText } from './direction.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
@@ -28,6 +29,7 @@ import { STAGES, type At } from './state/stage.ts';
 import type { State } from './state/state.ts';
 import { transition } from './state/transition.ts';
 import { verificationOf } from './state/verification-fact.ts';
+import type { WayBackEnd } from './way-back-end.ts';
 import { interruptedText, verificationNotes } from './verification-text.ts';
 
 /** A running `streamChanges` activity. */
@@ -88,6 +90,8 @@ export class Execution {
   asking: CancellationScope | undefined;
   /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
+  /** How the way back ended; empty before. */
+  readonly backEnd: WayBackEnd = {};
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
@@ -232,12 +236,7 @@ export class Execution {
   cancelCutover(where: string): void {
     this.tell({ type: 'cutoverCancelled' });
     this.notePause();
-    const { confirmedLsn, unreported, triggersEnabled } = this.#state;
-    const triggers = triggersEnabled
-      ? 'triggers that were enabled on the target are disabled again before the next change'
-      : 'no trigger was enabled on the target';
-    const position = `${confirmedLsn}${unreported ? ' or later' : ''}`;
-    const message = `cutover cancelled by the operator ${where}: the slot is kept, the stream is paused at ${position}, and ${triggers}. resume continues streaming; a later cutover starts over`;
+    const message = cancelledText(this, where);
     this.refuseCutover({ code: 'Cancelled', message }, '');
   }
 

@@ -11,6 +11,7 @@ import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
 import { cleanup, long, quick } from './activities.ts';
 import { runBox, type Switched } from './box.ts';
 import { dropSlot } from './cleanup.ts';
+import { capital, directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, reasonOf } from './failure.ts';
 import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
@@ -133,6 +134,7 @@ function refuseWhatCannotFit(
   drainMs: number,
 ): void {
   const { snapshot } = run.state;
+  const { what } = directionOf(run);
   const counting = compare === 'off' ? 0 : (snapshot?.estimatedRows ?? 0) / ROWS_PER_SECOND;
   const writing = writerMs / 1000;
   const draining = (2 * drainMs) / 1000;
@@ -145,7 +147,7 @@ function refuseWhatCannotFit(
   ];
   throw ending(
     'DowntimeTooLong',
-    `the cutover would stop the writes for about ${duration(estimate)}, and ${maxDowntimeSeconds} s are permitted: ${why.join(', ')}. No write was stopped`,
+    `the ${what} would stop the writes for about ${duration(estimate)}, and ${maxDowntimeSeconds} s are permitted: ${why.join(', ')}. No write was stopped`,
   );
 }
 
@@ -183,18 +185,25 @@ function openingOf({ input, migration }: Execution): string | null {
 
 /** The old database first: until it is open, neither takes writes. */
 async function completeBack(run: Execution, done: Switched): Promise<MigrationSummary> {
-  const { migration, state } = run;
+  const { migration, input, state } = run;
   const { cutover, mark, report } = done;
   await openOld(run, cutover);
+  run.backEnd.returned = true;
   const differences = [...report.differences];
-  await lookAt(run, cutover, mark, differences);
+  // Rows that only its slot has must not go with the slot.
+  run.backEnd.kept = await lookAt(run, cutover, mark, differences);
   run.tell({ type: 'differencesFound', differences });
   const { source, target } = migration;
+  const closed =
+    input.fence === 'trigger'
+      ? `stays sealed and refuses writes with 25006; to open it: ${cleanupCommand(migration, migration.workflowId)}.`
+      : 'stays closed for writes as its fence left it.';
+  const found = differences.map((one) => ` ${capital(one)}.`).join('');
   const time = report.downtimeMs === null ? '' : ` ${duration(report.downtimeMs / 1000)}`;
-  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them. "${target}" stays sealed and refuses writes with 25006.`;
+  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them.${found} Point the application to "${source}". "${target}" ${closed}`;
   const { summary } = state.back ?? {};
   if (!summary) throw new TypeError('a switch back without a way back');
-  return { ...summary, summary: text };
+  return { ...summary, summary: text, ...(differences.length === 0 ? {} : { differences }) };
 }
 
 /** Until a source's sealing is seen again, its slot stays: rows that only the slot has must not go with it. */
@@ -204,6 +213,7 @@ async function lookAt(
   since: Lsn | null,
   differences: string[],
 ): Promise<Reason | null> {
+  const { from } = directionOf(run);
   try {
     const { sealedAgain, late } = await cleanup.lookAtSource.executeWithOptions(
       { ...CLEANUP, activityId: 'look', summary: 'look at the sealed source' },
@@ -211,7 +221,7 @@ async function lookAt(
     );
     if (sealedAgain) {
       differences.push(
-        `the source had lost its seal, for example in a failover, and was sealed again: compare both sides for rows that were written meanwhile`,
+        `${from} had lost its seal, for example in a failover, and was sealed again: compare both sides for rows that were written meanwhile`,
       );
     }
     const [first, ...others] = late;
@@ -219,13 +229,13 @@ async function lookAt(
     const more = others.length > 0 ? ` and ${others.length} more` : '';
     return {
       code: 'StillWriting',
-      message: `${first}${more} changed on the source after the switch: those rows are on the source only`,
+      message: `${first}${more} changed on ${from} after the switch: those rows are on ${from} only`,
     };
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
     differences.push(
-      `the source could not be looked at after the switch (${reason.message})${settingsOf(run)}`,
+      `${from} could not be looked at after the switch (${reason.message})${settingsOf(run)}`,
     );
     return null;
   }

@@ -74,12 +74,20 @@ async function migrate(run: Execution, raw: unknown): Promise<MigrationSummary> 
       const { back } = run.state;
       // The migration is complete: a cancellation ends only the way back.
       if (back === undefined || !isCancellation(error)) throw error;
+      refuseSwitchBack(run);
       run.tell({ type: 'wayBackOver' });
       return back.summary;
     } finally {
       if (watching) await watching.stop();
     }
   }
+}
+
+/** Whoever waits for it must not take the summary of the migration for a return. */
+function refuseSwitchBack(run: Execution): void {
+  const { source, target } = run.migration;
+  const message = `the workflow was cancelled: the switch back is undone, "${target}" stays the live database, and there is no way back to "${source}" any more`;
+  run.refuseCutover({ code: 'Cancelled', message }, '');
 }
 
 /** Errors end the migration before anything is changed; warnings stay visible. */

@@ -23,10 +23,11 @@ import {
   switchBack,
 } from './cutover-update.ts';
 import { rehearsalOf } from './rehearsal-options.ts';
+import { capital, directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
 import { noteGuard, requireFittingChange, setLimits } from './limits.ts';
-import { endWayBack } from './way-back-time.ts';
+import { finalize, requireFinalize } from './finalize.ts';
 import { rule, type UpdateName } from './state/policy.ts';
 import { STAGES } from './state/stage.ts';
 import { requireVerifiable, verifyNow } from './verify-update.ts';
@@ -43,7 +44,7 @@ const awaitCutoverUpdate = defineUpdate<string>('await-cutover');
 const rehearseUpdate = defineUpdate<string, [unknown]>('rehearse');
 const abortUpdate = defineUpdate<string>('abort');
 const switchbackUpdate = defineUpdate<string, [unknown]>('switchback');
-const finalizeUpdate = defineUpdate<string>('finalize');
+const finalizeUpdate = defineUpdate<string, [unknown]>('finalize');
 const setLimitsUpdate = defineUpdate<string, [unknown]>('setLimits');
 const verifyUpdate = defineUpdate<string, [unknown]>('verify');
 const repairUpdate = defineUpdate<string, [unknown]>('repair');
@@ -113,10 +114,13 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
       optionsBack(options);
     },
   });
-  setHandler(finalizeUpdate, () => finalize(run), {
+  setHandler(finalizeUpdate, (options) => finalize(run, options), {
     description:
-      'End the way back: drops its slot on the target and its state on the source; returns the summary of the migration',
-    validator: () => mayAsk(run, 'finalize'),
+      'End the way back: drops its slot on the target and its state on the source; returns the summary of the migration. Optional input: {"oldDatabase": "sealed" | "open"}',
+    validator: (options) => {
+      mayAsk(run, 'finalize');
+      requireFinalize(options);
+    },
   });
   setHandler(setLimitsUpdate, (change) => setLimits(run, change), {
     description:
@@ -186,7 +190,7 @@ function hasEnded(run: Execution, work: CancellationScope): boolean {
 }
 
 function paused({ unsure, isBack, state: { confirmedLsn, stream } }: Execution): string {
-  const [from, to] = isBack ? ['target', 'source'] : ['source', 'target'];
+  const [from, to] = isBack ? ['new database', 'old database'] : ['source', 'target'];
   if (unsure) {
     return `Paused: the stream has stopped, but its position is not known yet (${unsure.message}). Everything committed before ${confirmedLsn}, the last checkpoint, is on the ${to}, possibly more; the ${from} retains its WAL until resume.`;
   }
@@ -200,12 +204,13 @@ async function cancelCutover(
   cutover: CutoverRequest,
   work: CancellationScope,
 ): Promise<string> {
+  const { what } = directionOf(run);
   cutover.cancelled = true;
   if (cutover.scope) {
     cutover.scope.cancel();
     const switched = await cutover.answer.promise.catch(() => null);
     // The outcome was there before the pause could undo it.
-    if (switched !== null) throw ending('Refused', `too late to undo the cutover. ${switched}`);
+    if (switched !== null) throw ending('Refused', `too late to undo the ${what}. ${switched}`);
   } else {
     const { lease } = run;
     run.cancelCutover('before its first step');
@@ -214,9 +219,9 @@ async function cancelCutover(
   }
   // An abort or a cancellation came in between.
   if (hasEnded(run, work)) {
-    throw ending('Ended', 'the migration ended while the cutover was being cancelled');
+    throw ending('Ended', `the migration ended while the ${what} was being cancelled`);
   }
-  return `Cutover cancelled. ${paused(run)}`;
+  return `${capital(what)} cancelled. ${paused(run)}`;
 }
 
 function resume(run: Execution): string {
@@ -227,12 +232,6 @@ function resume(run: Execution): string {
   if (waiting) return `Retrying step ${waiting.step}, which had stopped with ${waiting.code}.`;
   if (at === 'paused') return `Streaming again from ${confirmedLsn}.`;
   return `The migration is running, in phase ${STAGES[at].phase}.`;
-}
-
-/** The stream of the way back stops; the common ending removes what is left of it. */
-function finalize(run: Execution): Promise<string> {
-  endWayBack(run);
-  return run.ended.promise;
 }
 
 function abort(run: Execution, work: CancellationScope): Promise<string> {

@@ -5,6 +5,7 @@
  */
 import { ActivityFailure, TimeoutFailure, log, type RetryPolicy } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failure-catalogue.ts';
+import { actionOf, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';
 import { FIRST_TRIES, FURTHER_TRIES } from './options.ts';
@@ -33,7 +34,7 @@ export async function retryUntilDone<T>(
       if (!reason) throw error;
       log.warn('a step of the cutover keeps failing', { step, ...reason });
       const { code, message } = reason;
-      run.tell({ type: 'stepFailing', code, reason: message, action: actionFor(reason) });
+      run.tell({ type: 'stepFailing', code, reason: message, action: actionFor(run, reason) });
     }
   }
 }
@@ -49,5 +50,5 @@ export function passing(error: unknown): Reason | undefined {
   return FAILURES[reason.code].handling === 'timed' ? reason : undefined;
 }
 
-const actionFor = ({ code }: Reason): string =>
-  `${FAILURES[code].action} The step is retried automatically; pause cancels the cutover.`;
+const actionFor = (run: Execution, { code }: Reason): string =>
+  `${actionOf(run, code)} The step is retried automatically; pause cancels the ${directionOf(run).what}.`;

@@ -1,6 +1,7 @@
 /** How long the way back stays open. */
 import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
 import { milliseconds } from '../contract/duration.ts';
+import type { OldDatabase } from '../contract/finalize.ts';
 import type { Execution } from './execution.ts';
 import type { Aside } from './way-back-slot.ts';
 import { moment } from './wording.ts';
@@ -30,7 +31,8 @@ export function watchWayBack(run: Execution): Aside | null {
 async function watch(run: Execution, until: number): Promise<void> {
   const whole = milliseconds(run.input.switchback ?? '1m');
   await pause(until - Math.min(WARN_MS, whole * WARN_SHARE));
-  const note = `the way back ends at ${moment(new Date(until).toISOString())}: call switchback before, or let it end`;
+  const { source, target } = run.migration;
+  const note = `the way back from "${target}" to "${source}" ends at ${moment(new Date(until).toISOString())}: until then switchback returns to "${source}". After it, "${target}" is the only live database, and "${source}" stays closed and is no longer kept up to date`;
   run.tell({ type: 'wayBackNoted', note });
   for (;;) {
     await pause(until);
@@ -46,9 +48,12 @@ async function pause(at: number): Promise<void> {
   if (ms > 0) await sleep(ms);
 }
 
-/** Stops the stream of the way back at a commit; the loop ends then. */
-export function endWayBack(run: Execution): void {
-  run.tell({ type: 'finalize' });
+/**
+ * Stops the stream of the way back at a commit; the loop ends then.
+ * @param oldDatabase what the operator asked for; the time that is over asks for nothing, and leaves it sealed.
+ */
+export function endWayBack(run: Execution, oldDatabase?: OldDatabase): void {
+  run.tell({ type: 'finalize', ...(oldDatabase === undefined ? {} : { oldDatabase }) });
   run.asking?.cancel();
   run.tidying?.cancel();
   run.lease?.scope.cancel();

@@ -6,13 +6,13 @@
  */
 import { log, sleep } from '@temporalio/workflow';
 import { milliseconds } from '../contract/duration.ts';
-import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanup, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
-import { LONG, QUICK, UNDO, UNDO_PAUSE } from './options.ts';
+import { LONG, UNDO, UNDO_PAUSE, UNDOING } from './options.ts';
+import type { Reason } from './state/reason.ts';
 import { moment } from './wording.ts';
 
 /**
@@ -46,13 +46,16 @@ export async function beginWayBack(
   return null;
 }
 
-/** After a switch back: the old database takes writes again. Never gives up, because neither database takes any until then. */
+/**
+ * After a switch back: the old database takes writes again. Never gives up, because neither database takes any until then; after a few
+ * seconds it says so.
+ */
 export async function openOld(run: Execution, cutover: string): Promise<void> {
   const { migration, input } = run;
   for (;;) {
     try {
       await long.openOld.executeWithOptions(
-        { ...QUICK, activityId: 'open-old', summary: 'open the old database' },
+        { ...UNDOING, activityId: 'open-old', summary: 'open the old database' },
         [{ migration, input, cutover }],
       );
       break;
@@ -60,11 +63,11 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
       const reason = reasonOf(error);
       if (!reason) throw error;
       log.warn('the old database cannot be opened yet', { ...reason });
-      const { code, message } = reason;
-      run.tell({ type: 'stepFailing', code, reason: message, action: FAILURES[code].action });
+      run.tell({ type: 'wayBackNoted', note: notOpened(run, reason) });
     }
     await sleep(UNDO_PAUSE);
   }
+  run.tell({ type: 'wayBackNoted', note: null });
   try {
     await cleanup.removeFence.executeWithOptions(
       { ...UNDO, activityId: 'remove-fence', summary: 'remove the open fence' },
@@ -75,4 +78,9 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
     if (!reason) throw error;
     log.warn('the open fence is still on the old database', { ...reason });
   }
+}
+
+/** The one moment in which no one can write: whoever is called at night has to see it. */
+function notOpened({ migration: { source, target } }: Execution, reason: Reason): string {
+  return `NEITHER DATABASE TAKES WRITES: the switch back is decided and "${target}" is sealed, but "${source}" cannot be opened (${reason.message}). Bring "${source}" up; it is opened by itself within seconds`;
 }

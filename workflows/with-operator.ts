@@ -4,8 +4,8 @@
  * waits, instead of holding back vacuum on the source for a weekend.
  */
 import { condition, log } from '@temporalio/workflow';
-import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { Waiting } from '../contract/progress.ts';
+import { actionOf, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';
 import { WAIT_TIMER } from './options.ts';
@@ -58,11 +58,14 @@ async function waitForOperator(run: Execution, step: string, reason: Reason): Pr
     step,
     code: reason.code,
     reason: reason.message,
-    action: FAILURES[reason.code].action,
+    action: actionOf(run, reason.code),
   };
   log.warn('waiting for the operator', { step, code: reason.code, reason: reason.message });
   run.tell({ type: 'operatorNeeded', waiting });
-  run.refuseCutover(reason, 'cutover not started: the migration waits for the operator');
+  run.refuseCutover(
+    reason,
+    `${directionOf(run).what} not started: the migration waits for the operator`,
+  );
   // Compared by identity: a resume can be followed by the next failure before this condition is evaluated again.
   await visibly(
     `waiting for the operator: ${waiting.code} in ${step}`,

@@ -13,7 +13,8 @@ export type FailPoint =
   | 'after-barrier-commit'
   | 'before-clearing-commit'
   | 'after-clearing-commit'
-  | CutoverPoint;
+  | CutoverPoint
+  | WayBackPoint;
 
 /** Before and after each durable step of a cutover, in their order; those of the end are before the answer to the caller. */
 export const CUTOVER_POINTS = [
@@ -23,6 +24,12 @@ export const CUTOVER_POINTS = [
   ...(['before-undo', 'after-undo', 'after-open'] as const),
 ] as const;
 export type CutoverPoint = (typeof CUTOVER_POINTS)[number];
+
+/** Before and after each durable step that only a way back has: its start at the release, and the old database's opening. */
+export const WAY_BACK_POINTS = [
+  ...(['before-start-back', 'after-start-back', 'before-open-old', 'after-open-old'] as const),
+] as const;
+export type WayBackPoint = (typeof WAY_BACK_POINTS)[number];
 
 /** Dies here if WALFERRY_FAILPOINT names this place. */
 export function failPoint(name: FailPoint): void {

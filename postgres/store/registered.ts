@@ -24,6 +24,17 @@ export async function readRegistered(target: pg.ClientBase): Promise<RegisteredM
   return rows;
 }
 
+/** The ways back whose state is on this database, the old one of their migrations. */
+export async function readWaysBack(
+  old: pg.ClientBase,
+): Promise<Pick<RegisteredMigration, 'id' | 'workflowId' | 'slot'>[]> {
+  if (!(await hasStore(old))) return [];
+  const { rows } = await old.query<Pick<RegisteredMigration, 'id' | 'workflowId' | 'slot'>>(
+    /* sql */ `select id, workflow_id as "workflowId", slot from walferry.migration where ${OF_WAY_BACK} order by created_at`,
+  );
+  return rows;
+}
+
 export interface StreamMark {
   readonly epoch: string;
   readonly confirmedLsn: string | null;

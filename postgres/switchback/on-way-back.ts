@@ -4,6 +4,7 @@
  */
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { inReverse } from '../../contract/reversed.ts';
 import { classify } from '../connection/failure.ts';
 
 /** Begins the message of each failure of the way back. */
@@ -28,21 +29,14 @@ export async function onWayBack<T>(
     signal?.throwIfAborted();
     const known = classify(error, { step: what }, 'Internal');
     if (known.code === 'WayBackLost') throw known;
-    if (known.code === 'Resync') throw wayBackLost(reverse, named(known.message));
+    if (known.code === 'Resync') throw wayBackLost(reverse, inReverse(known.message));
     throw new MigrationError(
       known.code,
-      `${direction(reverse)}: ${named(known.message)}`,
+      `${direction(reverse)}: ${inReverse(known.message)}`,
       known.details,
       known.cause,
     );
   }
-}
-
-/** To the operator, the source is still the old database. */
-function named(message: string): string {
-  return message
-    .replaceAll(/\b([Tt]he) source\b/g, '$1 new database')
-    .replaceAll(/\b([Tt]he) target\b/g, '$1 old database');
 }
 
 /**

@@ -3,6 +3,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
+import { failPoint } from '../apply/failpoint.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readOutcome } from '../store/outcome.ts';
@@ -34,7 +35,9 @@ export async function openOld(
     await using source = await connectSource(migration, 'cutover', { signal });
     await source.takeOver();
     const gate = await fence.gate(source, migration);
+    failPoint('before-open-old');
     if (gate?.cutover != null) await fence.open(source, migration, gate.cutover);
+    failPoint('after-open-old');
   };
   await onWayBack(reverse, 'opening the old database', open, signal);
 }

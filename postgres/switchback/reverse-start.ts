@@ -13,6 +13,7 @@ import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
+import { failPoint } from '../apply/failpoint.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { connectSource, connectTarget, requireFlushed } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
@@ -38,9 +39,11 @@ export async function startReverse(migration: Migration, released: Lsn, work: Wo
     await requireSlot(fresh, reverse, released, started);
     // A run before a reset has started it, and the stream may be past the release by now.
     if (started) return;
+    failPoint('before-start-back');
     if (await inTransaction(old, () => startWayBack(old, reverse, released, next))) {
       work.log.info('way back started', { lsn: released, slot: reverse.slot });
     }
+    failPoint('after-start-back');
     await advanceTo(fresh, reverse, released, work);
   };
   await onWayBack(reverse, 'starting the way back', start, signal);

@@ -6,7 +6,7 @@ import { explained } from '../explained.ts';
 import { readLeftovers, selectLeftovers } from './leftovers.ts';
 import type { Leftovers } from './leftovers.ts';
 import { describeFences, fencesOf, removeFences } from './remove-fences.ts';
-import { refusal, remove } from './remove.ts';
+import { refusal, remove, removeWayBack } from './remove.ts';
 import { knownRuns } from './runs.ts';
 
 export interface CleanupOptions {
@@ -38,7 +38,8 @@ async function listOrRemove(
 ): Promise<number> {
   await using source = await connect(sourceName, 'cleanup');
   await using target = await connect(targetName, 'cleanup');
-  const leftovers = await readLeftovers(source, target, targetName);
+  const services = { source: sourceName, target: targetName };
+  const leftovers = await readLeftovers(source, target, services);
   if (workflowId === undefined) {
     for (const line of list(leftovers, sourceName, targetName)) console.log(line);
     return 0;
@@ -53,15 +54,17 @@ async function listOrRemove(
   }
   const { slots, unsure, controls } = selection;
   const fences = fencesOf(leftovers, workflowId);
-  if (slots.length + unsure.length + controls.length + fences.length === 0) {
+  const backs = leftovers.backs.filter((one) => one.workflowId === workflowId);
+  if (slots.length + unsure.length + controls.length + fences.length + backs.length === 0) {
     // Whoever repeats a removal wants to know that it is done: no failure.
     console.log(
       `nothing to remove: workflow "${workflowId}" left nothing on "${sourceName}" and "${targetName}"`,
     );
     return 0;
   }
-  const services = { source: sourceName, target: targetName };
   const say = (line: string) => console.log(line);
+  // First its slot, which keeps WAL of the live database; also when the control schema on the target is gone.
+  for (const back of backs) await removeWayBack({ source, target }, services, back, say);
   await remove({ source, target }, services, selection, say);
   await removeFences({ source, target }, services, fences, say);
   console.log('copied tables on the target were not touched');
@@ -69,8 +72,9 @@ async function listOrRemove(
 }
 
 function list(leftovers: Leftovers, source: string, target: string): string[] {
-  const { slots, controls, fences } = leftovers;
-  if (slots.length + controls.length + fences.source.length + fences.target.length === 0) {
+  const { slots, controls, fences, backs } = leftovers;
+  const found = [slots, controls, backs, fences.source, fences.target];
+  if (found.every(({ length }) => length === 0)) {
     return [`nothing is left on "${source}" and "${target}"`];
   }
   const lines = controls.map(({ workflowId, slot, createdAt, confirmedLsn }) => {
@@ -84,8 +88,11 @@ function list(leftovers: Leftovers, source: string, target: string): string[] {
     const whose = owner === undefined ? 'no control schema on the target' : `workflow ${owner}`;
     lines.push(`slot on "${source}": ${name}, ${keeps}, ${used}, ${whose}`);
   }
+  for (const { workflowId, slot } of backs) {
+    lines.push(`way back on "${source}": workflow ${workflowId}, slot ${slot} on "${target}"`);
+  }
   lines.push(...describeFences(leftovers, { source, target }));
-  const some = controls[0] ?? fences.target[0] ?? fences.source[0];
+  const some = controls[0] ?? backs[0] ?? fences.target[0] ?? fences.source[0];
   lines.push(
     `remove what one left: ${cleanupCommand({ source, target }, some?.workflowId ?? 'ID')}`,
   );

@@ -1,8 +1,13 @@
 /** What earlier migrations left: slots on the source, control rows on the target, and which of them belong together. */
 import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
 import { slotPrefix } from '../../contract/slot-name.ts';
 import { readGates, type FoundGate } from '../../postgres/fence/gate.ts';
-import { readRegistered, type RegisteredMigration } from '../../postgres/store/registered.ts';
+import {
+  readRegistered,
+  readWaysBack,
+  type RegisteredMigration,
+} from '../../postgres/store/registered.ts';
 import { requireKnownVersion } from '../../postgres/store/upgrade.ts';
 
 export interface LeftSlot {
@@ -12,9 +17,13 @@ export interface LeftSlot {
   readonly activePid: number | null;
 }
 
+export type LeftWayBack = Pick<RegisteredMigration, 'id' | 'workflowId' | 'slot'>;
+
 export interface Leftovers {
   readonly slots: readonly LeftSlot[];
   readonly controls: readonly RegisteredMigration[];
+  /** Ways back, whose state is on the source and whose slot is on the target. */
+  readonly backs: readonly LeftWayBack[];
   /** Fences, of any migration, on either side. */
   readonly fences: Readonly<Record<'source' | 'target', readonly FoundGate[]>>;
   /** The identity of the source, to recognise control rows of another source. */
@@ -32,14 +41,13 @@ order by slot_name`;
 
 /**
  * Reads both sides; changes nothing.
- * @param service of the target.
  * @throws MigrationError `StoreTooNew`, `StoreTooOld`: what another version of walferry recorded (disabled triggers, deferred
  *   constraints) would not be found and restored.
  */
 export async function readLeftovers(
   source: pg.ClientBase,
   target: pg.ClientBase,
-  service: string,
+  { source: sourceService, target: service }: Pick<Migration, 'source' | 'target'>,
 ): Promise<Leftovers> {
   const slots = await source.query<{ name: string; retained: string | null; pid: number | null }>(
     SLOTS,
@@ -56,6 +64,8 @@ export async function readLeftovers(
       activePid: pid,
     })),
     controls,
+    backs:
+      (await requireKnownVersion(source, sourceService)) === null ? [] : await readWaysBack(source),
     fences: { source: await readGates(source), target: await readGates(target) },
     sourceSystem: identity.rows[0]?.system ?? '',
     sourceDatabase: identity.rows[0]?.database ?? '',

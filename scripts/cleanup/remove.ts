@@ -2,15 +2,15 @@
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
-import { reverseOf } from '../../contract/reversed.ts';
+import { sharedId } from '../../contract/reversed.ts';
+import { slotName } from '../../contract/slot-name.ts';
 import { endStoredFence } from '../../postgres/fence/end-stored-fence.ts';
 import { forgetSides } from '../../postgres/store/side.ts';
-import { hasWayBack } from '../../postgres/store/way-back.ts';
 import { endOnTarget } from '../../postgres/schema/drop-control.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
 import { enableTriggers } from '../../postgres/schema/disable-trigger.ts';
 import { removeSlot } from '../../postgres/slot/drop-slot.ts';
-import type { Leftovers, Selection } from './leftovers.ts';
+import type { Leftovers, LeftWayBack, Selection } from './leftovers.ts';
 import type { KnownRuns } from './runs.ts';
 
 /** Why nothing is removed; undefined when there is no objection. Pure. */
@@ -33,8 +33,12 @@ export function refusal(
     return `slot ${active.name} is in use by process ${active.activePid} of the source: a migration is streaming from it. To end it anyway: --force`;
   }
   const unknown = selection.controls.find(({ slot }) => !runs.slots.has(slot));
-  if (unknown) {
-    return `this Temporal server does not know the run that the control schema belongs to (${unknown.id}): do TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE match those of the worker? If no run is open anywhere: --force`;
+  const lost = leftovers.backs.find(
+    (one) =>
+      one.workflowId === workflowId && !runs.slots.has(slotName(workflowId, sharedId(one.id))),
+  );
+  if (unknown ?? lost) {
+    return `this Temporal server does not know the run that the control schema belongs to (${(unknown ?? lost)?.id}): do TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE match those of the worker? If no run is open anywhere: --force`;
   }
   const foreign = selection.controls.find(
     ({ sourceSystem, sourceDatabase }) =>
@@ -66,34 +70,35 @@ export async function remove(
   }
   for (const { id, workflowId, slot } of selection.controls) {
     const migration = { id, workflowId, slot, ...services };
-    // Before the control row goes: a second call finds it by that.
-    await removeWayBack(sides, { id, workflowId, slot, ...services }, say);
     for (const line of await endStoredFence(sides.source, sides.target, migration)) {
       say(line);
     }
     // The operator named the servers: the target may be a copy of the original one.
     await forgetSides(sides.target, id);
     // Only the control schema knows which triggers were disabled for the stream.
-    await enableTriggers({ id, workflowId, slot, ...services }, {}, 'the source if it is there');
-    await runLateGrants({ id, workflowId, slot, ...services });
-    await endOnTarget(sides.target, { id, workflowId, slot, ...services });
+    await enableTriggers(migration, {}, 'the source if it is there');
+    await runLateGrants(migration);
+    await endOnTarget(sides.target, migration);
     say(`removed the control schema of ${workflowId} (${id}) on "${services.target}"`);
   }
 }
 
-/** The slot of a way back is on the target, and its state on the source. */
-async function removeWayBack(
+/** The slot of a way back is on the target, and its state on the source. Its triggers on the source get their recorded state. */
+export async function removeWayBack(
   { source, target }: { source: pg.Client; target: pg.Client },
-  migration: Migration,
+  services: Pick<Migration, 'source' | 'target'>,
+  { id, workflowId, slot }: LeftWayBack,
   say: (line: string) => void,
 ): Promise<void> {
-  const reverse = reverseOf(migration);
-  if ((await removeSlot(target, reverse.slot)) === 'dropped') {
-    say(`dropped slot ${reverse.slot} on "${migration.target}"`);
+  const reverse = {
+    ...{ id, workflowId, slot },
+    ...{ source: services.target, target: services.source },
+  };
+  if ((await removeSlot(target, slot)) === 'dropped') {
+    say(`dropped slot ${slot} on "${services.target}"`);
   }
-  if (!(await hasWayBack(source, reverse))) return;
-  await forgetSides(source, reverse.id);
+  await forgetSides(source, id);
   await enableTriggers(reverse, {}, 'nothing');
   await endOnTarget(source, reverse);
-  say(`removed the way back of ${migration.workflowId} on "${migration.source}"`);
+  say(`removed the way back of ${workflowId} on "${services.source}"`);
 }

@@ -1,5 +1,6 @@
 /** The decision of a person where walferry cannot know: the target is gone, and with it the outcome of the cutover. */
 import { migrationOf } from '../../contract/cutover.ts';
+import { reverseOf } from '../../contract/reversed.ts';
 import { parseProgress } from '../../contract/progress.ts';
 import { connect } from '../../postgres/connection/connect.ts';
 import { openGate, readGate } from '../../postgres/fence/gate.ts';
@@ -15,11 +16,17 @@ const REFUSED = 1;
 export async function forceUndo(workflowId: string, isShutDown: boolean): Promise<number> {
   await using temporal = await connectTemporal();
   const handle = temporal.client.workflow.getHandle(workflowId);
-  const { box, source, target, slot } = parseProgress(await handle.query<unknown>('progress'));
+  const progress = parseProgress(await handle.query<unknown>('progress'));
+  const { box, phase, slot } = progress;
   if (!box) return refused('no cutover of this workflow has stopped the writes');
+  const { cutover } = box;
+  const forward = { ...progress, id: migrationOf(cutover), workflowId, slot };
+  // A switch back has stopped the writes on the new database, and its outcome is on the old one.
+  const migration = phase === 'reverse' ? reverseOf(forward) : forward;
+  const { source, target } = migration;
   if (!isShutDown) {
     return refused(
-      `only the target "${target}" knows the outcome; give --target-is-shut-down when it is shut down for good`,
+      `only "${target}" knows the outcome; give --target-is-shut-down when it is shut down for good`,
     );
   }
   if (await answers(target)) {
@@ -27,8 +34,6 @@ export async function forceUndo(workflowId: string, isShutDown: boolean): Promis
       `"${target}" answers: use pause, which undoes the cutover or says that it has switched`,
     );
   }
-  const { cutover } = box;
-  const migration = { id: migrationOf(cutover), workflowId, source, target, slot };
   const client = await connect(source, 'cleanup');
   try {
     const gate = await readGate(client, migration);

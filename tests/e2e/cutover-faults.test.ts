@@ -3,19 +3,14 @@
  * and the application's ledger shows that no write was lost or went to both sides. A few cases run always;
  * `WALFERRY_PROVE_FAULTS=all` runs every point with every fault.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { CUTOVER_POINTS, type CutoverPoint } from '../../postgres/apply/failpoint.ts';
-import { connectTo, sourceServer, targetServer } from '../support/database.ts';
+import { connectTo } from '../support/database.ts';
+import { FAULTS, hasStopped, meet, type Fault } from '../support/fault.ts';
 import { Lab } from '../support/lab.ts';
 import { Ledger, LEDGER_TABLE } from '../support/ledger.ts';
-import { restartTemporal } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
-import type { WorkerProcess } from '../support/worker.ts';
-
-const FAULTS = ['kill', 'freeze', 'source', 'target', 'temporal'] as const;
-type Fault = (typeof FAULTS)[number];
 
 const ALWAYS: readonly (readonly [CutoverPoint, Fault])[] = [
   ['after-seal', 'kill'],
@@ -82,24 +77,3 @@ test.each(CASES)(
 
 const FENCE = /* sql */ `
   select from pg_trigger where tgrelid = 'public.ledger'::regclass and tgname like '~walferry_fence%'`;
-
-/** Killed by itself, or stopped. */
-function hasStopped(worker: WorkerProcess): boolean {
-  if (!worker.isAlive()) return true;
-  const state = /\) (\w)/.exec(readFileSync(`/proc/${worker.pid}/stat`, 'utf8'))?.[1];
-  return state === 'T';
-}
-
-async function meet(fault: Fault, worker: WorkerProcess, lab: Lab): Promise<void> {
-  if (fault === 'kill' || fault === 'freeze') {
-    await lab.worker();
-    return;
-  }
-  if (fault === 'temporal') await restartTemporal();
-  else {
-    const server = fault === 'source' ? sourceServer() : targetServer();
-    await server.kill();
-    await server.start();
-  }
-  worker.thaw();
-}

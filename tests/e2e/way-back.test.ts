@@ -3,7 +3,9 @@
  * ledger is a counter for each writer.
  */
 import { expect, test } from 'vitest';
+import { cleanUp } from '../../scripts/cleanup/cleaner.ts';
 import { Lab } from '../support/lab.ts';
+import { expectNoTrace } from '../support/trace.ts';
 import { until } from '../support/until.ts';
 
 const INPUT = { fence: 'trigger', switchback: '24h', stream: { leaseSeconds: 5 } };
@@ -64,28 +66,42 @@ test('writes on the new database arrive on the old one, also after the worker wa
   );
   expect(id).toBeGreaterThan(151);
   await expectNothingLeft(lab);
+  // All that is left is the seal of the new database.
+  const { source, target } = lab.pair;
+  expect(await cleanUp(source, target, { workflowId: lab.id, force: false })).toBe(0);
+  await lab.onTarget(/* sql */ `insert into t (who) values ('opened by a person')`);
+  await expectNoTrace(lab);
 });
 
-test('finalize ends the way back: slot and state are gone on both sides, and the summary is the result', async () => {
+test('finalize ends the way back, and the old database stays closed until the statement of its answer opens it exactly', async () => {
   await using lab = await switched();
   await lab.onTarget(/* sql */ `insert into t (who) values ('new')`);
   const paused = await lab.update('pause');
   expect(paused.code, paused.stderr).toBe(0);
-  const answer = await lab.update('finalize');
+  const answer = await lab.update('finalize', { oldDatabase: 'sealed' });
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);
   expect(answer.stdout).toContain('is ready');
   process.stdout.write(answer.stdout);
   const ending = await lab.ending();
   expect(ending.status, ending.text).toBe('COMPLETED');
+  expect(ending.text).toContain('the fence on ');
   await expectNothingLeft(lab);
+  await expectRefused(lab.onSource(/* sql */ `insert into t (who) values ('too late')`));
+  const [, statement = ''] = /-c '([^']+)'/.exec(answer.stdout) ?? [];
+  await lab.onSource(statement);
+  await lab.onSource(/* sql */ `insert into t (who) values ('opened by a person')`);
+  await expectNoTrace(lab);
 });
 
 test('the way back ends on its own when its time is over, paused or not, after a warning', async () => {
   await using lab = await switched({ switchback: '1m' });
   await lab.update('pause');
-  await until('the warning', async () =>
-    ((await lab.progress()).notes ?? []).some((note) => note.includes('the way back ends at')),
+  const { source, target } = lab.pair;
+  const warning = `the way back from "${target}" to "${source}" ends at `;
+  const noted = await until('the warning', async () =>
+    ((await lab.progress()).notes ?? []).find((note) => note.includes(warning)),
   );
+  expect(noted).toContain(`until then switchback returns to "${source}"`);
   const ending = await lab.ending(180);
   expect(ending.status, ending.text).toBe('COMPLETED');
   await expectNothingLeft(lab);

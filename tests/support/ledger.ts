@@ -20,6 +20,8 @@ export class Ledger {
   /** Rows whose commit did not return: they may be there or not. */
   readonly unknown = new Set<string>();
   refused = 0;
+  /** Each commit that returned, in the order of its return: when it was sent, and when it returned. */
+  readonly #order: { readonly side: Side; readonly sent: number; readonly back: number }[] = [];
   #stopping = false;
   readonly #pair: FreshPair;
   readonly #writers: Promise<void>[];
@@ -55,7 +57,9 @@ export class Ledger {
         ]);
         await sleep(writer * 3);
         this.unknown.add(row);
+        const sent = performance.now();
         await client.query('commit');
+        this.#order.push({ side, sent, back: performance.now() });
         this.unknown.delete(row);
         this.committed.set(row, side);
         n += 1;
@@ -75,12 +79,30 @@ export class Ledger {
   }
 
   /**
+   * The sides that took writes, one after the other: `source, target` after a cutover, and `source` again after a return. A side is
+   * new when a commit was sent to it after one of the other side had returned, so each turn is certain. More of them than cutovers
+   * mean that both sides took writes at one time.
+   */
+  turns(): Side[] {
+    const turns: Side[] = [];
+    /** When the first commit of the present turn returned. */
+    let since = -Infinity;
+    for (const { side, sent, back } of this.#order) {
+      if (side === turns.at(-1) || sent < since) continue;
+      turns.push(side);
+      since = back;
+    }
+    return turns;
+  }
+
+  /**
    * Compares the books with both databases. To be called after {@link stop}.
    * @param live the side that the outcome says.
+   * @param returned rows of the target belong on the source, too: the way back has brought them.
    * @returns what is wrong, bounded; empty: every committed row is on the live side, no row is there that was never written, and
    *   no row was taken by the other side alone.
    */
-  async check(live: Side): Promise<string[]> {
+  async check(live: Side, { returned = false } = {}): Promise<string[]> {
     const [source, target] = await Promise.all([this.#rows('source'), this.#rows('target')]);
     const [here, there] = live === 'source' ? [source, target] : [target, source];
     const wrong = [
@@ -91,7 +113,9 @@ export class Ledger {
       ...[...there.keys()]
         .filter((row) => !here.has(row))
         .map((row) => `${row} is on the other side only`),
-      ...[...source].filter(([, side]) => side === 'target').map(([row]) => `${row} came back`),
+      ...[...source]
+        .filter(([, side]) => side === 'target' && !returned)
+        .map(([row]) => `${row} came back`),
     ];
     return wrong.slice(0, 20);
   }

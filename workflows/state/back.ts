@@ -1,5 +1,6 @@
 /** What a migration remembers of its way back. */
 import * as v from 'valibot';
+import { oldDatabase } from '../../contract/finalize.ts';
 import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { MigrationSummary } from '../../contract/work.ts';
 
@@ -25,6 +26,8 @@ export const back = v.pipe(
   v.object({
     /** When it ends, ISO 8601, in workflow time. */
     until: v.string(),
+    /** What `finalize` was asked to do with the old database; absent: nothing. */
+    oldDatabase: v.exactOptional(oldDatabase),
     /** What the cutover achieved: the result of the workflow. */
     summary: v.custom<MigrationSummary>(
       (value) => typeof value === 'object' && value !== null && 'summary' in value,

@@ -16,6 +16,7 @@ import type {
   LeftOut,
   LeaseReport,
 } from '../../contract/work.ts';
+import type { OldDatabase } from '../../contract/finalize.ts';
 import type { CutoverWindow } from '../../contract/window.ts';
 import type { Back } from './back.ts';
 import type { Reason } from './reason.ts';
@@ -53,7 +54,7 @@ export type Move =
       readonly by: 'operator' | 'input';
     }
   | { readonly type: 'operatorNeeded'; readonly waiting: Waiting }
-  | { readonly type: 'finalize' }
+  | { readonly type: 'finalize'; readonly oldDatabase?: OldDatabase }
   /** The application is on the target, and its changes are streamed back from here on. */
   | { readonly type: 'wayBackBegun'; readonly at: Lsn; readonly back: Back }
   /** However it ended: the operator, the time, a switch back, a cancellation. */

@@ -114,6 +114,16 @@ const REFUSALS: Readonly<
   finalize: { cuttingOver: UNDO_FIRST, fenced: UNDO_FIRST, otherwise: NO_WAY_BACK },
 };
 
+const BACK_DECIDED =
+  'the switch back is decided, and the old database becomes the live one: the answer of switchback says how it ends';
+/** What an operator asked for there is a switch back, and "the target" is not the live database any more. */
+const BACK: Partial<Record<At, Partial<Record<UpdateName, string>>>> = {
+  cuttingOver: {
+    resume: CUTTING_OVER.replace('the cutover', 'the switch back'),
+  },
+  fenced: { resume: CUTTING_OVER.replace('the cutover', 'the switch back') },
+  released: Object.fromEntries(UPDATES.map((update) => [update, BACK_DECIDED])),
+};
 const BACK_ENDING = 'the way back is ending: its slot and its state are being removed';
 const OVER: Partial<Record<At, string>> = {
   finalizing: BACK_ENDING,
@@ -134,6 +144,11 @@ export function rule(update: UpdateName, at: At, back = false): Ruling {
   const move = update === 'switchback' ? 'cutover' : update;
   const wrong = back ? ON_WAY_BACK[update] : isOfWayBack ? NO_WAY_BACK : undefined;
   if (wrong === undefined && destination(move, at) !== undefined) return { allowed: true };
-  const text = OVER[at] ?? wrong ?? REFUSALS[update][at] ?? REFUSALS[update].otherwise;
+  const text =
+    OVER[at] ??
+    (back ? BACK[at]?.[update] : undefined) ??
+    wrong ??
+    REFUSALS[update][at] ??
+    REFUSALS[update].otherwise;
   return { allowed: false, text: text.replace('{phase}', STAGES[at].phase) };
 }

@@ -123,12 +123,13 @@ function moved(state: State, event: Move, now: string): State {
   if (event.type === 'cutoverUndone' && event.rehearsed) return next;
   if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
     // Who asked for it may have gone long ago: a request that waited for its window has no caller.
-    return { ...next, dropped: undoneText(event) };
+    return { ...next, dropped: undoneText(event, state) };
   }
   if (event.type === 'cutoverHeld') {
     return { ...withoutRequest(next), held: { ...event.request, at: now } };
   }
   if (event.type === 'approve') return approved(next, event, now);
+  if (event.type === 'finalize') return finalized(withoutRequest(withoutRunning(next)), event);
   if (event.type === 'schemaBegun') return { ...next, schemaBegun: true };
   if (event.type === 'wayBackBegun') return returning(withoutRunning(next), event, now);
   // A step that is retried has no wait of its last attempt.
@@ -160,11 +161,15 @@ function withoutRequest({ held: _held, dropped: _dropped, ...state }: State): St
   return state;
 }
 
-function undoneText(event: Extract<Move, { type: 'cutoverUndone' | 'cutoverCancelled' }>): string {
-  if (event.type === 'cutoverCancelled') return 'the last cutover was cancelled by pause';
+function undoneText(
+  event: Extract<Move, { type: 'cutoverUndone' | 'cutoverCancelled' }>,
+  { back }: State,
+): string {
+  const what = back === undefined ? 'cutover' : 'switch back';
+  if (event.type === 'cutoverCancelled') return `the last ${what} was cancelled by pause`;
   const { reason } = event;
   const why = reason ? `: ${shortReason(reason.message)} (${reason.code})` : '';
-  return `the last cutover was ${reason?.code === 'NotReady' ? 'refused' : 'undone'}${why}`;
+  return `the last ${what} was ${reason?.code === 'NotReady' ? 'refused' : 'undone'}${why}`;
 }
 
 /** What was approved is a cutover in the window that is in force. */
@@ -188,6 +193,15 @@ function returning(
     ...{ confirmedLsn: at, stream: null, consistent: true, constraintsBuilt: true },
     ...{ triggersEnabled: false, unreported: false, asOf: now },
   };
+}
+
+/** The end of the way back; a second call changes nothing that the first one asked for. */
+function finalized(state: State, { oldDatabase }: Extract<Move, { type: 'finalize' }>): State {
+  const { back } = state;
+  const next = { ...state, unstored: null };
+  if (back === undefined || oldDatabase === undefined || back.oldDatabase !== undefined)
+    return next;
+  return { ...next, back: { ...back, oldDatabase } };
 }
 
 /** A stage that begins, in a phase whose first beginning is kept. */

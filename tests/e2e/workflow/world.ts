@@ -10,7 +10,7 @@ import { MigrationError, type FailureDetails } from '../../../contract/failure.t
 import type { FailureCode } from '../../../contract/failure-catalogue.ts';
 import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
-import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
+import { compareLsn, formatLsn, lsnToBigInt, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
 import type { Decided } from '../../../contract/cutover.ts';
 import { resolvedWindow } from '../../../contract/window.ts';
@@ -41,6 +41,11 @@ export class World {
   gate: { cutover: string; state: 'open' | 'armed' | 'sealed'; deadline: number } | undefined;
   /** Rows of `walferry.outcome`. */
   readonly outcomes = new Map<string, Decided>();
+  /** The same of a switch back: the gate is on the target, and the outcome on the source. */
+  gateBack: World['gate'];
+  readonly outcomesBack = new Map<string, Decided>();
+  /** The slot and the row of the way back. */
+  wayBack = { slot: false, row: false };
   /** The oldest transaction that writes when a cutover is prepared. */
   writer: { readonly who: string; readonly ms: number } | undefined;
   /** Changes that slip in between the first mark and the seal. */
@@ -145,6 +150,8 @@ export class World {
     return [
       ...(this.slot ? ['slot'] : []),
       ...(this.control ? ['control'] : []),
+      ...(this.wayBack.slot ? ['slot of the way back'] : []),
+      ...(this.wayBack.row ? ['row of the way back'] : []),
       ...[...this.running].filter(([, n]) => n > 0).map(([step]) => `running ${step}`),
     ];
   }
@@ -206,18 +213,44 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
       }),
     holdSnapshot: ({ migration: m }, work) =>
       on('holdSnapshot', m, work, (world) => hold(world, work)),
-    // No input of these tests asks for a way back.
     openWayBack: ({ migration: m }, work) =>
-      on('openWayBack', m, work, () => ({ slot: m.slot, consistentLsn: formatLsn(1n) })),
+      on('openWayBack', m, work, (world) => {
+        world.wayBack = { slot: true, row: true };
+        return { slot: m.slot, consistentLsn: formatLsn(1n) };
+      }),
     advanceReverseSlot: ({ migration: m }, work) =>
       on('advanceReverseSlot', m, work, () => formatLsn(1n)),
     planReverse: ({ migration: m }, work) =>
       on('planReverse', m, work, () => ({ tables: 3, notReturned: [] })),
-    startReverse: ({ migration: m }, work) => on('startReverse', m, work, () => undefined),
-    openOld: ({ migration: m }, work) => on('openOld', m, work, () => undefined),
+    startReverse: ({ migration: m, released }, work) =>
+      on('startReverse', m, work, (world) => {
+        // Enabled for the application; the changes of the way back go to the other database.
+        world.triggersEnabled = false;
+        // Positions of another server.
+        world.position = world.confirmed = lsnToBigInt(released);
+      }),
+    openOld: ({ migration: m, cutover }, work) =>
+      on('openOld', m, work, (world) => {
+        if (world.outcomesBack.get(cutover) !== 'switched') {
+          throw new MigrationError('FenceRefused', 'it has not switched back');
+        }
+        if (world.gate) world.gate.state = 'open';
+      }),
+    settleOld: ({ migration: m, oldDatabase }, work) =>
+      on('settleOld', m, work, (world) => {
+        if (oldDatabase === 'open') world.gate = undefined;
+        return { left: [], statement: oldDatabase === 'open' ? null : 'drop schema x cascade' };
+      }),
     dropReverseSlot: ({ migration: m }) =>
-      on('dropReverseSlot', m, undefined, () => 'absent' as const),
-    closeWayBack: ({ migration: m }, work) => on('closeWayBack', m, work, () => undefined),
+      on('dropReverseSlot', m, undefined, (world) => {
+        const before = world.wayBack.slot;
+        world.wayBack.slot = false;
+        return before ? 'dropped' : 'absent';
+      }),
+    closeWayBack: ({ migration: m }, work) =>
+      on('closeWayBack', m, work, (world) => {
+        world.wayBack.row = false;
+      }),
     storeLimits: ({ migration: m, limits, version }) =>
       on('storeLimits', m, undefined, (world) => {
         world.limits.push({ limits, version });
@@ -323,9 +356,11 @@ type BoxStep =
 
 /** A cutover with a fence: the gate of the source and the outcome on the target, as the real steps keep them. */
 function boxSteps(on: On): Pick<Steps, BoxStep> {
-  const decide = (world: World, cutover: string, what: Decided): Decided => {
-    const decided = world.outcomes.get(cutover) ?? what;
-    world.outcomes.set(cutover, decided);
+  const outcomesOf = (world: World, back?: boolean): World['outcomes'] =>
+    back ? world.outcomesBack : world.outcomes;
+  const decide = (outcomes: World['outcomes'], cutover: string, what: Decided): Decided => {
+    const decided = outcomes.get(cutover) ?? what;
+    outcomes.set(cutover, decided);
     return decided;
   };
   const reported = (decided: Decided) => ({
@@ -334,32 +369,37 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
     downtimeMs: decided === 'switched' ? 1_200 : null,
   });
   return {
-    prepareCutover: ({ migration: m }, work) =>
+    prepareCutover: ({ migration: m, back }, work) =>
       on('prepareCutover', m, work, (world) => {
-        const [switched] = [...world.outcomes].find(([, what]) => what === 'switched') ?? [null];
+        const [switched] = [...outcomesOf(world, back)].find(([, what]) => what === 'switched') ?? [
+          null,
+        ];
         const { who = null, ms = 0 } = world.writer ?? {};
         return { switched, releaseLsn: null, downtimeMs: null, writer: who, writerMs: ms };
       }),
     rehearseProof: ({ migration: m }, work) =>
       on('rehearseProof', m, work, () => ({ holders: 2, ended: 0, waitedMs: 400 })),
-    armCutover: ({ migration: m, box }, work) =>
+    armCutover: ({ migration: m, back, box }, work) =>
       on('armCutover', m, work, (world) => {
-        const decided = world.outcomes.get(box.cutover);
+        const decided = outcomesOf(world, back).get(box.cutover);
+        const key = back ? 'gateBack' : 'gate';
         if (decided) return { decided };
         const deadline = Date.now() + box.milliseconds;
-        if (world.gate?.cutover !== box.cutover) {
-          world.gate = { cutover: box.cutover, state: 'armed', deadline };
-        }
+        const gate =
+          world[key]?.cutover === box.cutover
+            ? world[key]
+            : { cutover: box.cutover, state: 'armed' as const, deadline };
+        world[key] = gate;
         return {
-          ...{ decided: null, deadline: new Date(world.gate.deadline).toISOString() },
+          ...{ decided: null, deadline: new Date(gate.deadline).toISOString() },
           ...{ mark: formatLsn(world.position), holders: 0, waitedMs: 0 },
         };
       }),
-    sealCutover: ({ migration: m, cutover }, work) =>
+    sealCutover: ({ migration: m, back, cutover }, work) =>
       on('sealCutover', m, work, (world) => {
-        const decided = world.outcomes.get(cutover);
+        const decided = outcomesOf(world, back).get(cutover);
         if (decided) return { decided };
-        const { gate } = world;
+        const gate = back ? world.gateBack : world.gate;
         if (gate?.cutover !== cutover || gate.state === 'open' || gate.deadline < Date.now()) {
           return { decided: null, mark: null };
         }
@@ -367,17 +407,18 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         if (world.slipping) world.position += WAL_PER_TICK;
         return { decided: null, mark: formatLsn(world.position) };
       }),
-    switchCutover: ({ migration: m, cutover }, work) =>
+    switchCutover: ({ migration: m, back, cutover }, work) =>
       on('switchCutover', m, work, (world) => {
         world.triggersEnabled = true;
-        const decided = decide(world, cutover, 'switched');
+        const decided = decide(outcomesOf(world, back), cutover, 'switched');
         const sequences = { sequences: 5, missing: [] };
         return { ...reported(decided), sequences, differences: [] };
       }),
-    undoCutover: ({ migration: m, cutover }, work) =>
+    undoCutover: ({ migration: m, back, cutover }, work) =>
       on('undoCutover', m, work, (world) => {
-        const decided = decide(world, cutover, 'undone');
-        if (decided === 'undone' && world.gate?.cutover === cutover) world.gate.state = 'open';
+        const decided = decide(outcomesOf(world, back), cutover, 'undone');
+        const gate = back ? world.gateBack : world.gate;
+        if (decided === 'undone' && gate?.cutover === cutover) gate.state = 'open';
         return reported(decided);
       }),
     removeFence: ({ migration: m }, work) =>
@@ -385,9 +426,9 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         world.gate = undefined;
         return { left: [] };
       }),
-    lookAtSource: ({ migration: m }, work) =>
+    lookAtSource: ({ migration: m, back }, work) =>
       on('lookAtSource', m, work, (world) => ({
-        sealedAgain: world.gate?.state !== 'sealed',
+        sealedAgain: (back ? world.gateBack : world.gate)?.state !== 'sealed',
         late: world.late,
       })),
   };

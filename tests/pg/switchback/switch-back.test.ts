@@ -1,90 +1,19 @@
 /** There and back: a cutover to the new database, the way back, and the same cutover in the other direction. */
 import type pg from 'pg';
 import { expect, test } from 'vitest';
+import { steps } from '../../../activities/steps.ts';
 import { cutoverId } from '../../../contract/cutover.ts';
-import type { MigrationInput } from '../../../contract/input-schema.ts';
-import type { Lsn } from '../../../contract/lsn.ts';
-import type { Migration } from '../../../contract/migration.ts';
-import { armSource } from '../../../postgres/cutover/arm-source.ts';
-import { compareCounts } from '../../../postgres/cutover/compare-counts.ts';
-import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { prepareBox } from '../../../postgres/cutover/prepare-box.ts';
-import { sealSource } from '../../../postgres/cutover/seal-source.ts';
 import { switchSides } from '../../../postgres/cutover/switch-sides.ts';
 import { undoCutover } from '../../../postgres/cutover/undo-cutover.ts';
-import { fenceOf } from '../../../postgres/fence/kinds.ts';
-import { closeTarget, openTarget } from '../../../postgres/fence/target-fence.ts';
 import { openOld } from '../../../postgres/switchback/open-old.ts';
 import { closeWayBack, dropReverseSlot } from '../../../postgres/switchback/reverse-end.ts';
-import { planReverse } from '../../../postgres/switchback/reverse-plan.ts';
-import { reverseSides } from '../../../postgres/switchback/reverse-sides.ts';
-import { openWayBack } from '../../../postgres/switchback/reverse-slot.ts';
 import { startReverse } from '../../../postgres/switchback/reverse-start.ts';
-import { streamReverse } from '../../../postgres/switchback/reverse-stream.ts';
-import { inputOf } from '../../support/control.ts';
-import { freshPair, type FreshPair } from '../../support/database.ts';
-import { drain, OPTIONS, startMigration, testWork } from '../../support/stream.ts';
-import { streamChanges } from '../../support/lease.ts';
+import { freshPair } from '../../support/database.ts';
+import { drainBack } from '../../support/reverse-round.ts';
+import { testWork } from '../../support/stream.ts';
+import { back, FENCE, sealed, switched, switchedAt } from '../../support/switching.ts';
 import { failure } from '../schema/schema-fidelity.ts';
-
-const FENCE = fenceOf('trigger');
-const BOX_MS = 60_000;
-
-interface Direction {
-  readonly migration: Migration;
-  readonly input: MigrationInput;
-  readonly until: (mark: Lsn) => Promise<void>;
-}
-
-/** The steps of a fenced cutover up to the seal, and the last drain. */
-async function sealed({ migration, input, until }: Direction, cutover: string) {
-  await prepareBox(migration, input, FENCE, undefined, testWork());
-  const box = { cutover, milliseconds: BOX_MS, endSessions: false };
-  const armed = await armSource(migration, FENCE, box, testWork());
-  if (armed.decided !== null) throw new Error('decided already');
-  await until(armed.mark);
-  await compareCounts(migration, input, testWork());
-  const { signal, beat } = testWork();
-  const late = laterChanges(migration, input, armed.mark, signal, beat, 'fenced');
-  expect(await late).toEqual([]);
-  const seal = await sealSource(migration, FENCE, cutover, testWork());
-  if (seal.decided !== null || seal.mark === null) throw new Error('not sealed');
-  await until(seal.mark);
-  const { deadline } = armed;
-  return { cutover, since: seal.mark, deadline, milliseconds: BOX_MS, sequenceMargin: 10 };
-}
-
-const there = (db: FreshPair, migration: Migration): Direction => ({
-  migration,
-  input: inputOf(db),
-  until: async (until) => {
-    while (!(await streamChanges(migration, { ...OPTIONS, until }, testWork())).reached);
-  },
-});
-
-async function back(db: FreshPair, migration: Migration): Promise<Direction> {
-  const until = async (mark: Lsn): Promise<void> => {
-    const options = { ...OPTIONS, until: mark };
-    while (!(await streamReverse(migration, options, testWork())).reached);
-  };
-  return { ...(await reverseSides(migration, inputOf(db))), until };
-}
-
-/** Cuts over to the new database, and starts the way back. */
-async function switched(db: FreshPair, ddl: string): Promise<Migration> {
-  const migration = await startMigration(db, ddl);
-  await closeTarget(db.targetClient, migration, testWork());
-  await openWayBack(migration, testWork());
-  await drain(db, migration);
-  const order = await sealed(there(db, migration), cutoverId(migration, 'there'));
-  await planReverse(migration, inputOf(db), testWork());
-  const open = (tx: pg.ClientBase) => openTarget(tx, migration);
-  const report = await switchSides(migration, inputOf(db), FENCE, order, open, testWork());
-  expect(report.decided).toBe('switched');
-  if (report.releaseLsn === null) throw new Error('no release');
-  await startReverse(migration, report.releaseLsn, testWork());
-  return migration;
-}
 
 const refused = (client: pg.Client, sql: string) =>
   expect(client.query(sql)).rejects.toMatchObject({ code: '25006' });
@@ -107,7 +36,7 @@ test('after a cutover and a switch back the old database is live with every row,
   await db.targetClient.query(/* sql */ `
     insert into t (who) select 'new' from generate_series(1, 30); update t set who = 'changed' where id = 3; delete from t where id = 4`);
   const way = await back(db, migration);
-  const cutover = cutoverId(way.migration, 'back');
+  const cutover = cutoverId(migration, 'back');
   const order = await sealed(way, cutover);
   await refused(db.targetClient, /* sql */ `insert into t (who) values ('in the box')`);
   // Neither side takes writes before the outcome, and an early attempt to open the old one is refused.
@@ -133,17 +62,70 @@ test('a switch back that is undone gives the writes back to the new database, an
   await using db = await freshPair();
   const migration = await switched(db, DDL);
   const way = await back(db, migration);
-  const cutover = cutoverId(way.migration, 'undone');
+  const cutover = cutoverId(migration, 'undone');
   await sealed(way, cutover);
   await refused(db.targetClient, /* sql */ `insert into t (who) values ('in the box')`);
   expect((await undoCutover(way.migration, FENCE, cutover, testWork())).decided).toBe('undone');
   await db.targetClient.query(/* sql */ `insert into t (who) values ('new')`);
   await refused(db.sourceClient, /* sql */ `insert into t (who) values ('never')`);
-  const again = cutoverId(way.migration, 'again');
+  const again = cutoverId(migration, 'again');
   const order = await sealed(way, again);
   const nothing = () => Promise.resolve();
   await switchSides(way.migration, way.input, FENCE, order, nothing, testWork());
   await openOld(migration, FENCE, again, testWork());
   expect(await rowsOf(db.sourceClient)).toEqual(await rowsOf(db.targetClient));
+  await dropReverseSlot(migration);
+});
+
+test('a switch back that a run before a reset has sealed is given back by the next one, which then switches', async () => {
+  await using db = await freshPair();
+  const migration = await switched(db, DDL);
+  const way = await back(db, migration);
+  await sealed(way, cutoverId(migration, 'before the reset'));
+  await refused(db.targetClient, /* sql */ `insert into t (who) values ('sealed')`);
+  await prepareBox(way.migration, way.input, FENCE, undefined, testWork());
+  await db.targetClient.query(/* sql */ `insert into t (who) values ('given back')`);
+  const cutover = cutoverId(migration, 'after it');
+  const order = await sealed(way, cutover);
+  const nothing = () => Promise.resolve();
+  await switchSides(way.migration, way.input, FENCE, order, nothing, testWork());
+  await openOld(migration, FENCE, cutover, testWork());
+  expect(await rowsOf(db.sourceClient)).toEqual(await rowsOf(db.targetClient));
+  await dropReverseSlot(migration);
+});
+
+test('a run after a reset finds the way back started, and its stream past the release: it continues there', async () => {
+  await using db = await freshPair();
+  const { migration, released } = await switchedAt(db, DDL);
+  await db.targetClient.query(/* sql */ `insert into t (who) values ('new')`);
+  await drainBack(db, migration);
+  await startReverse(migration, released, testWork());
+  await db.targetClient.query(/* sql */ `insert into t (who) values ('newer')`);
+  await drainBack(db, migration);
+  expect(await rowsOf(db.sourceClient)).toEqual(await rowsOf(db.targetClient));
+  await dropReverseSlot(migration);
+});
+
+test('triggers of a database that is live are never disabled: not by a late step of the cutover, nor of the switch back', async () => {
+  await using db = await freshPair();
+  const trigger = /* sql */ `
+    create function note() returns trigger language plpgsql as 'begin return new; end';
+    create trigger note before insert on t for each row execute function note()`;
+  const migration = await switched(db, `${DDL}; ${trigger}`);
+  const enabled = async (client: pg.Client): Promise<unknown> =>
+    (await client.query(/* sql */ `select tgenabled from pg_trigger where tgname = 'note'`)).rows;
+  const on = [{ tgenabled: 'O' }];
+  expect(await steps.disableTriggers({ migration }, testWork())).toBe(0);
+  expect(await enabled(db.targetClient)).toEqual(on);
+  await db.targetClient.query(/* sql */ `insert into t (who) values ('live')`);
+  const way = await back(db, migration);
+  const cutover = cutoverId(migration, 'back');
+  const order = await sealed(way, cutover);
+  const nothing = () => Promise.resolve();
+  await switchSides(way.migration, way.input, FENCE, order, nothing, testWork());
+  await openOld(migration, FENCE, cutover, testWork());
+  expect(await steps.disableTriggers({ migration, back: true }, testWork())).toBe(0);
+  expect(await enabled(db.sourceClient)).toEqual(on);
+  await db.sourceClient.query(/* sql */ `insert into t (who) values ('live again')`);
   await dropReverseSlot(migration);
 });
