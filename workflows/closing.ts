@@ -18,6 +18,7 @@ import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf } from './failure.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
+import { staysOf } from './stays.ts';
 import { stopVerifying } from './verify.ts';
 
 export type Outcome =
@@ -42,7 +43,10 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   log.info('closing', { stage: run.at, leftovers: leftovers.length });
   const [first] = leftovers;
   // In the details of a failure, too: the report needs no worker then, and no earlier run.
-  const record = run.record(leftovers.map(({ text }) => text));
+  const record = run.record([
+    ...leftovers.map(({ text }) => text),
+    ...staysOf(run, outcome.done !== undefined),
+  ]);
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
   if (outcome.done) {

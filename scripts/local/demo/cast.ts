@@ -8,7 +8,7 @@ import { hasEnded, isAlive, signalProcess } from '../cluster/process.ts';
 import { sizeOf } from './log-size.ts';
 
 const READY = /worker ready/;
-const READY_SECONDS = 60;
+const READY_SECONDS = 120;
 const LOOK_EVERY_MS = 50;
 
 export class Workers {
