@@ -34,6 +34,15 @@ export const CUTOVER_ENDS = ['done', 'undone', 'cancelled', 'ended'] as const;
 export const cutoverRecord = v.pipe(
   v.object({
     at: moment,
+    /** Absent: a cutover to the target. */
+    kind: v.exactOptional(v.picklist(['rehearsal', 'switchback'])),
+    /** When the writes were stopped, at most this early; absent: no write was. */
+    stoppedAt: v.exactOptional(moment),
+    /**
+     * For how long: as the databases measured it when it switched, at most this long otherwise. Null: not known. Absent while the
+     * writes are stopped.
+     */
+    stoppedSeconds: v.exactOptional(v.nullable(count)),
     /** In their order; each lasts until the next begins, or the cutover ends. */
     steps: v.pipe(
       v.array(v.pipe(v.object({ step: v.string(), at: moment }), v.readonly())),
@@ -92,7 +101,10 @@ export const migrationRecord = v.pipe(
     startedAt: v.pipe(startedAt, v.readonly()),
     approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
     window: v.exactOptional(cutoverWindow),
-    /** What could not be removed, with the command that removes it. Absent before the end. */
+    /**
+     * What is left on the servers: what could not be removed, and what stays on purpose, such as a sealed fence. With the command
+     * that removes it. Absent before the end.
+     */
     leftBehind: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
   }),
   v.readonly(),

@@ -226,10 +226,12 @@ async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
   run.tell({ type: 'stepBegun', step: 'undo the cutover' });
   for (;;) {
     try {
-      return await long.undoCutover.executeWithOptions(
+      const report = await long.undoCutover.executeWithOptions(
         { ...UNDOING, activityId: 'undo', summary: 'undo the cutover, or find it switched' },
         [{ ...run.step, cutover }],
       );
+      if (report.decided === 'undone') run.tell({ type: 'writesReturned' });
+      return report;
     } catch (error) {
       const reason = reasonOf(error);
       if (!reason) throw error;

@@ -20,6 +20,7 @@ import { ending, raise, reasonOf } from './failure.ts';
 import { settleOld } from './finalize.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
+import { staysOf } from './stays.ts';
 import { stopVerifying } from './verify.ts';
 
 export type Outcome =
@@ -45,8 +46,9 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   log.info('closing', { stage: run.at, leftovers: leftovers.length });
   const [first] = leftovers;
   // In the details of a failure, too: the report needs no worker then, and no earlier run.
-  const { left: oldLeft = [] } = run.backEnd.oldDatabase ?? {};
-  const record = run.record([...leftovers.map(({ text }) => text), ...oldLeft]);
+  // What the operator had done with the old database is known better than what usually stays.
+  const stays = run.backEnd.oldDatabase?.left ?? staysOf(run, outcome.done !== undefined);
+  const record = run.record([...leftovers.map(({ text }) => text), ...stays]);
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;
   if (outcome.done) {

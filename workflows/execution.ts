@@ -88,10 +88,11 @@ export class Execution {
   tidying: CancellationScope | undefined;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
-  /** What became of the slot at the end of a cutover; unset before. */
+  /** What became of the slot at the end of a cutover, and why an opened fence is still there; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
   /** How the way back ended; empty before. */
   readonly backEnd: WayBackEnd = {};
+  openFence: string | undefined;
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
     { readonly scope: CancellationScope; readonly first: Deferred<Reason | null> } | undefined;
@@ -128,7 +129,7 @@ export class Execution {
     this.#state = transition(this.#state, event, new Date().toISOString());
     const [from, to] = [STAGES[before].phase, STAGES[this.at].phase];
     if (from !== to) log.info('phase', { from, to });
-    // Here, so that no way out of the stage forgets it: nothing can be compared while the stream stands still.
+    // Here, so that no way out of the stage forgets it: nothing is compared while the stream stands still.
     if (before === 'streaming' && this.at !== 'streaming') this.#interruptVerification();
     this.#show();
   }
@@ -203,9 +204,9 @@ export class Execution {
     // A position that was read after the release would skip the application's changes.
     if (this.#state.wayBack) this.tell({ type: 'wayBackAdvanced', position: null });
     const { compare, maxDowntimeSeconds } = this.input.cutover;
-    const unasked = { updateId: undefined, answer: new Deferred<string>() };
-    const begun = { scope: undefined, cancelled: false };
-    this.cutover = { compare, maxDowntimeSeconds, ...unasked, ...begun };
+    const begun = { updateId: undefined, scope: undefined, cancelled: false };
+    const answer = new Deferred<string>();
+    this.cutover = { compare, maxDowntimeSeconds, ...begun, answer };
     this.tell({ type: 'cutover' });
   }
 
@@ -280,7 +281,7 @@ export class Execution {
     };
   }
 
-  /** @param leftBehind at the end: what could not be removed. */
+  /** @param leftBehind at the end: what is left on the servers. */
   record(leftBehind?: readonly string[]): MigrationRecord {
     const { course = NO_COURSE, startedAt, approvals, window } = this.#state;
     return {

@@ -40,7 +40,7 @@ export async function cutOverFenced(
   request: CutoverRequest,
 ): Promise<MigrationSummary | undefined> {
   const done = await decided(run, request);
-  run.tell({ type: 'switched' });
+  run.tell({ type: 'switched', downtimeMs: done.report.downtimeMs });
   // From here on an abort or a cancellation comes too late: the migration is complete.
   return CancellationScope.nonCancellable(() => complete(run, done));
 }

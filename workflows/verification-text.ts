@@ -44,7 +44,7 @@ function notCompared({ notCompared: names }: VerificationReport): string {
 function differingText({ differing }: VerificationReport): string {
   const rows = differing.reduce((sum, { keys }) => sum + keys, 0);
   const names = differing.map(({ table, keys }) => `${table} (${count(keys)})`);
-  return `${counted(rows, 'row')} differ in ${listed(names, SHOWN)}`;
+  return `${counted(rows, 'row')} ${rows === 1 ? 'differs' : 'differ'} in ${listed(names, SHOWN)}`;
 }
 
 /** `12 of 40 tables (30 %), 3,000,000 rows read`. */

@@ -7,6 +7,7 @@
 import { log, sleep } from '@temporalio/workflow';
 import { milliseconds } from '../contract/duration.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { cleanupCommand } from '../contract/shell-command.ts';
 import type { MigrationSummary } from '../contract/work.ts';
 import { cleanup, long } from './activities.ts';
 import type { Execution } from './execution.ts';
@@ -77,6 +78,7 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
     const reason = reasonOf(error);
     if (!reason) throw error;
     log.warn('the open fence is still on the old database', { ...reason });
+    run.openFence = `the fence on "${migration.source}" is open and could not be removed (${reason.message}); remove it: ${cleanupCommand(migration, migration.workflowId)}`;
   }
 }
 

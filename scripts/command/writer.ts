@@ -12,6 +12,7 @@ interface RunOptions {
   readonly connections: number;
   readonly duration?: number;
   readonly ledger?: string;
+  readonly or?: string;
   readonly seed: number;
 }
 
@@ -20,6 +21,7 @@ Examples:
   walferry writer source                                    seed and write until Ctrl-C
   walferry writer source --rate 2000 --duration 30 --ledger ledger.jsonl
   walferry writer source --rows 100000 --rate 0             only seed
+  walferry writer source --or target                        through a cutover: writes where it may
   walferry writer check target --ledger ledger.jsonl        is every acknowledged commit there, and nothing else?
 
 The tables are person, account, purchase, note and event. Ctrl-C or SIGTERM finishes the open transactions.
@@ -52,6 +54,7 @@ function declareRun(writer: Command): Command {
     )
     .option('--connections <n>', 'connections with overlapping transactions', whole(1, 100), 4)
     .option('--duration <seconds>', 'stop after this time', whole(1, 1_000_000))
+    .option('--or <service>', 'where to write when the first service refuses (SQLSTATE 25006)')
     .option('--ledger <file>', 'append every transaction and its outcome to this file')
     .addOption(
       new Option('--seed <n>', 'seed of the random choices')
@@ -81,8 +84,8 @@ async function write(service: string, options: RunOptions): Promise<void> {
   print(
     `writing to "${service}": ${options.rate} changes/s over ${options.connections} connections, seed ${options.seed}`,
   );
-  const { duration, ledger, ...rest } = options;
-  const settings = { service, seconds: duration, ledger, ...rest };
+  const { duration, ledger, or, ...rest } = options;
+  const settings = { service, or, seconds: duration, ledger, ...rest };
   print(application.describeTotals(await application.write(settings, stopSignal(), print)));
 }
 

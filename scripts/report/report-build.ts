@@ -19,7 +19,9 @@ import {
 } from './report-facts.ts';
 import { cutoversOf, lagOf, phasesOf, secondsBetween } from './report-course.ts';
 import { changesOf, faultsOf, requestsOf } from './report-events.ts';
-import type { Moved, Report, Status, VerificationShown } from './report-model.ts';
+import { parseApproval, type Approval } from '../../contract/approval.ts';
+import { cleanupCommand } from '../../contract/shell-command.ts';
+import type { Change, Moved, Report, Status, VerificationShown } from './report-model.ts';
 import type { RunHistory } from './run-history.ts';
 
 export function buildReport(known: Known): Report {
@@ -34,6 +36,7 @@ export function buildReport(known: Known): Report {
   const ended = status === 'running' ? null : newest.newestAt;
   const window = record?.window ?? carried?.window;
   const downtime = result?.downtimeSeconds ?? measuredDowntime(known);
+  const changes = changesOf(known, source, target);
   return {
     ...{ workflowId: newest.workflowId, runId: newest.firstRunId, status },
     ...{ summary: summaryOf(known, status), source, target, began, ended },
@@ -47,12 +50,34 @@ export function buildReport(known: Known): Report {
     resyncs: record?.resyncs ?? carried?.course?.resyncs ?? 0,
     verifications: verificationsOf(known),
     ...(window ? { window } : {}),
-    approvals: record?.approvals ?? carried?.approvals ?? [],
+    approvals: record?.approvals ?? approvalsOf(known),
     ...{ accepted: acceptedOf(known), requests: requestsOf(known) },
-    changes: changesOf(known, source, target),
+    changes,
     leftOut: [...(result?.leftOut ?? []), ...(result?.skippedViews ?? [])],
-    leftBehind: record?.leftBehind ?? null,
+    leftBehind: record?.leftBehind ?? leftOf(newest, status, changes),
   };
+}
+
+/** Without a record: a cancelled run ends so only when everything was removed; a terminated one has removed nothing. */
+function leftOf(newest: RunHistory, status: Status, changes: readonly Change[]): string[] | null {
+  if (newest.end === 'canceled') return [];
+  if (status !== 'terminated' && status !== 'timed out') return null;
+  const { source = '?', target = '?' } = inputOf(newest) ?? {};
+  const left = changes.flatMap(({ what, undone }) => (undone === null ? [what] : []));
+  const command = cleanupCommand({ source, target }, newest.workflowId);
+  return left.length === 0 ? [] : [...left, `To look, and to remove it: ${command}`];
+}
+
+/** Without a record: what earlier runs passed on, and the updates that a history has. */
+function approvalsOf(known: Known): Approval[] {
+  const passedOn = carriedOf(known.runs[0])?.approvals ?? [];
+  const given = known.runs.flatMap(({ updates }) =>
+    updates.flatMap(({ name, args, at, ok }) => {
+      const parsed = parseApproval(args[0]);
+      return name === 'approve' && ok === true && parsed.ok ? [{ ...parsed.given, at }] : [];
+    }),
+  );
+  return [...passedOn, ...given];
 }
 
 function statusOf({ end, failure }: RunHistory): Status {
@@ -155,8 +180,9 @@ function acceptedOf(known: Known): string[] {
   const named = known.runs.flatMap(({ updates }) =>
     updates.flatMap(({ name, args, ok }) => {
       const parsed = v.safeParse(accepting, args[0]);
-      if (name !== 'cutover' || !parsed.success || ok === false) return [];
-      return parsed.output.accept.map((code) => `cutover accepted ${code}`);
+      if ((name !== 'cutover' && name !== 'switchback') || !parsed.success || ok === false)
+        return [];
+      return parsed.output.accept.map((code) => `${name} accepted ${code}`);
     }),
   );
   return [...warned, ...ignored, ...named];

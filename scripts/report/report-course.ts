@@ -4,8 +4,10 @@ import type { CutoverRecord, LagSample } from '../../contract/record.ts';
 import {
   activitiesOf,
   carriedOf,
+  downtimeOf,
   newestOf,
   ofType,
+  outcomeOf,
   storedRecord,
   streamReportOf,
   type Known,
@@ -54,32 +56,72 @@ export function phasesOf(known: Known, ended: string | null): PhaseTime[] {
 
 export function cutoversOf(known: Known): Report['cutovers'] {
   const stored = (storedRecord(newestOf(known)) ?? known.record ?? carriedCourse(known))?.cutovers;
-  const cutovers = stored ?? known.runs.flatMap(({ updates }) => fromUpdates(known, updates));
+  const cutovers = stored ?? fromHistories(known);
   return cutovers.map((one) => ({
     ...one,
     seconds: one.end ? secondsBetween(one.at, one.end.at) : null,
   }));
 }
 
+/** Updates that begin one. */
+const KINDS: Readonly<Record<string, Pick<CutoverRecord, 'kind'>>> = {
+  ...{ cutover: {}, rehearse: { kind: 'rehearsal' }, switchback: { kind: 'switchback' } },
+};
+/** The answer of a cutover that waits for its window or for approval: it has not begun. */
+const ASKED_FOR = /^Cutover asked for/;
+
 /** Of a closed run, what it got counts only if it stored no more: its own cutover would be missing. */
 function carriedCourse(known: Known) {
   const newest = newestOf(known);
-  const own = newest.updates.some(({ name }) => name === 'cutover');
+  const own =
+    newest.updates.some(({ name }) => name in KINDS) ||
+    newest.activities.some(({ type }) => type === 'armCutover');
   return own ? undefined : carriedOf(newest)?.course;
+}
+
+/** Without a record: what was asked for, and those that began later, in their window. */
+function fromHistories(known: Known): CutoverRecord[] {
+  const asked = known.runs.flatMap(({ updates }) => fromUpdates(known, updates));
+  const within = (at: string) => asked.some((one) => one.at <= at && at <= (one.end?.at ?? at));
+  const others = ofType(known, 'armCutover')
+    .filter(({ scheduledAt }) => !within(scheduledAt))
+    .map(({ scheduledAt: at }) => ({ at, ...stoppedOf(known, at), steps: [] }));
+  return [...asked, ...others].sort((a, b) => a.at.localeCompare(b.at));
+}
+
+/** The first box from then on: from the step that stops the writes to the one that decides. */
+function stoppedOf(
+  known: Known,
+  from: string,
+  until = '~',
+): Pick<CutoverRecord, 'stoppedAt' | 'stoppedSeconds'> {
+  const armed = ofType(known, 'armCutover').find(
+    ({ scheduledAt }) => scheduledAt >= from && scheduledAt <= until,
+  );
+  if (!armed) return {};
+  const { scheduledAt: stoppedAt } = armed;
+  const decided = ofType(known, 'switchCutover', 'undoCutover').find(
+    (one) => one.scheduledAt >= stoppedAt && outcomeOf(one) !== undefined,
+  );
+  if (!decided) return { stoppedAt };
+  const measured = downtimeOf(decided);
+  const atMost = secondsBetween(stoppedAt, decided.endedAt ?? decided.scheduledAt);
+  return { stoppedAt, stoppedSeconds: measured === undefined ? atMost : measured / MS_PER_SECOND };
 }
 
 function fromUpdates(known: Known, updates: readonly Update[]): CutoverRecord[] {
   return updates
-    .filter(({ name }) => name === 'cutover')
-    .map(({ at, endedAt, ok, answer = '' }) => {
+    .filter(({ name, answer = '' }) => name in KINDS && !ASKED_FOR.test(answer))
+    .map(({ name, at, endedAt, ok, answer = '' }) => {
+      const about = { at, ...KINDS[name], ...stoppedOf(known, at, endedAt) };
       const steps = activitiesOf(known)
         .filter((one) => one.scheduledAt >= at && (!endedAt || one.scheduledAt <= endedAt))
         .map((one) => ({ step: STEPS[one.type] ?? one.type, at: one.scheduledAt }));
-      if (endedAt === undefined) return { at, steps };
+      if (endedAt === undefined) return { ...about, steps };
       const end = ok
         ? ({ at: endedAt, how: 'done' } as const)
         : ({ at: endedAt, how: 'undone', reason: answer } as const);
-      return { at, steps, end };
+      return { ...about, steps, end };
     });
 }
 
@@ -98,6 +140,13 @@ export const STEPS: Readonly<Record<string, string>> = {
   ...{ prepareCutover: 'prepare the fence', armCutover: 'stop the writes' },
   ...{ sealCutover: 'seal the source', switchCutover: 'release the target' },
   ...{ undoCutover: 'undo the cutover', removeFence: 'remove the fence' },
+  ...{ assessReadiness: 'assess readiness', rehearseProof: 'wait for the present writers' },
+  ...{ lookAtSource: 'look at the sealed source', openWayBack: 'open the way back' },
+  ...{ advanceReverseSlot: 'advance the slot of the way back', planReverse: 'plan the way back' },
+  ...{ startReverse: 'start the way back', openOld: 'open the old database' },
+  ...{ dropReverseSlot: 'drop the slot of the way back', closeWayBack: 'remove the way back' },
+  ...{ planVerification: 'plan a verification', concludeVerification: 'conclude a verification' },
+  ...{ repairRows: 'repair rows' },
 };
 
 /** As stored; leases since then, and of earlier code, from the history. */

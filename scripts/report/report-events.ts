@@ -1,7 +1,7 @@
 /** Faults that were survived, requests of the operator, and what was changed on the servers: from the histories. */
 import { shortReason } from '../../contract/record.ts';
 import { STEPS } from './report-course.ts';
-import { activitiesOf, ofType, type Known } from './report-facts.ts';
+import { activitiesOf, isBackward, ofType, type Known } from './report-facts.ts';
 import type { Change, Fault, Report, Request } from './report-model.ts';
 import type { Activity } from './run-history.ts';
 
@@ -55,6 +55,8 @@ const CHANGES: readonly {
   readonly what: (source: string, target: string) => string;
   readonly makes: readonly string[];
   readonly undoes: readonly string[];
+  /** Whether its steps are those of the way back; unset: both count. */
+  readonly backward?: boolean;
 }[] = [
   {
     what: (source) => `replication slot on "${source}"`,
@@ -73,7 +75,11 @@ const CHANGES: readonly {
   },
   {
     what: (source) => `fence on "${source}"`,
-    ...{ makes: ['prepareCutover', 'armCutover'], undoes: ['removeFence'] },
+    ...{ makes: ['prepareCutover', 'armCutover'], undoes: ['removeFence'], backward: false },
+  },
+  {
+    what: (_, target) => `fence on "${target}", for the switch back`,
+    ...{ makes: ['prepareCutover', 'armCutover'], undoes: ['removeFence'], backward: true },
   },
   {
     what: (source, target) => `way back from "${target}" to "${source}"`,
@@ -82,19 +88,20 @@ const CHANGES: readonly {
 ];
 
 export function changesOf(known: Known, source: string, target: string): Change[] {
-  return CHANGES.flatMap(({ what, makes, undoes }) => {
-    const [made] = completed(known, makes);
+  return CHANGES.flatMap(({ what, makes, undoes, backward }) => {
+    const [made, ...again] = completed(known, makes, backward);
     if (made === undefined) return [];
-    const last = completed(known, makes).at(-1) ?? made;
-    const undone = completed(known, undoes).at(-1);
+    const last = again.at(-1) ?? made;
+    const undone = completed(known, undoes, backward).at(-1);
     const isUndone = undone !== undefined && undone >= last;
     return [{ what: what(source, target), made, undone: isUndone ? undone : null }];
   });
 }
 
 /** When steps of these types ended well, in order. */
-function completed(known: Known, types: readonly string[]): string[] {
+function completed(known: Known, types: readonly string[], backward?: boolean): string[] {
   return ofType(known, ...types)
+    .filter((one) => backward === undefined || isBackward(one) === backward)
     .flatMap(({ end, endedAt }) => (end === 'completed' && endedAt ? [endedAt] : []))
     .sort();
 }

@@ -34,6 +34,7 @@ const verification = v.object({
   ...{ result: v.string(), endedAt: optional(v.string()), seconds: optional(v.number()) },
   ...{ tables: optional(v.number()), rows: optional(v.number()), bytes: optional(v.number()) },
   lsn: optional(v.string()),
+  notCompared: optional(names),
   differing: optional(v.array(v.object({ table: v.string(), keys: v.number() }))),
 });
 const received = optional(v.nullable(v.object({ report: verification })));
@@ -68,9 +69,14 @@ export const planOf = ({ result: raw }: Activity) => parsed(counters, raw);
 export const copiedOf = ({ result: raw }: Activity) => parsed(copied, raw);
 export const streamReportOf = ({ result: raw }: Activity) => parsed(streamReport, raw);
 export const verificationOf = ({ result: raw }: Activity) => parsed(verification, raw);
-const switched = v.object({ downtimeMs: v.number() });
+const switched = v.object({ decided: optional(v.string()), downtimeMs: v.nullable(v.number()) });
+/** How a cutover ended, as a step of it reports. */
+export const outcomeOf = ({ result: raw }: Activity) => parsed(switched, raw);
 /** What the step of the release measured. */
-export const downtimeOf = ({ result: raw }: Activity) => parsed(switched, raw)?.downtimeMs;
+export const downtimeOf = (activity: Activity) => outcomeOf(activity)?.downtimeMs ?? undefined;
+const backward = v.object({ back: v.literal(true) });
+/** Whether a step worked on the way back, with the sides swapped. */
+export const isBackward = ({ input: raw }: Activity) => parsed(backward, raw) !== undefined;
 export const findingsOf = ({ result: raw }: Activity) => parsed(findings, raw) ?? [];
 
 const ended = v.object({ record: migrationRecord });

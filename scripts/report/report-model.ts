@@ -49,6 +49,8 @@ export interface VerificationShown {
   readonly rows?: number;
   readonly bytes?: number;
   readonly lsn?: string;
+  /** Columns and tables that could not be compared, with the reason. */
+  readonly notCompared?: readonly string[];
   readonly differing?: readonly { readonly table: string; readonly keys: number }[];
 }
 

@@ -1,7 +1,7 @@
 /** The report as sections of text, lists and tables, for every format alike. Plain text: whoever writes a format escapes it. */
 import { windowText } from '../../contract/window.ts';
 import { bytes, count, counted, duration, moment } from '../../workflows/wording.ts';
-import type { LagSample } from '../../contract/record.ts';
+import type { CutoverRecord, LagSample } from '../../contract/record.ts';
 import type { Report } from './report-model.ts';
 
 export type Block =
@@ -95,11 +95,7 @@ function phaseBlocks({ phases }: Report): Block[] {
 function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
   if (cutovers.length === 0) return [text('No cutover has begun.')];
   return [
-    downtimeSeconds === undefined
-      ? text(
-          'The write downtime was not measured by the cutover: it is at least the time of the cutover that was completed, and begins when the writers were stopped.',
-        )
-      : text(`Write downtime, as the cutover measured it: ${took(downtimeSeconds)}.`),
+    ...downtimeBlocks(cutovers, downtimeSeconds),
     ...cutovers.flatMap((cutover, index): Block[] => {
       const { at, steps, end, seconds } = cutover;
       const why = end?.reason === undefined ? '' : `: ${end.reason}`;
@@ -113,12 +109,46 @@ function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
         return [step, when(from), time];
       });
       return [
-        text(`Cutover ${index + 1}, ${when(at)}: ${how}.`),
+        text(`${nameOf(cutover, index)}, ${when(at)}: ${how}.${stoppedText(cutover)}`),
         ...(rows.length === 0
           ? []
           : [{ kind: 'table', head: ['step', 'began', 'time'], rows } as const]),
       ];
     }),
+  ];
+}
+
+/** One after the other, as they are numbered. */
+const nameOf = ({ kind }: CutoverRecord, index: number): string =>
+  `${kind === undefined ? 'Cutover' : kind === 'rehearsal' ? 'Rehearsal' : 'Switch back'} ${index + 1}`;
+
+/** What one cost the application. */
+function stoppedText({ kind, stoppedAt, stoppedSeconds, end }: CutoverRecord): string {
+  // Without a fence the operator stopped the writers, for an unknown time.
+  if (stoppedAt === undefined)
+    return end?.how === 'done' && kind !== 'rehearsal' ? '' : ' walferry stopped no write.';
+  if (stoppedSeconds === undefined) return ` Writes are stopped since ${when(stoppedAt)}.`;
+  if (stoppedSeconds === null) return ' Writes were stopped; for how long is not known.';
+  const atMost = end?.how === 'done' ? '' : ' at most';
+  return ` Writes were stopped for ${took(stoppedSeconds)}${atMost}.`;
+}
+
+/** Every second in which applications were refused, rehearsals and undone cutovers included. */
+function downtimeBlocks(cutovers: readonly CutoverRecord[], measured: number | undefined): Block[] {
+  const stopped = cutovers.flatMap(({ stoppedSeconds: one }) => (one == null ? [] : [one]));
+  if (stopped.length > 0) {
+    const total = stopped.reduce((sum, one) => sum + one, 0);
+    const count = stopped.length === 1 ? 'once' : `${stopped.length} times`;
+    return [text(`walferry stopped the writes ${count}, for ${took(total)} in total.`)];
+  }
+  if (measured !== undefined) {
+    return [text(`Write downtime, as the cutover measured it: ${took(measured)}.`)];
+  }
+  if (!cutovers.some(({ kind, end }) => kind === undefined && end?.how === 'done')) return [];
+  return [
+    text(
+      'The write downtime was not measured by the cutover: it is at least the time of the cutover that was completed, and begins when the writers were stopped.',
+    ),
   ];
 }
 
@@ -159,8 +189,10 @@ function verificationBlocks({ verifications }: Report): Block[] {
     one.seconds === undefined ? '' : duration(one.seconds),
     one.lsn ?? '',
     (one.differing ?? []).map(({ table, keys }) => `${table}: ${count(keys)}`).join(', '),
+    (one.notCompared ?? []).join('; '),
   ]);
-  const head = ['ended', 'result', 'tables', 'rows', 'bytes', 'time', 'LSN', 'differing keys'];
+  const measures = ['ended', 'result', 'tables', 'rows', 'bytes', 'time'];
+  const head = [...measures, 'state (LSN)', 'differing keys', 'not compared'];
   return [{ kind: 'table', head, rows }];
 }
 

@@ -14,9 +14,16 @@ export interface Screen {
 const LINE_EVERY_MS = 5_000;
 const DEFAULT_COLUMNS = 80;
 
-/** @param out a terminal or anything else. */
-export function screenFor(workflowId: string, out: NodeJS.WriteStream): Screen {
-  return out.isTTY ? new TerminalScreen(workflowId, out) : new LineScreen(out);
+/**
+ * @param out a terminal or anything else.
+ * @param lineOf a view as a line, where it is no terminal.
+ */
+export function screenFor(
+  workflowId: string,
+  out: NodeJS.WriteStream,
+  lineOf: (view: View) => string = renderLine,
+): Screen {
+  return out.isTTY ? new TerminalScreen(workflowId, out) : new LineScreen(out, lineOf);
 }
 
 class TerminalScreen implements Screen {
@@ -48,19 +55,21 @@ class TerminalScreen implements Screen {
 
 class LineScreen implements Screen {
   readonly #out: NodeJS.WritableStream;
+  readonly #lineOf: (view: View) => string;
   #shown: string | undefined;
   #headline: string | undefined;
   #at = -Infinity;
 
-  constructor(out: NodeJS.WritableStream) {
+  constructor(out: NodeJS.WritableStream, lineOf: (view: View) => string) {
     this.#out = out;
+    this.#lineOf = lineOf;
   }
 
   show(view: View): void {
     const now = performance.now();
     const title = [headline(view), view.waiting?.reason ?? '', ...view.troubles].join('\n');
     if (title === this.#headline && now - this.#at < LINE_EVERY_MS) return;
-    const line = renderLine(view);
+    const line = this.#lineOf(view);
     this.#headline = title;
     this.#at = now;
     if (line === this.#shown) return;

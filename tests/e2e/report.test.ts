@@ -74,6 +74,49 @@ test('a report shows what moved, a killed worker, who approved, each step of the
   expect(printed(lab.id, 'md')).toMatch(/\| Ada \| change 4711 \| none \|/);
 });
 
+/** Everything of walferry's that is on the servers, whoever made it. */
+const LEFT = /* sql */ `
+  select 'slot' as what from pg_replication_slots
+  where database = current_database() and slot_name like 'walferry%'
+  union all select nspname::text from pg_namespace where nspname like 'walferry%'`;
+
+test('a report of a migration that switched back has every second without writes, and names the sealed fence, which is all that is left', async () => {
+  await using lab = await Lab.open(LOAD_TABLES);
+  await lab.worker();
+  await lab.start({ fence: 'trigger', switchback: '1h', stream: { leaseSeconds: 5 } });
+  await lab.phase('stream');
+  for (const [name, input] of [
+    ['rehearse', { fence: true }],
+    ['cutover'],
+    ['switchback'],
+  ] as const) {
+    const answer = await lab.update(name, input);
+    expect(answer.code, answer.stderr + answer.stdout).toBe(0);
+  }
+  await lab.ending();
+  const left = { source: await lab.onSource(LEFT), target: await lab.onTarget(LEFT) };
+  expect(left).toEqual({ source: [], target: [{ what: 'walferry_fence' }] });
+  for (const worker of lab.workers) await worker.kill();
+
+  const report = reportOf(lab.id);
+  expect(report.cutovers.map(({ kind, end }) => `${kind ?? 'cutover'} ${end?.how}`)).toEqual([
+    ...['rehearsal done', 'cutover done', 'switchback done'],
+  ]);
+  for (const { stoppedSeconds } of report.cutovers) expect(stoppedSeconds).toBeGreaterThan(0);
+  // The databases' clocks, and not the workflow's.
+  expect(report.cutovers[1]?.stoppedSeconds).toBe(report.downtimeSeconds);
+  expect(report.leftBehind).toEqual([
+    expect.stringContaining(
+      `the fence on "${lab.pair.target}" (schema walferry_fence) stays sealed`,
+    ),
+  ]);
+  const undone = report.changes.filter(({ undone }) => undone === null).map(({ what }) => what);
+  expect(undone).toEqual([`fence on "${lab.pair.target}", for the switch back`]);
+  expect(printed(lab.id, 'md')).toMatch(
+    /walferry stopped the writes 3 times, for [\d.]+ m?s in total\./,
+  );
+});
+
 test('a report of an aborted migration says why it ended and that nothing of walferry is left', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();

@@ -1,12 +1,12 @@
 /** `npm run setup`, `npm run cluster` and `npm start` as a newcomer uses them, in a fresh copy, as an ordinary user, with crashes. */
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { processOf, readRecord } from '../../scripts/local/cluster/process.ts';
-import { until } from '../support/until.ts';
+import { Hopeless, until } from '../support/until.ts';
 import { FreshCopy } from './fresh-copy.ts';
 import type { Outcome } from './fresh-copy.ts';
 
@@ -160,18 +160,53 @@ test('two ups at once on a wiped cluster start each server once, and everything 
   expect(copy.run('cluster', 'down').code).toBe(0);
 });
 
-test('npm start as an ordinary user from a path with a space ends equal and leaves no server', async () => {
-  // With so few rows the copy may end before a worker can be killed; the larger demo shows the kills.
-  const running = copy.start('demo', '--rows', '20000', '--rate', '100');
-  let said = '';
-  running.stdout?.on('data', (data: Buffer) => (said += data.toString()));
-  const [code] = (await once(running, 'close')) as [number];
+test('npm start right after a crash of an earlier run, as an ordinary user: kills, verification, cutover, way back, and nothing is left', async () => {
+  // Enough chunks for a kill in the copy.
+  const words = ['demo', '--rows', '60000', '--rate', '200'];
+  const crashed = new Said(copy.start(...words));
+  await crashed.says('started in its place');
+  crashed.process.kill('SIGKILL');
+  await crashed.ended;
+  expect(processesOf(copy.folder).length).toBeGreaterThan(0);
+
+  const demo = new Said(copy.start(...words));
+  const code = await demo.ended;
+  const { said } = demo;
   expect(code, said).toBe(0);
-  expect(said).toMatch(/equal +│ yes/);
-  expect(said).toMatch(/ledger +│ holds, [\d,]+ commits/);
+  expect(said).toContain('terminating workflow demo-');
   expect(said).toContain("--static-summary 'demo: source to target, under load'");
+  expect(said).toMatch(/Web UI: http:\S+\/namespaces\/default\/workflows\/demo-/);
+  const [, done, kept] =
+    /of the (\d+) from before the kill (\d+) were not repeated/.exec(said) ?? [];
+  expect(Number(done)).toBeGreaterThan(0);
+  expect(kept).toBe(done);
+  expect(said).toMatch(/kills survived +│ 2 \(copy, stream\)/);
+  expect(said).toMatch(/Equal: every row is the same on both sides \(5 tables, /);
+  expect(said).toMatch(/Cutover complete: writes were stopped for [\d.]+ s\. /);
+  // The application measured it, too: at least one of its writes was refused, and it moved by itself.
+  expect(said).toMatch(
+    /writes to "target" now: [\d.]+ s without a write, [1-9]\d* refused \(SQLSTATE 25006\)/,
+  );
+  expect(said).toMatch(/[1-9]\d* transactions of "target" are on "source" already/);
+  expect(said).toMatch(/Switched back to "source": writes were stopped for [\d.]+ s\. /);
+  expect(said).toMatch(/on "target" it wrote .* [1-9]\d* refused with 25006/);
+  expect(said).toMatch(/in the end it wrote [1-9]\d* changes .* 0 refused with 25006/);
+  expect(said).toMatch(/removed the fence of demo-\S+ \(\S+\) on "target"/);
+  expect(said).toMatch(/ledger +│ holds, [\d,]+ commits/);
+  expect(said).toMatch(/equal +│ yes/);
+  expect(said).not.toContain('\u001b');
+  expect(processesOf(copy.folder)).toEqual([]);
   expect(copy.run('cluster', 'status').stdout).not.toMatch(/ up /);
-}, 300_000);
+}, 480_000);
+
+test('Ctrl-C in the middle of npm start ends everything with code 130', async () => {
+  const demo = new Said(copy.start('demo', '--rows', '1000'));
+  await demo.says('Web UI: ');
+  demo.process.kill('SIGINT');
+  expect(await demo.ended, demo.said).toBe(130);
+  expect(demo.said).toContain('interrupted: cleaning up');
+  expect(processesOf(copy.folder)).toEqual([]);
+}, 240_000);
 
 test.each(['node', 'npm'] as const)(
   'a command begun by %s gets the signals and the environment, and passes on the exit code',
@@ -200,6 +235,45 @@ test.each(['node', 'npm'] as const)(
     }
   },
 );
+
+/** A process of the copy, and everything that it prints. */
+class Said {
+  readonly process: ChildProcess;
+  readonly ended: Promise<number | null>;
+  said = '';
+
+  constructor(running: ChildProcess) {
+    this.process = running;
+    running.stdout?.setEncoding('utf8').on('data', (text: string) => (this.said += text));
+    this.ended = once(running, 'close').then(() => running.exitCode);
+  }
+
+  async says(words: string): Promise<void> {
+    const ended = () => new Hopeless(`ended early:\n${this.said}`);
+    await until(
+      `"${words}"`,
+      () => {
+        if (this.process.exitCode !== null) throw ended();
+        return this.said.includes(words);
+      },
+      { seconds: 240 },
+    );
+  }
+}
+
+/** Command lines of living processes that name the folder. */
+function processesOf(folder: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const line = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return line.includes(folder) ? [line] : [];
+      } catch {
+        return []; // it ended between reading the folder and reading the file
+      }
+    });
+}
 
 /** User and system time of the commands before `times`, from its last line: `0m0.740s 0m0.100s`. */
 function processorSeconds({ code, stdout, stderr }: Outcome): number {

@@ -1,9 +1,9 @@
 /** What a migration remembers of its course, for the report. */
 import { expect, test } from 'vitest';
 import { LagSamples } from '../../activities/lag-samples.ts';
-import { parseLsn } from '../../contract/lsn.ts';
+import { formatLsn, parseLsn } from '../../contract/lsn.ts';
 import { MOST_LAG_SAMPLES } from '../../contract/record.ts';
-import type { Heartbeat, LeaseReport, Work } from '../../contract/work.ts';
+import type { Heartbeat, LeaseReport, MigrationSummary, Work } from '../../contract/work.ts';
 import type { Event } from '../../workflows/state/event.ts';
 import { initialState, type State } from '../../workflows/state/state.ts';
 import { transition } from '../../workflows/state/transition.ts';
@@ -102,6 +102,50 @@ test('every cutover is remembered with its steps, its end and why', () => {
       steps: [{ step: 'release the slot', at: at(31) }],
       end: { at: at(32), how: 'done' },
     },
+  ]);
+});
+
+test('how long writes were stopped is remembered of rehearsals, undone cutovers, the switch and the switch back', () => {
+  const box: Event = { type: 'boxBegun', cutover: 'm/1' };
+  const back = { until: at(999), summary: { summary: 'done' } as MigrationSummary };
+  const events: (readonly [Event, number])[] = [
+    // Without the fence: no write is stopped.
+    [{ type: 'rehearse' }, 1],
+    [{ type: 'cutoverUndone', rehearsed: true }, 2],
+    [{ type: 'rehearse' }, 10],
+    [box, 11],
+    [{ type: 'writesReturned' }, 13],
+    [{ type: 'cutoverUndone', rehearsed: true }, 14],
+    [{ type: 'cutover' }, 20],
+    [box, 21],
+    // The answer to the operator comes before the end of the undo.
+    [{ type: 'cutoverCancelled' }, 22],
+    [{ type: 'writesReturned' }, 24],
+    [{ type: 'resume' }, 25],
+    [{ type: 'cutover' }, 30],
+    [box, 31],
+    [{ type: 'switched', downtimeMs: 1_250 }, 33],
+    [{ type: 'wayBackBegun', at: formatLsn(9n), back }, 35],
+    [{ type: 'cutover' }, 40],
+    [box, 41],
+    [{ type: 'switched', downtimeMs: null }, 43],
+    [{ type: 'completed' }, 44],
+  ];
+  const state = events.reduce(
+    (one, [event, second]) => transition(one, event, at(second)),
+    streaming,
+  );
+  const shown = state.course?.cutovers.map(
+    ({ kind = 'cutover', stoppedSeconds, stoppedAt, end }) => ({
+      ...{ kind, stoppedAt, stoppedSeconds, how: end?.how },
+    }),
+  );
+  expect(shown).toEqual([
+    { kind: 'rehearsal', stoppedAt: undefined, stoppedSeconds: undefined, how: 'done' },
+    { kind: 'rehearsal', stoppedAt: at(11), stoppedSeconds: 2, how: 'done' },
+    { kind: 'cutover', stoppedAt: at(21), stoppedSeconds: 3, how: 'cancelled' },
+    { kind: 'cutover', stoppedAt: at(31), stoppedSeconds: 1.25, how: 'done' },
+    { kind: 'switchback', stoppedAt: at(41), stoppedSeconds: null, how: 'done' },
   ]);
 });
 

@@ -6,7 +6,7 @@ import { type ChunkMark } from '../../postgres/store/chunk-mark.ts';
 
 const GOOD: Shown = {
   ...{ rows: DEFAULT_ROWS, kills: { copy: 'proven', stream: 'proven' } },
-  ...{ equal: true, ledgerProblems: 0, slotsLeft: 0 },
+  ...{ equal: true, ledgerProblems: 0, left: [], verification: 'Equal: …', measured: true },
 };
 
 describe('the demo passes', () => {
@@ -25,7 +25,9 @@ describe('the demo does not pass, and says why,', () => {
   it.each<[string, Partial<Shown>]>([
     ['source and target are not equal', { equal: false }],
     ['the ledger of the application does not hold', { ledgerProblems: 1 }],
-    ['a slot was left', { slotsLeft: 1 }],
+    ['left behind: slot a on "source"', { left: ['slot a on "source"'] }],
+    ['did not find both sides equal', { verification: 'Incomplete: …' }],
+    ['has no downtime', { measured: false }],
     ['no worker could be killed during the copy', copy('too late')],
     ['were repeated', copy('refuted')],
     ['were repeated', { ...copy('refuted'), rows: 1000 }],

@@ -178,6 +178,55 @@ describe('a stored record', () => {
   });
 });
 
+describe('without a record, as of a terminated or cancelled migration,', () => {
+  const run = recorded('cancelled-cutover', 150);
+
+  test('what the history shows as not removed is named, with the command', () => {
+    const terminated = buildReport(known({ ...run, end: 'terminated' }));
+    expect(terminated.status).toBe('terminated');
+    expect(terminated.leftBehind).toEqual([
+      'replication slot on "orders_old"',
+      'control schema walferry on "orders_new"',
+      'triggers and rules on "orders_new" disabled',
+      'To look, and to remove it: walferry cleanup orders_old orders_new --workflow-id recorded',
+    ]);
+  });
+
+  test('a cancelled one has removed everything, or it would have failed', () => {
+    const cancelled = reportOf('cancelled-in-the-copy');
+    expect(cancelled).toMatchObject({ status: 'cancelled', leftBehind: [] });
+  });
+
+  test('approvals and the time without writes come from the history, also of a cutover that began in its window', () => {
+    const [first] = run.activities;
+    if (!first) throw new Error('no activity');
+    const at = (second: number) => `2026-11-27T20:00:0${second}.000Z`;
+    const step = (type: string, from: number, to: number, result: unknown = {}) => ({
+      ...{ ...first, type, scheduledAt: at(from), endedAt: at(to), result },
+    });
+    const update = (name: string, from: number, answer: string, args: unknown[] = []) => ({
+      ...{ name, args, at: at(from), endedAt: at(from), ok: true, answer },
+    });
+    const report = buildReport(
+      known({
+        ...run,
+        end: 'terminated',
+        updates: [
+          update('approve', 1, 'Approved by Ada.', [{ name: 'Ada', note: 'change 4711' }]),
+          update('cutover', 2, 'Cutover asked for: it waits for its window.'),
+        ],
+        activities: [
+          ...[...run.activities, step('armCutover', 4, 5)],
+          step('undoCutover', 6, 7, { decided: 'undone', releaseLsn: null, downtimeMs: null }),
+        ],
+      }),
+    );
+    expect(report.approvals).toEqual([{ name: 'Ada', note: 'change 4711', at: at(1) }]);
+    expect(report.cutovers).toMatchObject([{ stoppedAt: at(4), stoppedSeconds: 3 }]);
+    expect(markdownOf(report)).toContain('walferry stopped the writes once, for 3.0 s in total.');
+  });
+});
+
 describe('what later code reports', () => {
   test('is shown when it is there: verifications, accepted findings, the window', () => {
     const run = recorded('done');

@@ -57,15 +57,24 @@ function cutoverAdvanced(
   event: Event,
   at: string,
 ): Course {
-  if (event.type === 'cutover') {
+  if (event.type === 'cutover' || event.type === 'rehearse') {
     // A second call joins the first.
     if (before.stage.at === after.stage.at) return course;
-    return { ...course, cutovers: [...course.cutovers, { at, steps: [] }].slice(-MOST_CUTOVERS) };
+    const begun = { at, ...kindOf(before, event.type), steps: [] };
+    return { ...course, cutovers: [...course.cutovers, begun].slice(-MOST_CUTOVERS) };
   }
+  if (event.type === 'boxBegun') return withCutover(course, (one) => ({ ...one, stoppedAt: at }));
+  if (event.type === 'switched') {
+    const { downtimeMs = null } = event;
+    const stoppedSeconds = downtimeMs === null ? null : downtimeMs / MS_PER_SECOND;
+    return withNewest(course, (one) => ({ ...one, stoppedSeconds }));
+  }
+  if (event.type === 'writesReturned') return withNewest(course, (one) => returned(one, at));
   if (event.type === 'stepBegun') return withStep(course, { step: event.step, at });
   if (event.type === 'releaseBegun') return withStep(course, { step: 'release the slot', at });
   if (event.type === 'cutoverUndone') {
-    const { reason } = event;
+    const { reason, rehearsed } = event;
+    if (rehearsed) return withCutoverEnded(course, { at, how: 'done' });
     const why = reason ? { code: reason.code, reason: shortReason(reason.message) } : {};
     return withCutoverEnded(course, { at, how: 'undone', ...why });
   }
@@ -75,10 +84,28 @@ function cutoverAdvanced(
   return ENDS.has(event.type) ? withCutoverEnded(course, { at, how: 'ended' }) : course;
 }
 
+function kindOf({ back }: State, type: 'cutover' | 'rehearse'): Pick<CutoverRecord, 'kind'> {
+  if (type === 'rehearse') return { kind: 'rehearsal' };
+  return back === undefined ? {} : { kind: 'switchback' };
+}
+
+/** By the workflow's clock, from before the first statement that stopped a write to the answer of the undo: at most so long. */
+function returned(one: CutoverRecord, at: string): CutoverRecord {
+  const { stoppedAt } = one;
+  if (stoppedAt === undefined) return one;
+  const stoppedSeconds = Math.max(0, Date.parse(at) - Date.parse(stoppedAt)) / MS_PER_SECOND;
+  return { ...one, stoppedSeconds };
+}
+
 /** Changes the cutover that is under way; without one, nothing. */
 function withCutover(course: Course, change: (one: CutoverRecord) => CutoverRecord): Course {
+  return course.cutovers.at(-1)?.end ? course : withNewest(course, change);
+}
+
+/** Also one that an abort has ended: the writes come back after it. */
+function withNewest(course: Course, change: (one: CutoverRecord) => CutoverRecord): Course {
   const newest = course.cutovers.at(-1);
-  if (!newest || newest.end) return course;
+  if (!newest) return course;
   return { ...course, cutovers: [...course.cutovers.slice(0, -1), change(newest)] };
 }
 

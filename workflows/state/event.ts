@@ -61,7 +61,8 @@ export type Move =
   | { readonly type: 'wayBackOver' }
   | { readonly type: 'releaseBegun' }
   | { readonly type: 'boxBegun'; readonly cutover: string }
-  | { readonly type: 'switched' }
+  /** @property downtimeMs as the databases measured it; null: not known. */
+  | { readonly type: 'switched'; readonly downtimeMs?: number | null }
   | {
       readonly type: 'cutoverUndone';
       readonly reason?: Pick<Reason, 'code' | 'message'>;
@@ -115,6 +116,8 @@ export type Fact =
   | { readonly type: 'settingsNoted'; readonly settings: readonly FenceSetting[] }
   | { readonly type: 'armed'; readonly deadline: string }
   | { readonly type: 'sealed' }
+  /** The cutover is undone on both servers: whoever was refused may write again. */
+  | { readonly type: 'writesReturned' }
   | { readonly type: 'stepBegun'; readonly step: string }
   | {
       readonly type: 'stepFailing';

@@ -118,6 +118,9 @@ export function noted(state: State, event: Fact, now: string): State {
       return boxed(state, { deadline: event.deadline });
     case 'sealed':
       return boxed(state, { deadline: null });
+    case 'writesReturned':
+      // Only the course is about it.
+      return state;
     case 'stepBegun':
       return step(spent(state, now), { step: event.step, since: now, failing: null });
     case 'stepFailing':

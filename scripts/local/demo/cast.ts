@@ -1,15 +1,15 @@
-/** The processes of the demo apart from the servers: workers that are killed and replaced, and the writing application. */
-import { readFileSync, statSync } from 'node:fs';
+/** The workers of the demo, which are killed and replaced. */
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backgroundProcesses, startBackground } from '../cluster/background.ts';
 import type { BackgroundProcess } from '../cluster/background.ts';
-import { endProcess, hasEnded, isAlive, signalProcess } from '../cluster/process.ts';
+import { hasEnded, isAlive, signalProcess } from '../cluster/process.ts';
+import { sizeOf } from './log-size.ts';
 
 const READY = /worker ready/;
-const READY_SECONDS = 60;
+const READY_SECONDS = 120;
 const LOOK_EVERY_MS = 50;
-const WRITER_STOP_MS = 15_000;
 
 export class Workers {
   readonly #data: string;
@@ -51,33 +51,4 @@ export class Workers {
 export async function killHard(victim: BackgroundProcess): Promise<void> {
   signalProcess(victim, 'SIGKILL');
   if (!(await hasEnded(victim, 5_000))) throw new Error(`${victim.name} survived SIGKILL`);
-}
-
-export function startWriter(
-  data: string,
-  settings: { rate: number; ledger: string },
-): BackgroundProcess {
-  return startBackground(data, 'writer', [
-    'writer',
-    'source',
-    '--rate',
-    String(settings.rate),
-    '--ledger',
-    settings.ledger,
-  ]);
-}
-
-/** Tells the writer to finish its open transactions; returns its last line, the totals. */
-export async function stopWriter(writer: BackgroundProcess): Promise<string> {
-  if (!isAlive(writer)) throw new Error(`the writer ended unexpectedly; see ${writer.logFile}`);
-  await endProcess(writer, [['SIGTERM', WRITER_STOP_MS]]);
-  return readFileSync(writer.logFile, 'utf8').trimEnd().split('\n').at(-1) ?? '';
-}
-
-function sizeOf(file: string): number {
-  try {
-    return statSync(file).size;
-  } catch {
-    return 0;
-  }
 }

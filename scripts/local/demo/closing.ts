@@ -4,12 +4,19 @@ import type { Phase, Progress } from '../../../contract/progress.ts';
 import { PHASES } from '../../../contract/progress.ts';
 import type { MigrationSummary } from '../../../contract/work.ts';
 import { bytes, count, duration } from '../../../workflows/wording.ts';
+import type { Switch } from './switches.ts';
+
+/** Without lines between the rows: it has to fit on a screen. */
+const COMPACT = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
 
 export interface Closing {
   readonly startedAt: Progress['startedAt'];
   readonly endedAt: Date;
   readonly summary: MigrationSummary;
   readonly kills: readonly string[];
+  readonly verified: boolean;
+  readonly cutover: Switch;
+  readonly switchback: Switch;
   readonly compared: { readonly equal: boolean; readonly seconds: number; readonly rows: number };
   readonly ledger: { readonly holds: boolean; readonly transactions: number };
 }
@@ -45,15 +52,20 @@ function work(phase: Phase, seconds: number, summary: MigrationSummary): string[
 /** The table as text. */
 export function renderClosing(closing: Closing): string {
   const phases = new Table({
+    chars: COMPACT,
     head: ['phase', 'duration', 'rows', 'bytes', 'rate'],
     colAligns: ['left', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [] },
   });
   phases.push(...phaseRows(closing));
-  const { kills, compared, ledger } = closing;
-  const comparison = new Table({ style: { head: [], border: [] } });
+  const { kills, compared, ledger, cutover, switchback } = closing;
+  const comparison = new Table({ chars: COMPACT, style: { head: [], border: [] } });
   comparison.push(
     ['kills survived', `${kills.length}${kills.length > 0 ? ` (${kills.join(', ')})` : ''}`],
+    ['every row compared under load', closing.verified ? 'equal' : 'NOT EQUAL'],
+    ['cutover', `writes stopped for ${cutover.downtime ?? 'AN UNKNOWN TIME'}`],
+    ['the application', cutover.application],
+    ['switchback', `writes stopped for ${switchback.downtime ?? 'AN UNKNOWN TIME'}`],
     ['ledger', ledger.holds ? `holds, ${count(ledger.transactions)} commits` : 'DOES NOT HOLD'],
     ['equal', compared.equal ? 'yes' : 'NO'],
   );

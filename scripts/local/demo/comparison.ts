@@ -14,20 +14,29 @@ export interface Shown {
   readonly rows: number;
   readonly kills: { readonly copy: Proof; readonly stream: Proof };
   readonly equal: boolean;
-  /** Commits of the application that the target contradicts. */
+  /** Answer of the verification under load. */
+  readonly verification: string;
+  /** Whether the answers of cutover and switch back began with a measured downtime. */
+  readonly measured: boolean;
+  /** Commits of the application that the live side contradicts. */
   readonly ledgerProblems: number;
-  readonly slotsLeft: number;
+  /** By name. */
+  readonly left: readonly string[];
 }
 
 /** Enough for a copy that lasts until a kill on any machine; with fewer the copy may end first. */
 export const DEFAULT_ROWS = 3_000_000;
 
 /** Why the run did not pass, one sentence each; none when it did. Pure. */
-export function failings({ rows, kills, equal, ledgerProblems, slotsLeft }: Shown): string[] {
+export function failings({ rows, kills, equal, ledgerProblems, ...shown }: Shown): string[] {
   const found: string[] = [];
   if (!equal) found.push('source and target are not equal');
-  if (ledgerProblems > 0) found.push('the ledger of the application does not hold on the target');
-  if (slotsLeft > 0) found.push('a slot was left on the source');
+  if (ledgerProblems > 0)
+    found.push('the ledger of the application does not hold on the live side');
+  if (!shown.verification.startsWith('Equal'))
+    found.push('the verification did not find both sides equal');
+  if (!shown.measured) found.push('an answer of cutover or switchback has no downtime');
+  if (shown.left.length > 0) found.push(`something was left behind: ${shown.left.join(', ')}`);
   if (kills.copy === 'refuted') {
     found.push(
       'chunks that were finished before the kill in the copy were repeated, although the snapshot owner was not killed',

@@ -1,14 +1,14 @@
 /** `--keep`: everything stays up, an application writes again, and the next commands are printed. */
 import path from 'node:path';
 import { WALFERRY } from '../package.ts';
-import { startWriter } from './cast.ts';
 import type { Stage } from './stage.ts';
+import { WriterProcess } from './writer-process.ts';
 
 /** Starts the writer again and prints what to try in another terminal. */
 export function leaveRunning(stage: Stage, rate: number, say: (line: string) => void): void {
   const { cluster, folder } = stage;
-  const writer = startWriter(cluster.places.data, {
-    rate,
+  const writer = WriterProcess.start(cluster.places.data, {
+    ...{ service: 'source', or: 'target', rate },
     ledger: path.join(folder, 'ledger-kept.jsonl'),
   });
   say(`
@@ -24,7 +24,7 @@ In another terminal, in this folder:
 Repeat it by hand. Empty the target, then start, watch, pause, resume:
 
   psql service=target -c 'drop schema public cascade' -c 'create schema public'
-  echo '{"source": "source", "target": "target"}' > migration.json
+  echo '{"source": "source", "target": "target", "fence": "trigger"}' > migration.json
   temporal workflow start --type migrateDatabase --task-queue walferry \\
     --workflow-id orders --input-file migration.json --fail-existing \\
     --static-summary 'orders: source to target'
@@ -32,11 +32,12 @@ Repeat it by hand. Empty the target, then start, watch, pause, resume:
   temporal workflow update execute -w orders --name pause
   temporal workflow update execute -w orders --name resume
 
-Cut over (stop the application first), and compare:
+Compare every row, and cut over; the application is refused and then writes to "target":
 
-  kill ${writer.pid}
+  temporal workflow update execute -w orders --name verify
   temporal workflow update execute -w orders --name cutover
-  ${WALFERRY} compare source target
+  kill ${writer.pid}                                # the application
+  ${WALFERRY} writer check target --ledger ${path.relative(process.cwd(), path.join(folder, 'ledger-kept.jsonl'))}
 
 Stop everything:
 

@@ -4,6 +4,7 @@
  * the snapshot owner dies, unfinished tables are copied under a new snapshot; that is tested, not shown.)
  */
 import type { BackgroundProcess } from '../cluster/background.ts';
+import { count } from '../../../workflows/wording.ts';
 import type { LiveActivity, Sample } from '../../watch/sample.ts';
 import { killHard } from './cast.ts';
 import type { Workers } from './cast.ts';
@@ -14,6 +15,7 @@ import type { Follower } from './follow.ts';
 import type { Proof } from './comparison.ts';
 
 export interface Scene {
+  readonly workflowId: string;
   readonly workers: Workers;
   readonly follower: Follower;
   readonly evidence: Evidence;
@@ -48,7 +50,7 @@ export async function killInCopy(scene: Scene): Promise<CopyKill | undefined> {
   const before = await evidence.chunks();
   const done = before.filter(({ doneAt }) => doneAt !== null).length;
   say(
-    `>>> ${found.name} (process ${found.pid}) killed with SIGKILL: ${done} of ${before.length} chunks are done`,
+    `>>> ${found.name} is killed in the copy (SIGKILL, process ${found.pid}): ${done} of ${before.length} chunks are done`,
   );
   const next = await follower.during(workers.start());
   say(`>>> ${next.name} (process ${next.pid}) started in its place`);
@@ -60,14 +62,8 @@ export async function provenInCopy({ evidence, say }: Scene, kill: CopyKill): Pr
   const after = await evidence.chunks();
   const done = kill.before.filter(({ doneAt }) => doneAt !== null);
   const kept = unchanged(done, after);
-  const byWorker = new Map<string, number>();
-  for (const { worker } of after) {
-    const name = worker ?? 'no worker';
-    byWorker.set(name, (byWorker.get(name) ?? 0) + 1);
-  }
-  const shares = [...byWorker].map(([name, number]) => `${name}: ${number}`).join(', ');
   say(
-    `>>> all ${after.length} chunks are done; of the ${done.length} from before the kill ${kept.length} were not repeated (chunks by worker: ${shares})`,
+    `>>> all ${after.length} chunks are copied; of the ${done.length} from before the kill ${kept.length} were not repeated`,
   );
   return provenByMarks(kill.before, after);
 }
@@ -88,7 +84,7 @@ export async function killInStream(scene: Scene): Promise<Proof> {
   await killHard(victim);
   const before = await evidence.stream();
   say(
-    `>>> ${victim.name} (process ${victim.pid}) killed with SIGKILL while it streams: confirmed LSN ${before?.confirmedLsn ?? 'none'}, ${before?.transactions ?? 0} transactions`,
+    `>>> ${victim.name} is killed while it streams (SIGKILL, process ${victim.pid}): ${count(before?.transactions ?? 0)} transactions are applied`,
   );
   const began = performance.now();
   const next = await follower.during(workers.start());
@@ -101,7 +97,7 @@ export async function killInStream(scene: Scene): Promise<Proof> {
   });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   say(
-    `>>> continued from there after ${seconds} s: confirmed LSN ${after.confirmedLsn ?? 'none'}, ${after.transactions} transactions (epoch ${before?.epoch ?? '?'} → ${after.epoch})`,
+    `>>> the stream goes on from there after ${seconds} s: ${count(after.transactions)} transactions`,
   );
   return before ? killInStreamShown(before, after) : 'refuted';
 }
@@ -125,7 +121,7 @@ function workerOf(workers: Workers, sample: Sample, type: string): BackgroundPro
   return workers.of(sample.activities.find((activity) => activity.type === type)?.worker);
 }
 
-const LATER = { snapshot: ['indexes', 'stream', 'cutover', 'done'] };
+const LATER = { snapshot: ['indexes', 'stream', 'cutover', 'reverse', 'done'] };
 
 function isPast({ progress }: Sample, phase: keyof typeof LATER): boolean {
   return progress !== undefined && LATER[phase].includes(progress.phase);

@@ -44,11 +44,17 @@ function notEnded(text: string): string {
   return text.startsWith(MIGRATION_COMPLETE) ? text : `the migration did not complete: ${text}`;
 }
 
-/** Slots that remain on the source. */
-export async function slotsLeft(): Promise<string[]> {
-  await using client = await connect('source', 'cleanup');
-  const { rows } = await client.query<{ name: string }>(
-    /* sql */ `select slot_name as name from pg_replication_slots where slot_name like 'walferry%'`,
-  );
-  return rows.map(({ name }) => name);
+/** What walferry left on either side: slots, and its schemas. By name, for the operator. */
+export async function leftBehind(): Promise<string[]> {
+  const left: string[] = [];
+  for (const service of ['source', 'target']) {
+    await using client = await connect(service, 'cleanup');
+    const { rows } = await client.query<{ name: string }>(/* sql */ `
+      select 'slot ' || slot_name as name from pg_replication_slots where slot_name like 'walferry%'
+      union all
+      select 'schema ' || nspname from pg_namespace where nspname like 'walferry%'
+      order by 1`);
+    left.push(...rows.map(({ name }) => `${name} on "${service}"`));
+  }
+  return left;
 }

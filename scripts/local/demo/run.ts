@@ -1,22 +1,27 @@
-/** The demo from the first row to the result: one whole migration under load, with two kills. */
+/** The demo from the first row to the result: a migration under load with two kills, a cutover, and the way back. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { count } from '../../../workflows/wording.ts';
+import { cleanUp } from '../../cleanup/cleaner.ts';
 import { compare } from '../../compare/databases.ts';
-import { checkLedger } from '../writer/check.ts';
-import { prepare } from '../writer/application.ts';
 import { Observer } from '../../watch/observer.ts';
-import { isOpen } from '../../watch/sample.ts';
+import { isOpen, type Sample } from '../../watch/sample.ts';
 import { screenFor } from '../../watch/screen.ts';
 import { connectTemporal } from '../../watch/temporal-client.ts';
-import { Workers, startWriter, stopWriter } from './cast.ts';
-import { commandLine, temporal } from './temporal-cli.ts';
-import { renderClosing } from './closing.ts';
+import { prepare } from '../writer/application.ts';
+import { checkLedger } from '../writer/check.ts';
+import { Workers } from './cast.ts';
+import { renderClosing, type Closing } from './closing.ts';
+import { failings, type Shown } from './comparison.ts';
 import { Evidence } from './evidence.ts';
 import { Follower } from './follow.ts';
-import { killInCopy, killInStream, provenInCopy } from './kills.ts';
-import { closingFacts, slotsLeft } from './outcome.ts';
+import { killInCopy, killInStream, provenInCopy, type Scene } from './kills.ts';
+import { closingFacts, leftBehind } from './outcome.ts';
 import type { Stage } from './stage.ts';
-import { failings } from './comparison.ts';
+import { storyLine } from './story-line.ts';
+import { cutOver, replaceWriter, streamBack, switchBack, verifyUnderLoad } from './switches.ts';
+import { commandLine, temporal } from './temporal-cli.ts';
+import { WriterProcess } from './writer-process.ts';
 
 export interface DemoSettings {
   readonly rows: number;
@@ -46,6 +51,7 @@ export async function runDemo(
   const { cluster, folder } = stage;
   const data = cluster.places.data;
   const ledger = path.join(folder, 'ledger.jsonl');
+  const { rate } = settings;
   const workers = new Workers(data);
   stop.throwIfAborted();
   // Two, because workers exist to share the work; they start while rows are created.
@@ -53,85 +59,100 @@ export async function runDemo(
   const seeded = prepare('source', settings.rows, say);
   const [[first, second]] = await unlessStopped(stop, Promise.all([ready, seeded]));
   say(`workers: ${first.name} (process ${first.pid}), ${second.name} (process ${second.pid})`);
-  const writer = startWriter(data, { rate: settings.rate, ledger });
-  say(
-    `writer (process ${writer.pid}): ${settings.rate} changes/s on "source", ledger ${relative(ledger)}`,
-  );
+  const application = WriterProcess.start(data, { service: 'source', or: 'target', rate, ledger });
+  say(`an application writes ${rate} changes a second to "source" (process ${application.pid})`);
+  say(`it notes every commit in ${relative(ledger)}`);
 
   const workflowId = await startMigration(stage, settings, say);
-  const screen = screenFor(workflowId, process.stdout);
+  const screen = screenFor(workflowId, process.stdout, storyLine);
   const tell = (line: string) => screen.say(line);
   try {
     await using client = await connectTemporal();
     await using evidence = await Evidence.open('target');
     const observer = new Observer(client, workflowId);
     await using follower = new Follower(observer, screen, stop);
-    const scene = { workers, follower, evidence, say: tell };
+    const scene = { workflowId, workers, follower, evidence, say: tell };
 
-    const inCopy = await killInCopy(scene);
-    await follower.until('the end of the copy', PHASE_SECONDS, ({ progress }) =>
-      progress?.phase === 'indexes' || progress?.phase === 'stream' ? true : undefined,
-    );
-    const copy = inCopy ? await provenInCopy(scene, inCopy) : 'too late';
-    if (copy === 'too late') {
-      tell('>>> the copy ended before a worker could be killed during it: use more --rows');
-    }
-    await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
-      progress?.phase === 'stream' ? true : undefined,
-    );
-    const kills = { copy, stream: await killInStream(scene) };
-
-    tell('>>> cutover: the application stops writing …');
-    tell(`    ${await stopWriter(writer)}`);
-    const update = ['workflow', 'update', 'execute', '-w', workflowId, '--name', 'cutover'];
-    tell(`$ temporal ${commandLine(update)}`);
-    const answer = temporal(update);
-    answer.catch(() => undefined);
-    await follower.until(
-      'the end of the migration',
-      PHASE_SECONDS,
-      ({ status }) => (isOpen(status) ? undefined : true),
-      'may end',
-    );
-    tell((await answer).replace(/^/gm, '    '));
+    const kills = await surviveKills(scene);
+    const verification = await verifyUnderLoad(scene);
+    const cutover = await cutOver(scene, application);
+    await streamBack(scene);
+    const onTarget = { service: 'target', rate, ledger };
+    const { totals, next } = await replaceWriter(data, application, onTarget);
+    tell(`    so far it ${totals}`);
+    const switchback = await switchBack(scene, next);
+    await follower.until('the end', PHASE_SECONDS, ended, 'may end');
     screen.end();
     const facts = await closingFacts(observer, follower.sample);
-    say('comparing every row of source and target, independently of the copy …');
-    const compared = await compare(
-      {
-        ...{ source: 'source', target: 'target', include: [], exclude: [] },
-        ...{ sequences: true, md5: false, show: 10 },
-      },
-      (table) =>
-        say(
-          `    ${table.table}: ${table.equal ? 'equal' : 'DIFFERENT'}, ${table.sourceRows.toLocaleString('en')} rows`,
-        ),
-    );
-    const comparison = await checkLedger('target', ledger);
+    const compared = await compareAll(say);
+    say(`>>> the application goes back to "source" as well, and writes`);
+    const onSource = { service: 'source', rate, ledger };
+    const { totals: refused, next: last } = await replaceWriter(data, next, onSource);
+    say(`    on "target" it ${refused}`);
+    say(`    in the end it ${await last.stop()}`);
+    const comparison = await checkLedger('source', ledger);
     for (const { table, key, what } of comparison.examples)
       say(`    ledger: ${table} ${key}: ${what}`);
-    const left = await slotsLeft();
-    for (const slot of left) say(`    a slot was left on the source: ${slot}`);
-    const rows = compared.tables.reduce((sum, table) => sum + table.sourceRows, 0);
+    say(`$ walferry cleanup source target --workflow-id ${workflowId}`);
+    await cleanUp('source', 'target', { workflowId, force: false });
+    const left = await leftBehind();
+    const isEqual = verification.startsWith('Equal');
     say(
       renderClosing({
-        ...facts,
+        ...{ ...facts, verified: isEqual, cutover, switchback, compared },
         kills: Object.entries(kills).flatMap(([where, proof]) =>
           proof === 'proven' ? [where] : [],
         ),
-        compared: { equal: compared.equal, seconds: compared.seconds, rows },
         ledger: { holds: comparison.problems === 0, transactions: comparison.transactions },
       }),
     );
+    const measured = cutover.downtime !== undefined && switchback.downtime !== undefined;
     const failed = failings({
-      ...{ rows: settings.rows, kills, equal: compared.equal },
-      ...{ ledgerProblems: comparison.problems, slotsLeft: left.length },
+      ...{ rows: settings.rows, kills, equal: compared.equal, verification, measured, left },
+      ledgerProblems: comparison.problems,
     });
     for (const failing of failed) say(`FAILED: ${failing}`);
     return { passed: failed.length === 0, workflowId };
   } finally {
     screen.end();
   }
+}
+
+const ended = ({ status }: Sample) => (isOpen(status) ? undefined : true);
+
+/** One worker dies in the copy, one while it streams. */
+async function surviveKills(scene: Scene): Promise<Shown['kills']> {
+  const { follower, say } = scene;
+  const inCopy = await killInCopy(scene);
+  await follower.until('the end of the copy', PHASE_SECONDS, ({ progress }) =>
+    progress?.phase === 'indexes' || progress?.phase === 'stream' ? true : undefined,
+  );
+  const copy = inCopy ? await provenInCopy(scene, inCopy) : 'too late';
+  if (copy === 'too late') {
+    say('>>> the copy ended before a worker could be killed during it: use more --rows');
+  }
+  await follower.until('phase stream', PHASE_SECONDS, ({ progress }) =>
+    progress?.phase === 'stream' ? true : undefined,
+  );
+  return { copy, stream: await killInStream(scene) };
+}
+
+/**
+ * Row by row, by code that shares nothing with the copy, while the application is refused on the sealed target. Without sequences: a
+ * switch moves them ahead on purpose.
+ */
+async function compareAll(say: (line: string) => void): Promise<Closing['compared']> {
+  say('>>> both sides are compared row by row, independently of walferry …');
+  const compared = await compare(
+    {
+      ...{ source: 'source', target: 'target', include: [], exclude: [] },
+      ...{ sequences: false, md5: false, show: 10 },
+    },
+    ({ table, equal, sourceRows }) =>
+      say(`    ${table}: ${equal ? 'equal' : 'DIFFERENT'}, ${count(sourceRows)} rows`),
+  );
+  const rows = compared.tables.reduce((sum, table) => sum + table.sourceRows, 0);
+  return { equal: compared.equal, seconds: compared.seconds, rows };
 }
 
 /** Seeding takes long; Ctrl-C must not wait for its end. */
@@ -153,7 +174,10 @@ async function startMigration(
 ): Promise<string> {
   const input = path.join(folder, 'migration.json');
   const chunks = rows < SMALL_ROWS ? { copy: { chunkMegabytes: 1 } } : {};
-  const text = JSON.stringify({ source: 'source', target: 'target', ...chunks });
+  const text = JSON.stringify({
+    ...{ source: 'source', target: 'target', fence: 'trigger', switchback: '1h' },
+    ...{ verify: 'before-cutover', ...chunks },
+  });
   writeFileSync(input, `${text}\n`);
   // A new id for every run, so that no earlier one interferes.
   const workflowId = `demo-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}`;

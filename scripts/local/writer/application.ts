@@ -5,10 +5,13 @@ import type { Totals } from './connection.ts';
 import { Ledger } from './ledger.ts';
 import { Pace } from './pace.ts';
 import { Random } from './random.ts';
+import { REFUSED, Refusals } from './refusal.ts';
 import { isSeeded, seed } from './seed.ts';
 
 export interface WriterSettings {
   readonly service: string;
+  /** Where to write when `service` refuses. */
+  readonly or: string | undefined;
   readonly rows: number;
   readonly rate: number;
   readonly connections: number;
@@ -46,6 +49,8 @@ export async function write(
   print: (line: string) => void,
 ): Promise<Totals> {
   const database = new Database(settings.service);
+  const others = settings.or === undefined ? [] : [new Database(settings.or)];
+  const refusals = new Refusals(print);
   using ledger = settings.ledger === undefined ? undefined : new Ledger(settings.ledger);
   const known = await bounds(database);
   const totals: Totals = {
@@ -53,6 +58,7 @@ export async function write(
     committed: 0,
     rolledBack: 0,
     unknown: 0,
+    refused: 0,
     conflicts: 0,
     reconnects: 0,
   };
@@ -69,7 +75,8 @@ export async function write(
     await Promise.all(
       Array.from({ length: settings.connections }, (_, connection) =>
         runConnection({
-          database,
+          databases: [database, ...others],
+          refusals,
           ledger,
           pace,
           totals,
@@ -92,6 +99,7 @@ export async function write(
   } finally {
     clearInterval(ticker);
     clearTimeout(clock);
+    totals.refused = refusals.total;
   }
   return totals;
 }
@@ -123,6 +131,7 @@ function reportEverySecond(totals: Totals, print: (line: string) => void): NodeJ
 export function describeTotals(totals: Totals): string {
   return (
     `wrote ${totals.changes} changes in ${totals.committed} transactions; ` +
-    `${totals.rolledBack} rolled back (${totals.conflicts} by conflicts), ${totals.unknown} without an answer`
+    `${totals.rolledBack} rolled back (${totals.conflicts} by conflicts, ${totals.refused} refused with ${REFUSED}), ` +
+    `${totals.unknown} without an answer`
   );
 }

@@ -7,6 +7,7 @@ import type { Connection, Database } from './database.ts';
 import type { Ledger } from './ledger.ts';
 import type { Pace } from './pace.ts';
 import type { Random } from './random.ts';
+import { REFUSED, TRY_AGAIN_MS, type Refusals } from './refusal.ts';
 import { Transaction } from './transaction.ts';
 import { chooseWork } from './work.ts';
 import type { Known } from './work.ts';
@@ -16,12 +17,16 @@ export interface Totals {
   committed: number;
   rolledBack: number;
   unknown: number;
+  /** Statements that a closed database refused. */
+  refused: number;
   conflicts: number;
   reconnects: number;
 }
 
 export interface ConnectionSettings {
-  readonly database: Database;
+  /** At least one; where one refuses, the next is tried. */
+  readonly databases: readonly [Database, ...Database[]];
+  readonly refusals: Refusals;
   readonly ledger: Ledger | undefined;
   readonly pace: Pace;
   readonly random: Random;
@@ -41,23 +46,32 @@ const ROLL_BACK = 0.03;
 
 /** Runs until `stop` is aborted; the current transaction is finished first. */
 export async function runConnection(settings: ConnectionSettings): Promise<void> {
-  while (!settings.stop.aborted) {
+  const { databases, stop, totals } = settings;
+  let [database] = databases;
+  while (!stop.aborted) {
     try {
-      await using client = await settings.database.connect();
-      while (!settings.stop.aborted) await oneTransaction(client, settings);
+      await using client = await database.connect();
+      while (!stop.aborted && (await oneTransaction(client, database, settings)) === 'ended');
+      database = databases[databases.indexOf(database) + 1] ?? databases[0];
     } catch (error) {
       if (!isConnectionLost(error)) throw error;
-      settings.totals.reconnects += 1;
+      totals.reconnects += 1;
       await sleep(RECONNECT_MS);
     }
   }
 }
 
-async function oneTransaction(client: Connection, settings: ConnectionSettings): Promise<void> {
-  const { pace, ledger, totals, random } = settings;
+/** @returns `elsewhere` when the database refuses writes and there is another one to try. */
+async function oneTransaction(
+  client: Connection,
+  { service }: Database,
+  settings: ConnectionSettings,
+): Promise<'ended' | 'elsewhere'> {
+  const { pace, ledger, totals, random, refusals, databases } = settings;
   await pace.turn(settings.stop);
-  if (settings.stop.aborted) return;
+  if (settings.stop.aborted) return 'ended';
   const transaction = new Transaction(client);
+  const began = performance.now();
   try {
     await client.query('begin');
     await work(transaction, settings);
@@ -65,19 +79,28 @@ async function oneTransaction(client: Connection, settings: ConnectionSettings):
       await client.query('rollback');
       totals.rolledBack += 1;
       ledger?.rolledBack([...transaction.changes, ...transaction.undone]);
-      return;
+      return 'ended';
     }
   } catch (error) {
     // Before COMMIT was sent nothing can have become visible, whatever failed.
     ledger?.rolledBack([...transaction.changes, ...transaction.undone]);
     totals.rolledBack += 1;
     if (isConnectionLost(error)) throw error;
-    if (!isConflict(error)) throw error;
-    totals.conflicts += 1;
+    const closed = sqlstate(error) === REFUSED;
+    if (!closed && !isConflict(error)) throw error;
     await client.query('rollback');
-    return;
+    if (!closed) {
+      totals.conflicts += 1;
+      return 'ended';
+    }
+    refusals.refused(service);
+    await sleep(TRY_AGAIN_MS);
+    return databases.length > 1 ? 'elsewhere' : 'ended';
   }
   await commit(client, transaction, settings);
+  // One that found no row to change says nothing about the fence.
+  if (transaction.changes.length > 0) refusals.accepted(service, began);
+  return 'ended';
 }
 
 async function work(transaction: Transaction, settings: ConnectionSettings): Promise<void> {
