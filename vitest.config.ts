@@ -6,6 +6,8 @@
 import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
+/** For tests that start worker processes. */
+const BUILT = ['tests/support/setup-files/built-programs.ts'];
 
 /** Only for `npm run prove`, which names one: it takes as long as a person wants. */
 const LONG_PROOF =
@@ -16,6 +18,7 @@ const LONG_PROOF =
           test: {
             name: 'prove',
             include: ['tests/prove/**/*.test.ts'],
+            globalSetup: BUILT,
             setupFiles: ['tests/support/setup-files/own-servers.ts'],
             hookTimeout: 240 * SECOND,
           },
@@ -49,7 +52,7 @@ export default defineConfig({
         test: {
           name: 'pg',
           include: ['tests/pg/**/*.test.ts'],
-          globalSetup: ['tests/support/setup-files/shared-servers-start.ts'],
+          globalSetup: [...BUILT, 'tests/support/setup-files/shared-servers-start.ts'],
           setupFiles: ['tests/support/setup-files/shared-servers.ts'],
           // Timeouts only end tests that hang: a machine may be five times slower than the one they were set on.
           testTimeout: 120 * SECOND,
@@ -62,6 +65,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
+          globalSetup: BUILT,
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           testTimeout: 360 * SECOND,
           hookTimeout: 240 * SECOND,
@@ -81,6 +85,7 @@ export default defineConfig({
         test: {
           name: 'fidelity',
           include: ['tests/fidelity/**/*.test.ts'],
+          globalSetup: BUILT,
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           // All cases go through a few migrations, which one hook runs.
           hookTimeout: 900 * SECOND,

@@ -23,7 +23,7 @@ const EXTENSION = path.extname(import.meta.filename);
 const BUILT = EXTENSION === '.js';
 const ENTRY = path.join(ROOT, `workflows/migrate-database${EXTENSION}`);
 const CACHE = path.join(ROOT, 'node_modules/.cache/walferry');
-/** Folders whose code runs in the workflow sandbox. */
+/** Folders whose code runs in the workflow sandbox, with their rooms. */
 const FOLDERS = ['workflows', 'contract'];
 /** Exact versions of all bundled packages. */
 const LOCK = path.join(ROOT, 'package-lock.json');
@@ -39,6 +39,11 @@ export async function workflowBundle(logger: Logger): Promise<WorkflowBundleOpti
   }
   // Where no file may be kept, it is created here and held in memory.
   return existsSync(codePath) ? { codePath } : makeBundle(logger);
+}
+
+/** Whether there is a bundle for this code. */
+export function hasBundle(): boolean {
+  return existsSync(pathOfBundle());
 }
 
 /** Bundles, and keeps the bundle if that is possible. */
@@ -74,7 +79,7 @@ function keep(codePath: string, code: string): boolean {
 function fingerprint(): string {
   const hash = createHash('sha256');
   const sources = FOLDERS.flatMap((folder) =>
-    readdirSync(path.join(ROOT, folder))
+    readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .sort()
       .map((name) => path.join(ROOT, folder, name)),

@@ -1,4 +1,4 @@
 /** Creates the workflow bundle and ends, which frees the memory that bundling takes: for a build, and for a worker of a checkout. */
-import { makeBundle } from './bundle.ts';
+import { hasBundle, makeBundle } from './bundle.ts';
 
-await makeBundle();
+if (!process.argv.includes('--if-missing') || !hasBundle()) await makeBundle();

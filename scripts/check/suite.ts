@@ -1,6 +1,7 @@
 /**
  * `npm test`: set-up, then every check: formatting, lint, types, and all tests against real servers. The last line is
- * the result: `N passed, N failed`, where formatting, lint and types count as one each.
+ * the result: `N passed, N failed`, where formatting, lint and types count as one each. These three compute in the time in which
+ * tests wait, one after the other; each prints when it has ended.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -41,13 +42,8 @@ async function runAll(vitestWords: readonly string[]): Promise<number> {
     console.log(summaryLine({ passed: 0, failed: 1, skipped: 0 }));
     return 1;
   }
-  const counts: Counts[] = [
-    await check('prettier', ['prettier/bin/prettier.cjs', '--check', '.']),
-    await check('eslint', ['eslint/bin/eslint.js', '.']),
-    await check('tsc', ['typescript/bin/tsc', '--noEmit']),
-    await tests(vitestWords),
-  ];
-  const total = counts.reduce((one, other) => ({
+  const counts = await Promise.all([staticChecks(), tests(vitestWords)]);
+  const total = counts.flat().reduce((one, other) => ({
     passed: one.passed + other.passed,
     failed: one.failed + other.failed,
     skipped: one.skipped + other.skipped,
@@ -56,9 +52,19 @@ async function runAll(vitestWords: readonly string[]): Promise<number> {
   return total.failed === 0 ? 0 : 1;
 }
 
+async function staticChecks(): Promise<Counts[]> {
+  return [
+    await check('prettier', ['prettier/bin/prettier.cjs', '--check', '.']),
+    await check('eslint', ['eslint/bin/eslint.js', '.']),
+    await check('tsc', ['typescript/bin/tsc', '--noEmit']),
+  ];
+}
+
 async function check(name: string, words: readonly string[]): Promise<Counts> {
-  console.log(`\n> ${name}`);
-  const passed = (await runNode(words)) === 0;
+  let said = '';
+  const passed = (await runNode(words, (text) => (said += text))) === 0;
+  // At once, or it would be mixed with what tests print.
+  process.stdout.write(`\n> ${name}: ${passed ? 'passed' : 'failed'}\n${said}`);
   return { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 };
 }
 
@@ -86,16 +92,28 @@ function readReport(file: string): string {
   }
 }
 
-/** Runs a program of node_modules in this Node, without a wrapper; a signal ends both. */
-function runNode([file = '', ...words]: readonly string[]): Promise<number> {
+/**
+ * Runs a program of node_modules in this Node, without a wrapper; a signal ends both.
+ * @param say is given what it prints, which is else printed here.
+ */
+function runNode(
+  [file = '', ...words]: readonly string[],
+  say?: (text: string) => void,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const program = path.join(PACKAGE, 'node_modules', file);
-    const child = spawn(process.execPath, [program, ...words], { cwd: PACKAGE, stdio: 'inherit' });
+    const output = say ? 'pipe' : 'inherit';
+    const stdio = ['inherit', output, output] as const;
+    const child = spawn(process.execPath, [program, ...words], { cwd: PACKAGE, stdio: [...stdio] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (data: Buffer) => say?.(data.toString()));
+    }
     const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
     process.once('SIGTERM', pass);
     process.once('SIGINT', pass);
     child.once('error', reject);
-    child.once('exit', (code, signal) => {
+    // Not `exit`: what it printed may still be on its way.
+    child.once('close', (code, signal) => {
       process.off('SIGTERM', pass);
       process.off('SIGINT', pass);
       // Ended by a signal: end here as well, without the next check.

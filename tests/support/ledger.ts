@@ -6,13 +6,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { connectTo, type FreshPair } from './database.ts';
+import { until } from './until.ts';
 
 export const LEDGER_TABLE = /* sql */ `
   create table ledger (writer int, n int, side text not null, primary key (writer, n))`;
 
-type Side = 'source' | 'target';
+export type Side = 'source' | 'target';
 
 const REFUSED = '25006';
+/** What a kill, a restart or another writer may do to any application. */
+const PASSING = /^(25006|40P01|40001|57P0[1-5]|08...|53300)$/;
 
 export class Ledger {
   /** `writer:n` → the side whose commit returned. */
@@ -22,13 +25,25 @@ export class Ledger {
   refused = 0;
   /** Each commit that returned, in the order of its return: when it was sent, and when it returned. */
   readonly #order: { readonly side: Side; readonly sent: number; readonly back: number }[] = [];
+  /** Errors that no kill explains, by SQLSTATE and message: a number that a sequence gave out twice, for one. */
+  readonly unexpected = new Map<string, number>();
   #stopping = false;
+  #only: Side | null = null;
   readonly #pair: FreshPair;
+  readonly #also: (client: pg.Client) => Promise<unknown>;
+  readonly #turns: number[];
   readonly #writers: Promise<void>[];
 
-  constructor(pair: FreshPair, writers = 3) {
+  /** @param also what each transaction does besides. */
+  constructor(
+    pair: FreshPair,
+    writers = 3,
+    also: (client: pg.Client) => Promise<unknown> = () => Promise.resolve(),
+  ) {
     this.#pair = pair;
-    this.#writers = Array.from({ length: writers }, (_, writer) => this.#write(writer));
+    this.#also = also;
+    this.#turns = Array.from({ length: writers }, () => 0);
+    this.#writers = this.#turns.map((_, writer) => this.#write(writer));
   }
 
   on(side: Side): number {
@@ -40,12 +55,31 @@ export class Ledger {
     await Promise.all(this.#writers);
   }
 
+  /**
+   * Writes on this side only, until called with null: who aborts a migration keeps the old database, and its target is then an
+   * ordinary one. Returns when no writer is on the other side.
+   */
+  async keepTo(side: Side | null): Promise<void> {
+    this.#only = side;
+    if (side === null || this.#stopping) return;
+    const before = [...this.#turns];
+    await until('every writer to begin a new transaction', () =>
+      before.every((turn, writer) => (this.#turns[writer] ?? 0) > turn + 1),
+    );
+  }
+
   async #write(writer: number): Promise<void> {
     let side: Side = 'source';
     let client: (pg.Client & AsyncDisposable) | undefined;
     for (let n = 0; !this.#stopping;) {
+      this.#turns[writer] = (this.#turns[writer] ?? 0) + 1;
       const row = `${writer}:${n}`;
       try {
+        if (this.#only !== null && this.#only !== side) {
+          side = this.#only;
+          await client?.end();
+          client = undefined;
+        }
         if (!client) {
           client = await connectTo(this.#pair[side]);
           client.on('error', () => undefined);
@@ -55,6 +89,7 @@ export class Ledger {
           ...[writer, n],
           side,
         ]);
+        await this.#also(client);
         await sleep(writer * 3);
         this.unknown.add(row);
         const sent = performance.now();
@@ -67,15 +102,22 @@ export class Ledger {
       } catch (error) {
         const isRefused = error instanceof pg.DatabaseError && error.code === REFUSED;
         if (isRefused) this.refused += 1;
+        this.#note(error);
         await client?.end().catch(() => undefined);
         client = undefined;
-        if (isRefused) side = side === 'source' ? 'target' : 'source';
+        if (isRefused && this.#only === null) side = side === 'source' ? 'target' : 'source';
         // A row whose commit was sent is never written a second time, on no side.
         if (this.unknown.has(row)) n += 1;
         await sleep(30);
       }
     }
     await client?.end().catch(() => undefined);
+  }
+
+  #note(error: unknown): void {
+    if (!(error instanceof pg.DatabaseError) || PASSING.test(error.code ?? '')) return;
+    const text = `${error.code} ${error.message}`;
+    this.unexpected.set(text, (this.unexpected.get(text) ?? 0) + 1);
   }
 
   /**
@@ -116,6 +158,9 @@ export class Ledger {
       ...[...source]
         .filter(([, side]) => side === 'target' && !returned)
         .map(([row]) => `${row} came back`),
+      ...[...here]
+        .filter(([row, side]) => (this.committed.get(row) ?? side) !== side)
+        .map(([row]) => `${row} is not the row that was written`),
     ];
     return wrong.slice(0, 20);
   }

@@ -13,10 +13,12 @@ import {
 } from '../../scripts/local/cluster/process.ts';
 
 export const FOLDER_PREFIX = 'walferry-test-';
+/** Linux keeps its files in memory. */
+export const MEMORY_FOLDER = '/dev/shm';
 
 /** Ends the processes of runs that no longer exist, and removes their folders. */
 export async function endLeftovers(): Promise<void> {
-  for (const parent of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
+  for (const parent of new Set([MEMORY_FOLDER, tmpdir(), '/tmp', '/var/tmp'])) {
     for (const name of existsSync(parent) ? readdirSync(parent) : []) {
       if (!name.startsWith(FOLDER_PREFIX)) continue;
       const folder = path.join(parent, name);

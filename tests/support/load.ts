@@ -107,7 +107,8 @@ export class Load {
   }
 }
 
-function statement(pick: (n: number) => number, rnd: () => number): [string, unknown[]] {
+/** One random statement on {@link LOAD_TABLES}. */
+export function statement(pick: (n: number) => number, rnd: () => number): [string, unknown[]] {
   switch (pick(10)) {
     case 0:
       return ['insert into item (name, price) values ($1, $2)', [`new ${pick(1e9)}`, rnd() * 1e6]];

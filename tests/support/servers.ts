@@ -3,8 +3,8 @@
  * Everything is below one temporary folder, and leftovers of an earlier, killed run are ended first.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { freemem, tmpdir } from 'node:os';
 import path from 'node:path';
 import { mayEnter, serverAccount } from '../../scripts/local/cluster/account.ts';
 import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
@@ -17,7 +17,7 @@ import { TemporalServer } from '../../scripts/local/cluster/temporal-server.ts';
 import { findPostgres } from '../../scripts/local/setup/postgres-programs.ts';
 import { findTemporal } from '../../scripts/local/setup/temporal-program.ts';
 import type { TestRun } from './run.ts';
-import { FOLDER_PREFIX, endLeftovers, endRecordedProcesses } from './leftovers.ts';
+import { FOLDER_PREFIX, MEMORY_FOLDER, endLeftovers, endRecordedProcesses } from './leftovers.ts';
 
 /** Many test files and worker processes share the clusters, and every test may hold a slot and a few sessions. */
 const MANY = {
@@ -25,9 +25,26 @@ const MANY = {
   max_replication_slots: '60',
   max_wal_senders: '60',
   shared_buffers: '128MB',
+  // Kept small, because it may be in memory.
+  max_wal_size: '512MB',
   // Workers' sessions die by SIGKILL in the tests; the server should notice within the test's timeout.
   tcp_keepalives_idle: '5',
 };
+
+/**
+ * A database is three hundred files, and most tests create two: in memory that takes a third of the processor time. Only where
+ * there is plenty, because a full one would end the servers.
+ */
+const LEAST_BYTES = 10 * 1024 ** 3;
+
+function hasRoom(folder: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize >= LEAST_BYTES && freemem() >= LEAST_BYTES;
+  } catch {
+    return false;
+  }
+}
 
 /** Starts the servers; `stop` ends them and removes their folder. */
 export async function startRun(
@@ -46,7 +63,7 @@ export async function startRun(
   if (!postgres || (options.temporal && !cli)) {
     throw new Error('the tests need PostgreSQL with wal2json and the Temporal CLI: npm run setup');
   }
-  const folder = makeRunFolder(project);
+  const folder = makeRunFolder(project, options.durable === true);
   const spec = (side: Side): PostgresSpec => ({
     name: `test ${side}`,
     folder: path.join(folder, side),
@@ -101,10 +118,12 @@ export async function startRun(
   }
 }
 
-function makeRunFolder(project: string): string {
+function makeRunFolder(project: string, onDisk: boolean): string {
   const account = serverAccount();
+  const inMemory = !onDisk && hasRoom(MEMORY_FOLDER) ? [MEMORY_FOLDER] : [];
   // A user's own TMPDIR may be closed to user postgres.
-  const parent = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => mayEnter(folder, account));
+  const parents = [...inMemory, tmpdir(), '/tmp', '/var/tmp'];
+  const parent = parents.find((folder) => mayEnter(folder, account));
   if (parent === undefined) throw new Error('no temporary folder that user postgres may enter');
   const folder = mkdtempSync(path.join(parent, `${FOLDER_PREFIX}${project}-`));
   chmodSync(folder, 0o711);

@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import type { Migration } from '../../contract/migration.ts';
+import { wordsOf } from './built.ts';
 import { OPTIONS } from './stream.ts';
 
 export interface Child {
@@ -21,12 +21,11 @@ export function streamProcess(
   env: Record<string, string> = {},
   way: 'there' | 'back' = 'there',
 ): Child {
-  const script = path.join(import.meta.dirname, 'stream-process.ts');
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', script, JSON.stringify(migration), JSON.stringify(OPTIONS), way],
-    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const words = [JSON.stringify(migration), JSON.stringify(OPTIONS), way];
+  const child = spawn(process.execPath, [...wordsOf('tests/support/stream-process.ts'), ...words], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const lines: string[] = [];
   child.stdout.on('data', (data: Buffer) => lines.push(...data.toString().trim().split('\n')));
   return { process: child, lines, ended: once(child, 'close') };

@@ -1,6 +1,6 @@
 /**
- * A lease in its own process, for tests that kill or stop it: `node --import tsx stream-process.ts MIGRATION OPTIONS
- * [back]` (JSON). Prints `started`, then one line with the report or the failure's code.
+ * A lease in its own process, for tests that kill or stop it: `stream-process MIGRATION OPTIONS [back]`
+ * (JSON). Prints `started`, then one line with the report or the failure's code.
  */
 import { parseArgs } from 'node:util';
 import type { Migration } from '../../contract/migration.ts';

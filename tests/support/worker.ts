@@ -11,6 +11,7 @@ import { onTestFailed } from 'vitest';
 import { hasEnded, isAlive, processOf, writeRecord } from '../../scripts/local/cluster/process.ts';
 import type { StartedProcess } from '../../scripts/local/cluster/process.ts';
 import { YOUNG_FLAG } from '../../workers/options.ts';
+import { wordsOf } from './built.ts';
 import { testRun } from './run.ts';
 import { until } from './until.ts';
 
@@ -54,15 +55,15 @@ let started = 0;
 
 /** Starts `walferry worker` of the checkout with the environment of this run. */
 export async function startWorker(options: WorkerOptions = {}): Promise<WorkerProcess> {
-  return startProcess(path.join(ROOT, 'scripts/program.ts'), {
+  const words = [YOUNG_FLAG, ...wordsOf('scripts/program.ts'), 'worker', ...(options.args ?? [])];
+  return startProgram(process.execPath, words, {
     name: 'worker',
     ...options,
-    args: ['worker', ...(options.args ?? [])],
     ready: options.waitUntilReady === false ? null : READY,
   });
 }
 
-/** Starts any TypeScript file the same way (a worker with test activities, the writer). */
+/** Starts any TypeScript file the same way. */
 export async function startProcess(file: string, options: ProcessOptions): Promise<WorkerProcess> {
   const name = options.name ?? path.basename(file, '.ts');
   const words = [YOUNG_FLAG, '--import', 'tsx', file, ...(options.args ?? [])];

@@ -14,6 +14,30 @@ const FAIL_POINTS = [
 ] as const;
 const MOST_MILLISECONDS_BEFORE = 1_500;
 
+/** What happens to servers and sessions; what happens to workers is chosen by whoever starts them. */
+export type ServerFault = keyof ReturnType<typeof serverFaults>;
+
+/** Each crashes something and lets it come back. */
+export function serverFaults(lab: Lab) {
+  // On both sides: on a way back they have changed places.
+  const end = (application: string) => async () => {
+    await Promise.all(
+      [lab.pair.source, lab.pair.target].map((one) => endSessions(one, application)),
+    );
+  };
+  return {
+    'source killed': () => restarted(sourceServer(), 'kill'),
+    'source restarted': () => restarted(sourceServer(), 'stop'),
+    'target killed': () => restarted(targetServer(), 'kill'),
+    'target restarted': () => restarted(targetServer(), 'stop'),
+    'Temporal killed': restartTemporal,
+    'snapshot owner ended': end('walferry snapshot'),
+    'sessions of the stream ended': end('walferry stream'),
+    'session that applies ended': end('walferry apply'),
+    'session that copies ended': end('walferry copy'),
+  };
+}
+
 /** Disturbs a migration, one fault at a time. */
 export class Faults {
   readonly #lab: Lab;
@@ -33,14 +57,7 @@ export class Faults {
     const faults: readonly [string, () => Promise<void>][] = [
       ['worker killed', () => this.#replaceWorker()],
       ['worker with a fail point', () => this.#failPoint()],
-      ['source killed', () => restarted(sourceServer(), 'kill')],
-      ['source restarted', () => restarted(sourceServer(), 'stop')],
-      ['target killed', () => restarted(targetServer(), 'kill')],
-      ['Temporal killed', restartTemporal],
-      ['snapshot owner ended', () => this.#endSessions('source', 'walferry snapshot')],
-      ['sessions of the stream ended', () => this.#endSessions('source', 'walferry stream')],
-      ['session that applies ended', () => this.#endSessions('target', 'walferry apply')],
-      ['session that copies ended', () => this.#endSessions('target', 'walferry copy')],
+      ...Object.entries(serverFaults(this.#lab)),
     ];
     const [name, strike] = pick.one(faults);
     this.done.push(name);
@@ -66,15 +83,6 @@ export class Faults {
     await this.#lab.worker({ name: 'next' });
   }
 
-  async #endSessions(side: 'source' | 'target', application: string): Promise<void> {
-    await using client = await connectTo(this.#lab.pair[side]);
-    await client.query(
-      /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
-                  where datname = current_database() and application_name = $1`,
-      [application],
-    );
-  }
-
   #living() {
     return this.#lab.workers.findLast((worker) => worker.isAlive());
   }
@@ -86,4 +94,13 @@ async function restarted(
 ): Promise<void> {
   await server[how]();
   await server.start();
+}
+
+async function endSessions(service: string, application: string): Promise<void> {
+  await using client = await connectTo(service);
+  await client.query(
+    /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and application_name = $1`,
+    [application],
+  );
 }

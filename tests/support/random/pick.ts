@@ -12,20 +12,21 @@ export function drawnSeed(): number {
 }
 
 export class Pick {
-  readonly #next: () => number;
+  /** From 0 to 1, without 1. */
+  readonly next: () => number;
 
   constructor(seed: number) {
-    this.#next = random(seed);
+    this.next = random(seed);
   }
 
   /** A whole number from 0 to `below` - 1. */
   below(below: number): number {
-    return Math.floor(this.#next() * below);
+    return Math.floor(this.next() * below);
   }
 
   /** True in this share of all calls. */
   chance(share: number): boolean {
-    return this.#next() < share;
+    return this.next() < share;
   }
 
   one<T>(items: readonly [T, ...T[]]): T;
