@@ -7,6 +7,7 @@ import { armSource } from '../postgres/cutover/arm-source.ts';
 import { prepareBox, rehearseProof } from '../postgres/cutover/prepare-box.ts';
 import { sealSource } from '../postgres/cutover/seal-source.ts';
 import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
+import { settleForgotten } from '../postgres/cutover/settle-earlier.ts';
 import { lookAtSource } from '../postgres/cutover/sealed-source.ts';
 import { switchSides, type Switching } from '../postgres/cutover/switch-sides.ts';
 import { undoCutover } from '../postgres/cutover/undo-cutover.ts';
@@ -20,6 +21,14 @@ const fenceFor = (input: FenceInput) => fenceOf(fenceAsked(input));
 interface Deciding extends Step {
   readonly cutover: string;
 }
+
+/** Before the first lease of a run: a run before it may have stopped the writes, and a reset has forgotten that. */
+export const settleStep = (step: Step, work: Work): Promise<void> =>
+  withSides(
+    step,
+    ({ migration, input }) => settleForgotten(migration, fenceFor(input), work),
+    work,
+  );
 
 export const cutoverSteps = {
   /** Installs the fence, and looks what would hold up a cutover now. Stops no write. */

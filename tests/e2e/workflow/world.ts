@@ -48,6 +48,8 @@ export class World {
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
+  /** What cannot be removed of the target's fence at the end. */
+  targetFence: string[] = [];
   /** Update id of a cutover → the run that began it. */
   readonly begun = new Map<string, string>();
   /** What was written into the control schema, in order. */
@@ -296,10 +298,12 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
     undoSchema: ({ migration: m }) =>
       on('undoSchema', m, undefined, (world) => {
         world.tables = world.control = false;
+        return { left: world.targetFence };
       }),
     dropControl: ({ migration: m }) =>
       on('dropControl', m, undefined, (world) => {
         world.control = false;
+        return { left: world.targetFence };
       }),
   };
 }
