@@ -201,6 +201,7 @@ async function cancelCutover(
   work: CancellationScope,
 ): Promise<string> {
   cutover.cancelled = true;
+  const what = cutover.rehearsal === undefined ? 'Cutover' : 'Rehearsal';
   if (cutover.scope) {
     cutover.scope.cancel();
     const switched = await cutover.answer.promise.catch(() => null);
@@ -216,7 +217,7 @@ async function cancelCutover(
   if (hasEnded(run, work)) {
     throw ending('Ended', 'the migration ended while the cutover was being cancelled');
   }
-  return `Cutover cancelled. ${paused(run)}`;
+  return `${what} cancelled. ${paused(run)}`;
 }
 
 function resume(run: Execution): string {

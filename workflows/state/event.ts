@@ -66,7 +66,11 @@ export type Move =
       /** It was a rehearsal. */
       readonly rehearsed?: true;
     }
-  | { readonly type: 'cutoverCancelled' }
+  | {
+      readonly type: 'cutoverCancelled';
+      /** It was a rehearsal. */
+      readonly rehearsed?: true;
+    }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }
   | { readonly type: 'failed' }
