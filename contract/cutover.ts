@@ -86,6 +86,22 @@ export interface Prepared {
   readonly writerMs: number;
 }
 
+/** Tables named in a {@link ChangedReport}. */
+export const MOST_NOT_CHECKED = 20;
+
+/** The comparison of rows that changed since the last verification, while no one writes. */
+export interface ChangedReport {
+  /** Position of the newest anchor of that verification; null: there is none, and nothing was compared. */
+  readonly since: Lsn | null;
+  /** Tables whose changed rows were compared, and those rows. */
+  readonly tables: number;
+  readonly rows: number;
+  /** `schema.table: reason`, bounded to {@link MOST_NOT_CHECKED}: their rows are only counted. */
+  readonly notCompared: readonly string[];
+  /** How many more are not named; unset for none. */
+  readonly more?: number;
+}
+
 /** What was found on the source after the switch. */
 export interface SourceLook {
   /** The source had lost its seal, as after a failover to an asynchronous standby: it was sealed again. */
