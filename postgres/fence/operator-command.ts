@@ -1,13 +1,8 @@
-/**
- * The operator's own commands of a fence of kind `command`: a pooler's PAUSE, a feature flag. They are programs that the worker's
- * environment names, never text of the input: whoever may start a migration must not be able to run programs on the worker. No
- * shell reads them, and their output goes nowhere: it may hold secrets, and logs have many readers.
- */
-import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+/** The operator's own commands of a fence of kind `command`: a pooler's PAUSE, a feature flag (operator-program.ts). */
 import path from 'node:path';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { runProgram, whyNotRun } from './operator-program.ts';
 
 export interface OperatorCommands {
   /** Absolute paths of programs. They are repeated after a failure, so they have to be idempotent. */
@@ -47,12 +42,8 @@ function programOf(name: string, env: NodeJS.ProcessEnv): string {
       `${name} on the worker ${why}: set it to the path of a program`,
     );
   if (file === '') throw refused('is not set');
-  if (!path.isAbsolute(file)) throw refused('is not an absolute path');
-  try {
-    accessSync(file, constants.X_OK);
-  } catch {
-    throw refused('names a file that the worker may not run');
-  }
+  const why = whyNotRun(file);
+  if (why !== null) throw refused(why);
   return file;
 }
 
@@ -73,55 +64,18 @@ export async function runOperatorCommand(
   commands: OperatorCommands,
   { action, migration, cutover, rehearsal, signal }: CommandRun,
 ): Promise<void> {
-  signal?.throwIfAborted();
   const file = commands[action];
-  const failed = (how: string) =>
-    new MigrationError(
-      'FenceRefused',
-      `the command "${path.basename(file)}" that should ${action} the fence ${how}; run it by hand on the worker to see its output`,
-    );
-  // Its own process group, so that its children end with it.
-  const child = spawn(file, [], {
-    stdio: 'ignore',
-    detached: true,
-    env: {
-      ...process.env,
-      WALFERRY_ACTION: action,
-      WALFERRY_WORKFLOW: migration.workflowId,
-      WALFERRY_SOURCE: migration.source,
-      WALFERRY_CUTOVER: cutover,
-      ...(rehearsal === true ? { REHEARSAL: '1' } : {}),
-    },
-  });
-  let late = false;
-  const stop = () => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      // It ended in this moment.
-    }
+  const env = {
+    WALFERRY_ACTION: action,
+    WALFERRY_WORKFLOW: migration.workflowId,
+    WALFERRY_SOURCE: migration.source,
+    WALFERRY_CUTOVER: cutover,
+    ...(rehearsal === true ? { REHEARSAL: '1' } : {}),
   };
-  const timer = setTimeout(() => {
-    late = true;
-    stop();
-  }, commands.milliseconds);
-  signal?.addEventListener('abort', stop, { once: true });
-  try {
-    const end = await new Promise<string | null>((resolve) => {
-      child.once('error', () => resolve('could not be started'));
-      child.once('exit', (code, by) =>
-        resolve(
-          code === 0
-            ? null
-            : `ended with ${code === null ? (by ?? 'a signal') : `exit code ${code}`}`,
-        ),
-      );
-    });
-    signal?.throwIfAborted();
-    if (late) throw failed(`did not end within ${commands.milliseconds / 1000} s`);
-    if (end !== null) throw failed(end);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
+  const how = await runProgram(file, { env, milliseconds: commands.milliseconds, signal });
+  if (how === null) return;
+  throw new MigrationError(
+    'FenceRefused',
+    `the command "${path.basename(file)}" that should ${action} the fence ${how}; run it by hand on the worker to see its output`,
+  );
 }

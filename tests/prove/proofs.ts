@@ -2,7 +2,7 @@
 import type { Proof } from './proof.ts';
 
 /** The proofs that the design has; each gets its driver with the code that it is about. */
-export const PROOF_NAMES = ['anchor', 'barrier', 'fence', 'decision', 'reverse'] as const;
+export const PROOF_NAMES = ['anchor', 'barrier', 'fence', 'decision', 'reverse', 'faults'] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
 type Load = () => Promise<{ readonly proof: Proof }>;
@@ -13,6 +13,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   barrier: () => import('./barrier.ts'),
   decision: () => import('./decision.ts'),
   reverse: () => import('./reverse.ts'),
+  faults: () => import('./faults.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */

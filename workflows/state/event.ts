@@ -126,6 +126,8 @@ export type Fact =
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
   | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
+  /** How long the checks of a cutover take, while the application writes. */
+  | { readonly type: 'checksMeasured'; readonly seconds: number }
   | { readonly type: 'findingsAccepted'; readonly codes: readonly ReadinessCode[] }
   | { readonly type: 'wayBackOpened' }
   | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }

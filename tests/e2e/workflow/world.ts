@@ -12,7 +12,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
-import type { Decided } from '../../../contract/cutover.ts';
+import type { AfterRelease, ChangedReport, Decided } from '../../../contract/cutover.ts';
 import { resolvedWindow } from '../../../contract/window.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
 import { Verifications } from './verifications.ts';
@@ -48,6 +48,11 @@ export class World {
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
+  /** What the comparison of changed rows finds, and what the checks take when they are measured. */
+  changed: ChangedReport = { since: formatLsn(0x1000n), tables: 3, rows: 14, notCompared: [] };
+  checkSeconds = 0.2;
+  /** What the operator's own SQL and command did. */
+  afterRelease: AfterRelease = { statements: 0, failed: null, command: null, commandFailed: null };
   /** What cannot be removed of the target's fence at the end. */
   targetFence: string[] = [];
   /** Update id of a cutover → the run that began it. */
@@ -320,6 +325,10 @@ type BoxStep =
   | 'rehearseProof'
   | 'armCutover'
   | 'sealCutover'
+  | 'afterRelease'
+  | 'compareChanged'
+  | 'compareEveryRow'
+  | 'measureChecks'
   | 'switchCutover'
   | 'undoCutover'
   | 'removeFence'
@@ -359,6 +368,12 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
           ...{ mark: formatLsn(world.position), holders: 0, waitedMs: 0 },
         };
       }),
+    compareChanged: ({ migration: m }, work) =>
+      on('compareChanged', m, work, (world) => world.changed),
+    compareEveryRow: ({ migration: m }, work) =>
+      on('compareEveryRow', m, work, () => ({ tables: 3, rows: 600, notCompared: [] })),
+    measureChecks: ({ migration: m }, work) =>
+      on('measureChecks', m, work, (world) => ({ seconds: world.checkSeconds })),
     sealCutover: ({ migration: m, cutover }, work) =>
       on('sealCutover', m, work, (world) => {
         const decided = world.outcomes.get(cutover);
@@ -378,6 +393,8 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         const sequences = { sequences: 5, missing: [] };
         return { ...reported(decided), sequences, differences: [] };
       }),
+    afterRelease: ({ migration: m }, work) =>
+      on('afterRelease', m, work, (world) => world.afterRelease),
     undoCutover: ({ migration: m, cutover }, work) =>
       on('undoCutover', m, work, (world) => {
         const decided = decide(world, cutover, 'undone');
