@@ -16,6 +16,8 @@ import { activity } from './work.ts';
 
 const PLAN_MS = 30 * 60_000;
 const PREFLIGHT_MS = 30 * 60_000;
+/** The limits of the operator's statements and command end it before. */
+const AFTER_MS = 60 * 60_000;
 
 /** A few statements without progress in between. */
 const SHORT = { short: true } as const;
@@ -94,9 +96,13 @@ export function createActivities({ steps, room }: Dependencies) {
     rehearseProof: activity('rehearseProof', steps.rehearseProof, SHORT),
     // Within the box: a writer that does not end is the reason of a wait, and heartbeats by the clock show that the worker lives.
     armCutover: activity('armCutover', steps.armCutover, BOXED),
+    compareChanged: activity('compareChanged', steps.compareChanged),
+    compareEveryRow: activity('compareEveryRow', steps.compareEveryRow),
+    measureChecks: activity('measureChecks', steps.measureChecks),
     sealCutover: activity('sealCutover', steps.sealCutover, BOXED),
     switchCutover: activity('switchCutover', steps.switchCutover, BOXED),
     undoCutover: activity('undoCutover', steps.undoCutover, BOXED),
+    afterRelease: activity('afterRelease', steps.afterRelease, { short: { withinMs: AFTER_MS } }),
     removeFence: activity('removeFence', steps.removeFence, SHORT),
     lookAtSource: activity('lookAtSource', steps.lookAtSource, SHORT),
     openWayBack: activity('openWayBack', steps.openWayBack),

@@ -3,6 +3,7 @@
  * format: they are in the histories of running migrations. Tests pass their own functions to `createActivities`.
  */
 import { reportDefinitions, type DefinitionReport } from '../contract/definition.ts';
+import type { RemovalReport } from '../contract/fence.ts';
 import type { GuardInput } from '../contract/guard.ts';
 import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
@@ -16,7 +17,8 @@ import type {
 } from '../contract/work.ts';
 import { resolvedWindow, type CutoverWindow, type WindowInput } from '../contract/window.ts';
 import { storeLimits } from '../postgres/store/throttle.ts';
-import { hasSwitched } from '../postgres/cutover/has-switched.ts';
+import { isFenced } from '../contract/cutover.ts';
+import { unlessSwitched } from '../postgres/cutover/unless-switched.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
@@ -52,7 +54,8 @@ import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { LagSamples } from './lag-samples.ts';
 import { streamReverse } from '../postgres/switchback/reverse-stream.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
-import { cutoverSteps } from './cutover-steps.ts';
+import { BegunRuns } from './begun-runs.ts';
+import { cutoverSteps, settleStep } from './cutover-steps.ts';
 import type { BareStep, Step } from './step.ts';
 import { verificationSteps } from './verification-steps.ts';
 import { sideOf, wayBackSteps, withSides } from './way-back-steps.ts';
@@ -62,6 +65,7 @@ export type Steps = typeof steps;
 
 /** Of this worker: each process has its own. */
 const parked = new ParkedStreams();
+const runs = new BegunRuns();
 
 /** Closes what stays open between two steps; to be called when no further step can come. */
 export const closeSteps = (): Promise<void> => parked.closeAll();
@@ -149,8 +153,15 @@ export const steps = {
     const limits = { floor, until, leaseMs, batchChanges, batchMilliseconds };
     // The old database keeps the fence of its source.
     const joined = () => (back ? Promise.resolve() : closeBeforeRows(migration, work));
-    // Also those that joined in a lease whose worker died. Within a cutover every moment counts.
-    if (until === null) await joined();
+    // Within a cutover every moment counts.
+    if (until === null) {
+      if (isFenced(input)) {
+        const step = { migration, input, ...(back ? { back } : {}) };
+        await runs.begin(migration, work, () => settleStep(step, work));
+      }
+      // Also those that joined in a lease whose worker died.
+      await joined();
+    }
     const options = { ...limits, ...tables, ignore, joined };
     const samples = new LagSamples();
     const stream = back ? streamReverse : streamChanges;
@@ -213,10 +224,11 @@ export const steps = {
   /** Disables them again, for a cutover that was undone. @returns how many. */
   disableTriggers: async (step: BareStep, work: Work): Promise<number> => {
     const migration = sideOf(step);
-    // A run before a reset may have switched: the target is live.
-    if (await hasSwitched(migration, work)) return 0;
-    await closeAgain(migration, work);
-    return disableTriggers(migration, work);
+    // A run before a reset may have switched: then the stream finds out next, and the migration completes.
+    return unlessSwitched(0, async () => {
+      await closeAgain(migration, work);
+      return disableTriggers(migration, work);
+    });
   },
 
   dropSlot: (
@@ -228,17 +240,18 @@ export const steps = {
       : releaseSlot(migration, input, since, signal, scheduledAt, beat),
 
   /** Drops what copySchema created on the target, control rows included. Never a table with rows. */
-  undoSchema: async ({ migration }: BareStep, work: Work): Promise<void> => {
+  undoSchema: async ({ migration }: BareStep, work: Work): Promise<RemovalReport> => {
     await undoSchema(migration, work.signal, work.beat);
-    await removeFromTarget(migration, work);
+    return removeFromTarget(migration, work);
   },
 
-  /** Removes the migration's control rows, and the control schema with the last of them. */
-  dropControl: async ({ migration }: BareStep, work: Work): Promise<void> => {
+  /** Removes the migration's control rows, and the control schema with the last of them. @returns what is left of its fence. */
+  dropControl: async ({ migration }: BareStep, work: Work): Promise<RemovalReport> => {
     await runLateGrants(migration);
-    await removeFromTarget(migration, work);
+    const report = await removeFromTarget(migration, work);
     await using target = await connectTarget(migration, 'cleanup', { unregistered: 'any more' });
     await endOnTarget(target, migration);
+    return report;
   },
 };
 

@@ -57,7 +57,7 @@ export const wayBackSteps = {
     { migration, input, oldDatabase }: Step & { readonly oldDatabase: OldDatabase },
     work: Work,
   ): Promise<OldDatabaseReport> =>
-    settleOld(migration, fenceOf(fenceAsked(input)), oldDatabase, work),
+    settleOld(migration, fenceFor(input), oldDatabase, work),
 
   dropReverseSlot: ({ migration }: BareStep) => dropReverseSlot(migration),
 

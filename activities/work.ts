@@ -77,9 +77,11 @@ function beatByClock(work: Work, step: string, withinMs: number): NodeJS.Timeout
 }
 
 function workOf(context: Context): Work {
+  const runId = context.info.workflowExecution?.runId;
   return {
     signal: context.cancellationSignal,
     scheduledAt: context.info.currentAttemptScheduledTimestampMs,
+    ...(runId === undefined ? {} : { run: runId }),
     beat: (details) => context.heartbeat(details),
     // To this run of the workflow: the next one of its id has steps of its own.
     tell: async (report) => {

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { isReadinessCode, READINESS, type ReadinessCode } from './readiness-finding.ts';
 import type { MigrationInput } from './input-schema.ts';
+import { COMPARISONS, type Comparison } from './comparison.ts';
 import { whole } from './whole.ts';
 import {
   cutoverWindow,
@@ -13,12 +14,12 @@ import {
 } from './window.ts';
 import { UnclearTime } from './zoned-time.ts';
 
-const compare = v.picklist(['exact', 'off']);
+const compare = v.picklist(COMPARISONS);
 const maxDowntimeSeconds = whole(1, 3600);
 
 /** What one cutover does. */
 export interface CutoverOrder {
-  readonly compare: 'exact' | 'off';
+  readonly compare: Comparison;
   /** How long writes may be stopped before the cutover is undone; without a fence it has no meaning. */
   readonly maxDowntimeSeconds: number;
 }
@@ -52,7 +53,7 @@ export type ParsedOptions =
   | { readonly ok: false; readonly message: string };
 
 const FORM =
-  'omit the input of cutover, or give {"compare": "exact"} or {"compare": "off"}, {"maxDowntimeSeconds": 1 to 3600} for one with a fence, {"accept": ["…"]} for findings of readiness, and {"window": {"from": …, "to": …}} to replace the window';
+  'omit the input of cutover, or give {"compare": "changed", "full", "exact" or "off"}, {"maxDowntimeSeconds": 1 to 3600} for one with a fence, {"accept": ["…"]} for findings of readiness, and {"window": {"from": …, "to": …}} to replace the window';
 
 const UNKNOWN_FINDING = `"accept" must be a list of findings that can block a cutover: ${BLOCKING.join(', ')}`;
 

@@ -89,6 +89,47 @@ export interface Prepared {
   readonly settings?: readonly FenceSetting[];
 }
 
+/** Tables named in a {@link ChangedReport}. */
+export const MOST_NOT_CHECKED = 20;
+
+/** The comparison of rows that changed since the last verification, while no one writes. */
+export interface ChangedReport {
+  /** Position of the newest anchor of that verification; null: there is none, and nothing was compared. */
+  readonly since: Lsn | null;
+  /** Tables whose changed rows were compared, and those rows. */
+  readonly tables: number;
+  readonly rows: number;
+  /** `schema.table: reason`, bounded to {@link MOST_NOT_CHECKED}: their rows are only counted. */
+  readonly notCompared: readonly string[];
+  /** How many more are not named; unset for none. */
+  readonly more?: number;
+}
+
+/** The comparison of every row, while no one writes. */
+export interface EveryRowReport {
+  readonly tables: number;
+  readonly rows: number;
+  /** `schema.table: reason`, bounded to {@link MOST_NOT_CHECKED}. */
+  readonly notCompared: readonly string[];
+}
+
+/** What the operator's own SQL and command did after the release. */
+export interface AfterRelease {
+  /** Statements that ended without an error. */
+  readonly statements: number;
+  /** The statement that failed, counted from 1; those after it were not run. Null: none. */
+  readonly failed: { readonly statement: number; readonly sqlstate: string | null } | null;
+  /** Name of the program that was run; null: the worker has none, or a statement failed before. */
+  readonly command: string | null;
+  /** How it failed, as a verb phrase; null: it did not. */
+  readonly commandFailed: string | null;
+}
+
+/** How long the checks take in this migration. */
+export interface ChecksMeasured {
+  readonly seconds: number;
+}
+
 /** What was found on the source after the switch. */
 export interface SourceLook {
   /** The source had lost its seal, as after a failover to an asynchronous standby: it was sealed again. */

@@ -1,6 +1,7 @@
 /** The fields of the workflow's input, their defaults and what they mean. Pure: the workflow itself parses it. */
 import * as v from 'valibot';
 import { approvalField } from './approval.ts';
+import { COMPARISONS } from './comparison.ts';
 import { described } from './described.ts';
 import { duration } from './duration.ts';
 import { fenceExtrasField, fenceField } from './fence.ts';
@@ -201,10 +202,10 @@ export const inputSchema = v.strictObject({
     v.strictObject({
       compare: v.optional(
         described(
-          v.picklist(['exact', 'off'], 'must be "exact" or "off"'),
-          '`"exact"` counts the rows of every table on both sides after the drain and compares generated columns. `"off"` skips both, and the summary says so.',
+          v.picklist(COMPARISONS, 'must be "changed", "full", "exact" or "off"'),
+          'What is compared after the drain, while no one writes. `"exact"` counts the rows of every table on both sides and compares generated columns. `"changed"`: and the rows that changed since the last verification, in a quarter of `maxDowntimeSeconds` at most. `"full"`: and every row. `"off"` compares nothing, and the summary says so. Without a fence `"changed"` and `"full"` mean `"exact"`.',
         ),
-        'exact',
+        'changed',
       ),
       refresh: v.optional(
         described(
@@ -219,6 +220,22 @@ export const inputSchema = v.strictObject({
           'How long a cutover with a fence may stop the writes. It is refused beforehand when its estimate does not fit, and undone when it takes longer; the source gives the writes back at that time by itself.',
         ),
         30,
+      ),
+      afterRelease: v.optional(
+        described(
+          v.pipe(
+            v.array(
+              v.pipe(
+                v.string('must be a list of SQL statements'),
+                v.minLength(1, 'must not contain an empty statement'),
+                v.maxLength(10_000, 'must contain statements of at most 10,000 characters'),
+              ),
+              'must be a list of SQL statements',
+            ),
+            v.maxLength(20, 'must contain at most 20 statements'),
+          ),
+          'SQL statements that run on the target after a cutover with a fence has released it, one after the other, up to the first error, which is reported and undoes nothing. They are stored in the history of the workflow: no secret belongs there. After a lost worker they run again.',
+        ),
       ),
       sequenceMargin: v.optional(
         described(

@@ -33,6 +33,8 @@ export interface Work {
    * machine starts after a later one took over.
    */
   readonly scheduledAt?: number;
+  /** Id of the workflow run that the step belongs to; a reset begins another one. Unset for a call that was not scheduled. */
+  readonly run?: string;
   /** Reports the state of the source's guard to the caller while the step works. Rejects when that failed. */
   readonly tell?: (report: GuardReport) => Promise<void>;
   /** The place that the step occupies in its worker; unset where places are not counted. */

@@ -9,7 +9,10 @@ import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverBox } from '../contract/progress.ts';
+import type { Comparison } from '../contract/comparison.ts';
 import { long } from './activities.ts';
+import { check } from './box-checks.ts';
+import { inBox } from './box-step.ts';
 import { capital, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
@@ -20,7 +23,7 @@ import { duration } from './wording.ts';
 
 export interface BoxOrder {
   readonly seconds: number;
-  readonly compare: 'exact' | 'off';
+  readonly compare: Comparison;
 }
 
 /** What the cutover did, when it switched. */
@@ -125,7 +128,7 @@ async function beforeSeal(
   const { deadline, mark } = armed;
   run.tell({ type: 'armed', deadline });
   const before = await drain(run, mark);
-  done.counts = await checks(run, mark, compare);
+  done.counts = await check(run, mark, { compare, seconds });
   return { deadline, mark, before };
 }
 
@@ -176,33 +179,6 @@ async function steps(
   );
 }
 
-/** What has changed since the last verification: counts of all tables, and writes that left no row in the stream. */
-async function checks(run: Execution, since: Lsn, compare: BoxOrder['compare']): Promise<Counts> {
-  const counts =
-    compare === 'off'
-      ? { tables: run.state.snapshot?.tables ?? 0, rows: null }
-      : await inBox(run, 'compare row counts', () =>
-          long.compareCounts.executeWithOptions(
-            { ...BOXED_DRAIN, activityId: 'counts', summary: 'compare row counts' },
-            [run.step],
-          ),
-        );
-  const late = await inBox(run, 'check for late writes', () =>
-    long.laterChanges.executeWithOptions(
-      { ...BOXED_DRAIN, activityId: 'later-changes', summary: 'check for late writes' },
-      [{ ...run.step, since, writers: 'fenced' }],
-    ),
-  );
-  const [first, ...others] = late;
-  if (first === undefined) return counts;
-  const { from, call } = directionOf(run);
-  const more = others.length > 0 ? ` and ${others.length} more` : '';
-  throw ending(
-    'StillWriting',
-    `${first}${more} changed behind the fence on ${from}, after the end mark ${since}: nothing was switched. Find what writes there, then call ${call} again`,
-  );
-}
-
 /** @returns how many changes of selected tables were applied since the migration began. */
 async function drain(run: Execution, until: Lsn): Promise<number> {
   for (;;) {
@@ -211,14 +187,6 @@ async function drain(run: Execution, until: Lsn): Promise<number> {
     );
     if (reached) return changes;
   }
-}
-
-/** One step, by its name in `progress`. A step that was cancelled may end in any way. */
-async function inBox<T>(run: Execution, step: string, work: () => Promise<T>): Promise<T> {
-  run.tell({ type: 'stepBegun', step });
-  const result = await work();
-  throwIfStopped();
-  return result;
 }
 
 /** Never gives up: no one else opens a sealed source. What keeps it from deciding is shown. */

@@ -4,6 +4,8 @@
  * named, with the command that removes it.
  */
 import { log } from '@temporalio/workflow';
+import { MOST_NAMED, type RemovalReport } from '../contract/fence.ts';
+import { listed } from '../contract/listed.ts';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { reverseOf } from '../contract/reversed.ts';
@@ -44,8 +46,10 @@ export async function cleanUp(run: Execution, cutOver: boolean): Promise<Leftove
     if (why !== null) leftovers.push(wayBackKept(run, why));
   }
   if (schemaBegun) {
-    const why = await (run.hasRows ? releaseTarget(run, cutOver) : undoSchema(run));
+    const left: string[] = [];
+    const why = await (run.hasRows ? releaseTarget(run, cutOver, left) : undoSchema(run, left));
     if (why !== null) leftovers.push(controlKept(run, why));
+    else if (left.length > 0) leftovers.push(targetFenceKept(run, left));
   }
   for (const { code, text } of leftovers) log.warn('left behind', { code, text });
   return leftovers;
@@ -83,8 +87,15 @@ export function dropSlot(run: Execution, since?: Lsn): Promise<Reason | null> {
   );
 }
 
-/** Tables with rows stay; their triggers get the state that they have on the source. */
-async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason | null> {
+/**
+ * Tables with rows stay; their triggers get the state that they have on the source.
+ * @param left gets what is left of the target's fence.
+ */
+async function releaseTarget(
+  run: Execution,
+  cutOver: boolean,
+  left: string[],
+): Promise<Reason | null> {
   if (!cutOver) {
     const why = await attempt('enable triggers', (summary) =>
       // There may be as many as tables: it can take as long as undoing a schema.
@@ -95,12 +106,15 @@ async function releaseTarget(run: Execution, cutOver: boolean): Promise<Reason |
     // The control schema records which triggers are still disabled: it stays until they are enabled.
     if (why !== null) return why;
   }
-  return attempt('drop control schema', (summary) =>
-    cleanup.dropControl.executeWithOptions({ ...CLEANUP, activityId: 'drop-control', summary }, [
-      run.bare,
-    ]),
-  );
+  return attempt('drop control schema', async (summary) => {
+    const options = { ...CLEANUP, activityId: 'drop-control', summary };
+    const report = await cleanup.dropControl.executeWithOptions(options, [run.bare]);
+    left.push(...leftOf(report));
+  });
 }
+
+/** @param report undefined in histories of earlier code. */
+const leftOf = (report: RemovalReport | undefined): readonly string[] => report?.left ?? [];
 
 function removeFence(run: Execution): Promise<Reason | null> {
   return attempt('remove the fence', (summary) =>
@@ -110,12 +124,11 @@ function removeFence(run: Execution): Promise<Reason | null> {
   );
 }
 
-function undoSchema(run: Execution): Promise<Reason | null> {
-  return attempt('undo the schema', (summary) =>
-    cleanup.undoSchema.executeWithOptions({ ...UNDO, activityId: 'undo-schema', summary }, [
-      run.bare,
-    ]),
-  );
+function undoSchema(run: Execution, left: string[]): Promise<Reason | null> {
+  return attempt('undo the schema', async (summary) => {
+    const options = { ...UNDO, activityId: 'undo-schema', summary };
+    left.push(...leftOf(await cleanup.undoSchema.executeWithOptions(options, [run.bare])));
+  });
 }
 
 /** @returns null when it was done, otherwise why not. */
@@ -147,6 +160,15 @@ function fenceKept({ migration }: Execution, why: Reason): Leftover {
   return {
     code: 'FenceKept',
     text: `the fence is open and still on "${migration.source}" (${why.message}); remove it: ${cleanupCommand(migration, migration.workflowId)}`,
+  };
+}
+
+/** Its gate was opened first. */
+function targetFenceKept({ migration }: Execution, left: readonly string[]): Leftover {
+  const { target, workflowId } = migration;
+  return {
+    code: 'FenceKept',
+    text: `the fence of "${target}" is open, and parts of it are still there, because other sessions lock the tables (${listed(left, MOST_NAMED)}); remove it: ${cleanupCommand(migration, workflowId)}`,
   };
 }
 

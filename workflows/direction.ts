@@ -53,10 +53,14 @@ export function actionOf(run: Pick<Directed, 'isBack'>, code: FailureCode): stri
   return run.isBack ? (ON_WAY_BACK[code] ?? inReverse(action)) : action;
 }
 
-/** The answer of a cutover that the operator cancelled. @param where it was. */
-export function cancelledText(run: Directed & { readonly state: State }, where: string): string {
+/** The answer of a cutover, or a rehearsal, that the operator cancelled. @param where it was. */
+export function cancelledText(
+  run: Directed & { readonly state: State },
+  where: string,
+  what: string,
+): string {
   const { confirmedLsn, unreported, triggersEnabled } = run.state;
-  const { to, what, call } = directionOf(run);
+  const { to, call } = directionOf(run);
   const triggers = triggersEnabled
     ? `triggers that were enabled on ${to} are disabled again before the next change`
     : `no trigger was enabled on ${to}`;

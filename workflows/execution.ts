@@ -13,11 +13,11 @@ import type { MigrationInput } from '../contract/input-schema.ts';
 import { UNLIMITED, type Limits, type ShownLimits } from '../contract/limits.ts';
 import type { Migration } from '../contract/migration.ts';
 import type { Progress, Waiting } from '../contract/progress.ts';
-import type { CutoverOrder } from '../contract/cutover-request.ts';
+import { orderOf, type CutoverOrder } from '../contract/cutover-request.ts';
 import { NO_COURSE, type MigrationRecord } from '../contract/record.ts';
 import { reverseOf } from '../contract/reversed.ts';
 import { Deferred } from './deferred.ts';
-import { cancelledText } from './direction.ts';
+import { cancelledText, directionOf } from './direction.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
@@ -55,6 +55,8 @@ export interface CutoverRequest extends CutoverOrder {
   /** Cancelled by the operator: however its step ends, the cutover is undone. */
   cancelled: boolean;
 }
+
+type VerifiedAnswer = { readonly text: string } | { readonly failure: ApplicationFailure };
 
 /** What works on the running verification. */
 export interface Verifier {
@@ -177,9 +179,7 @@ export class Execution {
   }
 
   /** Answers those who wait for the running verification. */
-  answerVerified(
-    answer: { readonly text: string } | { readonly failure: ApplicationFailure },
-  ): void {
+  answerVerified(answer: VerifiedAnswer): void {
     const { verified } = this;
     this.verified = new Deferred();
     if ('text' in answer) verified.give(answer.text);
@@ -203,18 +203,22 @@ export class Execution {
     if (this.cutover) return;
     // A position that was read after the release would skip the application's changes.
     if (this.#state.wayBack) this.tell({ type: 'wayBackAdvanced', position: null });
-    const { compare, maxDowntimeSeconds } = this.input.cutover;
-    const begun = { updateId: undefined, scope: undefined, cancelled: false };
-    const answer = new Deferred<string>();
-    this.cutover = { compare, maxDowntimeSeconds, ...begun, answer };
+    const unasked = { updateId: undefined, answer: new Deferred<string>() };
+    const begun = { scope: undefined, cancelled: false };
+    this.cutover = { ...orderOf(this.input, {}), ...unasked, ...begun };
     this.tell({ type: 'cutover' });
   }
 
   /** Undoes the cutover, and answers its caller with the reason. */
   undoCutover(reason: Reason, what: string): void {
     if (!this.cutover) return;
-    this.tell({ type: 'cutoverUndone', reason });
+    this.tell({ type: 'cutoverUndone', reason, ...this.#rehearsed });
     this.refuseCutover(reason, what);
+  }
+
+  /** For its event: a rehearsal is no cutover, however it ends. */
+  get #rehearsed(): { readonly rehearsed?: true } {
+    return this.cutover?.rehearsal === undefined ? {} : { rehearsed: true };
   }
 
   /** Nothing was released: the stream continues, and the caller gets what was measured. */
@@ -235,9 +239,10 @@ export class Execution {
    * database can delay.
    */
   cancelCutover(where: string): void {
-    this.tell({ type: 'cutoverCancelled' });
+    const what = this.cutover?.rehearsal === undefined ? directionOf(this).what : 'rehearsal';
+    this.tell({ type: 'cutoverCancelled', ...this.#rehearsed });
     this.notePause();
-    const message = cancelledText(this, where);
+    const message = cancelledText(this, where, what);
     this.refuseCutover({ code: 'Cancelled', message }, '');
   }
 

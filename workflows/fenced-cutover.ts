@@ -9,6 +9,8 @@ import { formatLsn, type Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
 import { cleanup, long, quick } from './activities.ts';
+import type { Comparison } from '../contract/comparison.ts';
+import { measureChecks } from './box-checks.ts';
 import { runBox, type Switched } from './box.ts';
 import { dropSlot } from './cleanup.ts';
 import { capital, directionOf } from './direction.ts';
@@ -18,6 +20,7 @@ import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
 import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
+import { runAfterRelease } from './after-release.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize } from './summary.ts';
 import { beginWayBack, openOld } from './way-back.ts';
@@ -28,9 +31,6 @@ import { duration } from './wording.ts';
 const CAUGHT_UP_MS = 2_000;
 /** Most drains before the box; an application that writes faster than the stream applies does not fit in any case. */
 const MOST_DRAINS = 5;
-/** Rows that one session counts in a second, of a table in memory: so the estimate is rather too short than too long. */
-const ROWS_PER_SECOND = 2_000_000;
-
 /**
  * @returns the summary; undefined when the way back has begun. A cutover that is undone throws.
  * @throws the reason why it was not begun, or undone.
@@ -56,7 +56,9 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   await requireWayBack(run);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
-  refuseWhatCannotFit(run, request, prepared, drainMs);
+  const checking = await measureChecks(run, { compare, seconds });
+  const { what } = directionOf(run);
+  refuseWhatCannotFit({ what, seconds, compare, checking }, prepared, drainMs);
   return runBox(run, { seconds, compare });
 }
 
@@ -126,28 +128,35 @@ export async function drain(run: Execution, until: Lsn): Promise<void> {
   }
 }
 
+interface Estimated {
+  readonly what: string;
+  /** That are permitted. */
+  readonly seconds: number;
+  readonly compare: Comparison;
+  /** Measured, seconds. */
+  readonly checking: number;
+}
+
 /** Refused before a write is stopped: longest writer, two drains, the checks, and a second for everything else. */
 function refuseWhatCannotFit(
-  run: Execution,
-  { compare, maxDowntimeSeconds }: CutoverRequest,
+  { what, seconds, compare, checking }: Estimated,
   { writer, writerMs }: Prepared,
   drainMs: number,
 ): void {
-  const { snapshot } = run.state;
-  const { what } = directionOf(run);
-  const counting = compare === 'off' ? 0 : (snapshot?.estimatedRows ?? 0) / ROWS_PER_SECOND;
   const writing = writerMs / 1000;
   const draining = (2 * drainMs) / 1000;
-  const estimate = writing + draining + counting + 1;
-  if (estimate <= maxDowntimeSeconds) return;
+  const estimate = writing + draining + checking + 1;
+  if (estimate <= seconds) return;
   const why = [
     ...(writer === null ? [] : [`${writer} has been writing for ${duration(writing)}`]),
     `two drains take ${duration(draining)}`,
-    ...(compare === 'off' ? [] : [`counting the rows takes ${duration(counting)} or more`]),
+    ...(compare === 'off'
+      ? []
+      : [`comparing {"compare": "${compare}"} takes ${duration(checking)}`]),
   ];
   throw ending(
     'DowntimeTooLong',
-    `the ${what} would stop the writes for about ${duration(estimate)}, and ${maxDowntimeSeconds} s are permitted: ${why.join(', ')}. No write was stopped`,
+    `the ${what} would stop the writes for about ${duration(estimate)}, and ${seconds} s are permitted: ${why.join(', ')}. No write was stopped`,
   );
 }
 
@@ -161,6 +170,7 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
     const why = await attempt(() => refreshAfter(run, mark));
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
   }
+  const after = await runAfterRelease(run);
   const kept = await lookAt(run, cutover, mark, differences);
   run.slot = { kept: kept ?? (await dropSlot(run)) };
   run.tell({ type: 'differencesFound', differences });
@@ -169,7 +179,8 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   const seconds = report.downtimeMs === null ? null : report.downtimeMs / 1000;
   const at = mark ?? state.confirmedLsn ?? formatLsn(0n);
   const open = openingOf(run);
-  const summary = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
+  const words = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
+  const summary = { ...words, summary: words.summary + after };
   if (input.switchback === undefined) return summary;
   const lost = kept
     ? 'rows were written on the source after the switch'

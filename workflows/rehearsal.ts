@@ -5,6 +5,7 @@
 import type { CutoverRequest, Execution } from './execution.ts';
 import { long, quick } from './activities.ts';
 import { rehearseBox } from './box.ts';
+import { measureChecks } from './box-checks.ts';
 import { ending, throwIfStopped } from './failure.ts';
 import { catchUp, drain, prepare } from './fenced-cutover.ts';
 import { LONG, QUICK } from './options.ts';
@@ -20,10 +21,13 @@ export async function rehearse(run: Execution, request: CutoverRequest): Promise
   if (prepared.switched !== null) throw ending('Refused', 'the migration has switched already');
   await catchUp(run);
   throwIfStopped();
-  return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run);
+  return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run, request);
 }
 
-async function withoutFence(run: Execution): Promise<string> {
+async function withoutFence(
+  run: Execution,
+  { compare, maxDowntimeSeconds: seconds }: CutoverRequest,
+): Promise<string> {
   const { waitedMs, holders } = await retryUntilDone(run, 'wait for the present writers', (retry) =>
     long.rehearseProof.executeWithOptions(
       { ...LONG, retry, activityId: 'rehearse-proof', summary: 'prove, without arming' },
@@ -39,9 +43,10 @@ async function withoutFence(run: Execution): Promise<string> {
   );
   await drain(run, mark);
   const draining = (Date.now() - began) / 1000;
+  const checking = await measureChecks(run, { compare, seconds });
   const proving = waitedMs / 1000;
   const writers = holders === 1 ? '1 transaction that wrote' : `${holders} transactions that wrote`;
-  return `Rehearsed without stopping a write: ${writers} would have held the cutover up for ${duration(proving)}, and a drain takes ${duration(draining)}; the cutover has two, so the writes would stop for about ${duration(proving + 2 * draining)}, and for the counts in addition. Streaming continues.`;
+  return `Rehearsed without stopping a write: ${writers} would have held the cutover up for ${duration(proving)}, and a drain takes ${duration(draining)}; the cutover has two, and its checks take ${duration(checking)}, so the writes would stop for about ${duration(proving + 2 * draining + checking)}. Streaming continues.`;
 }
 
 async function withFence(run: Execution, { compare }: CutoverRequest): Promise<string> {

@@ -58,6 +58,8 @@ export async function streamUntilCutover(run: Execution, raw: unknown): Promise<
     const { continueAsNewSuggested } = workflowInfo();
     if (continueAsNewSuggested && run.verifyCallers > 0 && !isVerifying(run)) {
       await releaseCallers(run);
+      // A cutover, an abort or a pause may have come meanwhile.
+      continue;
     }
     if (continueAsNewSuggested) answerWaiting(run);
     // Nothing is pending here, and there is no await between this check and the call: otherwise an activity would

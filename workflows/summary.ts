@@ -14,6 +14,8 @@ export interface Counts {
   readonly tables: number;
   /** Null: not counted. */
   readonly rows: number | null;
+  /** Beyond counting, as words; unset: only counted. */
+  readonly compared?: string;
 }
 
 /** Of a cutover with a fence. */
@@ -40,7 +42,7 @@ export function summarize(
   const equal =
     counts.rows === null
       ? 'row counts and values of generated columns not compared'
-      : `${count(counts.rows)} rows on both sides`;
+      : `${count(counts.rows)} rows on both sides${counts.compared === undefined ? '' : `, ${counts.compared}`}`;
   return {
     summary: `${stopped(downtime)}"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
       ...leftOutSentences(state.leftOut ?? undefined),

@@ -58,10 +58,10 @@ export async function prepareBox(
       const { lsn = null, downtimeMs = null } = switched.release ?? {};
       return { switched: switched.cutover, releaseLsn: lsn, downtimeMs, writer: null, writerMs: 0 };
     }
-    if (call) await noteCutoverCall(target, migration, call);
     await using source = await connectSource(migration, 'cutover', { signal, target });
-    // The source may still be sealed for a cutover of a run before a reset.
+    // The source may still be sealed for a cutover of a run before a reset. Before the call is refused: no other step would come.
     await settleEarlier({ source, target }, migration, fence, null, work);
+    if (call) await noteCutoverCall(target, migration, call);
     const settings = await installEverywhere(source, migration, input, fence, work);
     const { rows } = await source.query<{ who: string; ms: string }>(OLDEST_WRITER);
     const [oldest] = rows;

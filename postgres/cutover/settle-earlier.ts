@@ -1,7 +1,9 @@
 /** A cutover of this migration that no one drives any more: that of a run before a reset, or of an attempt that woke up too late. */
 import { isOwnCutover } from '../../contract/cutover.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
+import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { alreadySwitched, decideUndone, type Attempting } from './undo-cutover.ts';
 
@@ -22,6 +24,27 @@ export async function settleEarlier(
   const { what } = await decideUndone(target, migration, earlier, attempt);
   if (what === 'undone') return fence.open(source, migration, earlier);
   throw alreadySwitched(migration, earlier);
+}
+
+/**
+ * The same before a stream begins, which no one asks for while a cutover stops the writes: whatever stopped them is forgotten. An
+ * attempt that wakes up too late decides nothing, because the steps of the present cutover have taken the epoch.
+ * @throws MigrationError as {@link settleEarlier}; `Fenced`.
+ */
+export async function settleForgotten(
+  migration: Migration,
+  fence: Fence,
+  attempt: Attempting,
+): Promise<void> {
+  const { signal } = attempt;
+  try {
+    await using target = await connectTarget(migration, 'cutover', { signal });
+    await using source = await connectSource(migration, 'cutover', { signal, target });
+    await settleEarlier({ source, target }, migration, fence, null, attempt);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: 'settling an earlier cutover' }, 'Internal');
+  }
 }
 
 /** The cutover, other than the caller's, for which the gate is not open; null: none. */

@@ -1,10 +1,12 @@
-/** The target's fence within the steps of a migration: each opens its own session. What stays open or is left is logged by name. */
+/** The target's fence within the steps of a migration: each opens its own session. What stays open is logged by name. */
+import type { RemovalReport } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { classify } from '../connection/failure.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { refuseSwitched } from '../store/outcome.ts';
 import { takeTurn } from '../store/turn.ts';
 import { hasStore } from '../store/upgrade.ts';
 import { removeFenceFrom } from './remove-fence.ts';
@@ -25,10 +27,17 @@ export const openWithTriggers = (migration: Migration, work: Work): Promise<void
     inTurn(target, migration, work, () => openTarget(target, migration)),
   );
 
-/** When a cutover was undone. An attempt that wakes up after a later one has released the target must not close it. */
+/**
+ * When a cutover was undone. An attempt that wakes up after a later one has released the target must not close it, nor one of a run
+ * that does not know that an earlier run has switched.
+ * @throws MigrationError `AlreadySwitched`.
+ */
 export const closeAgain = (migration: Migration, work: Work): Promise<void> =>
   onTarget(migration, work, 'closing the target', (target) =>
-    inTurn(target, migration, work, () => closeTargetAgain(target, migration)),
+    inTurn(target, migration, work, async () => {
+      await refuseSwitched(target, migration);
+      await closeTargetAgain(target, migration);
+    }),
   );
 
 async function inTurn(
@@ -45,29 +54,29 @@ async function inTurn(
   });
 }
 
-/** When the migration ends, in any way. */
-export const removeFromTarget = (migration: Migration, work: Work): Promise<void> =>
+/**
+ * When the migration ends, in any way.
+ * @returns what is left, by name: it refuses nothing any more.
+ */
+export const removeFromTarget = (migration: Migration, work: Work): Promise<RemovalReport> =>
   onTarget(migration, work, 'removing the fence of the target', async (target) => {
-    const { left } = await removeFenceFrom(target, migration, work);
-    if (left.length > 0) {
-      work.log.warn('parts of the fence are left on the target; walferry cleanup removes them', {
-        left,
-      });
-    }
+    // First, and for itself: a reader's lock keeps a trigger from being dropped, and would keep the target closed with it.
+    await inTransaction(target, () => openTarget(target, migration));
+    return removeFenceFrom(target, migration, work);
   });
 
-async function onTarget(
+async function onTarget<T>(
   migration: Migration,
   { signal }: Work,
   step: string,
-  use: (target: Session) => Promise<void>,
-): Promise<void> {
+  use: (target: Session) => Promise<T>,
+): Promise<T> {
   try {
     await using target = await connectTarget(migration, 'schema', {
       unregistered: 'any more',
       signal,
     });
-    await target.run(use);
+    return await target.run(use);
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step, side: 'target' }, 'SchemaFailed');

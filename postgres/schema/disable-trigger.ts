@@ -23,6 +23,7 @@ import {
   type DisabledTrigger,
 } from '../store/disabled-trigger.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
+import { refuseSwitched } from '../store/outcome.ts';
 import { hasStore } from '../store/upgrade.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 
@@ -240,13 +241,18 @@ export async function readAsleepOnLogin(
 /**
  * Reverts {@link enableTriggers} when a cutover is undone: applied changes would fire the triggers. Idempotent; works in
  * batches, so an error leaves some enabled. Returns how many.
- * @throws MigrationError `SchemaFailed` with the trigger, `CheckpointMissing`.
+ * @throws MigrationError `AlreadySwitched`: the target is the live database, and nothing is disabled; `SchemaFailed` with the
+ *   trigger, `CheckpointMissing`.
  */
 export async function disableTriggers(
   migration: Migration,
   attempt: Attempt = {},
 ): Promise<number> {
-  return switchObjects(migration, attempt, { done: 'disabled', nothing: 0 }, async (session) => {
+  const doing = {
+    ...({ done: 'disabled', nothing: 0 } as const),
+    require: (target: pg.ClientBase) => refuseSwitched(target, migration),
+  };
+  return switchObjects(migration, attempt, doing, async (session) => {
     const { target, all } = session;
     const rows = await readDisabledTriggers(target, migration, true);
     const take = async (one: DisabledTrigger) => {

@@ -44,6 +44,17 @@ const BEGIN = /* sql */ `begin; set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
 const LOCKS_EACH = 4;
 const ITEMS_AT_ONCE = 500;
 
+export interface Doing<T> {
+  readonly done: 'enabled' | 'disabled';
+  /** The result without a control schema. */
+  readonly nothing: T;
+  /**
+   * What has to hold, checked in each transaction after its turn is taken: nothing that takes the epoch, as the release does, can
+   * change it before the commit.
+   */
+  readonly require?: (target: pg.ClientBase) => Promise<void>;
+}
+
 /**
  * Opens the target, takes the turn and runs `work`. Returns `nothing` without a control schema: the migration has ended, or not begun.
  * @throws MigrationError `SchemaFailed` with the object, `Fenced`, `CheckpointMissing`; what was committed before stays.
@@ -51,7 +62,7 @@ const ITEMS_AT_ONCE = 500;
 export async function switchObjects<T>(
   migration: Migration,
   { signal, scheduledAt, beat = () => undefined }: Attempt,
-  { done, nothing }: { readonly done: 'enabled' | 'disabled'; readonly nothing: T },
+  { done, nothing, require = () => Promise.resolve() }: Doing<T>,
   work: (session: ObjectSwitch) => Promise<T>,
 ): Promise<T> {
   await using target = await connectTarget(migration, 'cutover', {
@@ -72,6 +83,7 @@ export async function switchObjects<T>(
         await before?.(batch);
         const runBatch = async (): Promise<void> => {
           await turn.hold();
+          await require(target);
           for (const item of batch) {
             signal?.throwIfAborted();
             progress.object = name(item);

@@ -127,6 +127,20 @@ export async function endVerification(
   );
 }
 
+/** Id of the newest verification that ended; null if there is none. */
+export async function readNewestEnded(
+  target: pg.ClientBase,
+  { id }: Migration,
+): Promise<string | null> {
+  const { rows } = await target.query<{ id: string }>(
+    /* sql */ `
+    select id from walferry.verification
+     where migration = $1 and report is not null order by ended_at desc limit 1`,
+    [id],
+  );
+  return rows[0]?.id ?? null;
+}
+
 /** The result of the newest verification that ended; null if there is none. */
 export async function readNewestReport(
   target: pg.ClientBase,

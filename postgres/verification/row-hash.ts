@@ -50,6 +50,11 @@ export function keysOf(reading: Reading, buckets: readonly number[]): string {
 
 const BUCKET = /* sql */ `(r.place & ${BUCKETS - 1})::int4`;
 
+/** SQL: the same of all rows that are read, in no order, and not more than these. */
+export function someRowsOf(reading: Reading, most: number): string {
+  return /* sql */ `select r.names as key, r.hash::text as hash from ${hashed(reading)} r limit ${most}`;
+}
+
 /** `offset 0`: without it the planner evaluates the hash once for each use of it, which is four times. */
 function hashed({ table, shape: { columns, key }, hashing, conditions }: Reading): string {
   const hash = hashOf(rowText(columns), hashing, ROW_SEED);

@@ -121,7 +121,7 @@ async function byKey(
  * By the type's own equality, which an index knows, and by the exact text, which was compared: 1.0 is not 1.00. Parameters: the
  * texts of the key, twice.
  */
-async function keyCondition(
+export async function keyCondition(
   client: pg.Client,
   table: TableName,
   key: readonly string[],

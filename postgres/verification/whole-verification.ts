@@ -1,4 +1,4 @@
-/** A whole verification in one process: the same steps in the same order as the workflow's. For tests and for measuring. */
+/** A whole verification in one process: the same steps in the same order as the workflow's. For a cutover that compares every row, for tests and for measuring. */
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type {
   VerificationReport,

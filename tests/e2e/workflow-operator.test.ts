@@ -245,7 +245,7 @@ describe('cutover', () => {
     // A call with other input does not join silently.
     expect(await migration.ask('cutover', { compare: 'off' })).toMatchObject({
       allowed: false,
-      text: text(/a cutover with \{"compare": "exact", "maxDowntimeSeconds": 30\} is under way/),
+      text: text(/a cutover with \{"compare": "changed", "maxDowntimeSeconds": 30\} is under way/),
     });
     release();
     expect(await second).toEqual(await first);
@@ -316,7 +316,7 @@ describe('cutover', () => {
       ]) {
         expect(await migration.ask('cutover', wrong)).toMatchObject({
           allowed: false,
-          text: text(/^omit the input of cutover, or give \{"compare": "exact"\} or/),
+          text: text(/^omit the input of cutover, or give \{"compare": "changed", "full", "exact" or "off"\}/),
         });
       }
       expect((await migration.ask('cutover', { compare: 'off' })).text).toMatch(/not compared/);

@@ -9,6 +9,7 @@ export const PROOF_NAMES = [
   'decision',
   'reverse',
   'operator',
+  'faults',
 ] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
@@ -22,6 +23,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   decision: () => import('./decision.ts'),
   reverse: () => import('./reverse.ts'),
   operator: () => import('./operator.ts'),
+  faults: () => import('./faults.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */

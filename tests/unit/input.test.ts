@@ -24,7 +24,7 @@ describe('workflow input', () => {
         copy: { parallelism: 4, chunkMegabytes: 16, format: 'auto' },
         index: {},
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
-        cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
+        cutover: { compare: 'changed', refresh: true, maxDowntimeSeconds: 30 },
         verify: 'before-cutover',
         fenceExtras: {
           endSessions: false,
@@ -143,7 +143,7 @@ describe('workflow input', () => {
     ],
     [
       { source: 'a', target: 'b', cutover: { compare: 'some' } },
-      '"cutover.compare" must be "exact" or "off"',
+      '"cutover.compare" must be "changed", "full", "exact" or "off"',
     ],
     [{ source: 'a', target: 'b', tables: [] }, '"tables" must not be a list'],
     [

@@ -69,7 +69,11 @@ export type Move =
       /** It was a rehearsal. */
       readonly rehearsed?: true;
     }
-  | { readonly type: 'cutoverCancelled' }
+  | {
+      readonly type: 'cutoverCancelled';
+      /** It was a rehearsal. */
+      readonly rehearsed?: true;
+    }
   | { readonly type: 'completed' }
   | { readonly type: 'cancelled' }
   | { readonly type: 'failed' }
@@ -129,6 +133,8 @@ export type Fact =
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
   | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
+  /** How long the checks of a cutover take, while the application writes. */
+  | { readonly type: 'checksMeasured'; readonly seconds: number }
   | { readonly type: 'findingsAccepted'; readonly codes: readonly ReadinessCode[] }
   | { readonly type: 'wayBackOpened' }
   | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }

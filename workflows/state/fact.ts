@@ -44,6 +44,8 @@ export function noted(state: State, event: Fact, now: string): State {
       return planned(state, event.plan, now);
     case 'readinessAssessed':
       return { ...state, readiness: { facts: event.facts, at: now } };
+    case 'checksMeasured':
+      return { ...state, checks: { seconds: event.seconds, at: now } };
     case 'findingsAccepted':
       return { ...state, accepted: [...new Set([...(state.accepted ?? []), ...event.codes])] };
     case 'guardBegun':

@@ -78,6 +78,10 @@ const schema = v.pipe(
     unreported: v.boolean(),
     /** Unset: the input asks for none, or the stream has not begun. */
     wayBack: v.exactOptional(wayBack),
+    /** How long the checks of a cutover took when they were measured last. */
+    checks: v.exactOptional(
+      v.pipe(v.object({ seconds: v.number(), at: v.string() }), v.readonly()),
+    ),
     /** Set from the switch on, with a way back. */
     back: v.exactOptional(back),
     /** Values of the source's database before a fence replaced them: for whoever has to restore them by hand. */

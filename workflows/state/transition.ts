@@ -120,8 +120,9 @@ function moved(state: State, event: Move, now: string): State {
   if (at === undefined) throw new IllegalMove(stage.at, event);
   const next = at === stage.at ? state : entered(state, stageOf(at, event, now), now);
   if (BEGINS.has(event.type)) return withoutRequest(next);
-  if (event.type === 'cutoverUndone' && event.rehearsed) return next;
   if (event.type === 'cutoverUndone' || event.type === 'cutoverCancelled') {
+    // However it ended: nothing was to be switched.
+    if (event.rehearsed) return next;
     // Who asked for it may have gone long ago: a request that waited for its window has no caller.
     return { ...next, dropped: undoneText(event, state) };
   }

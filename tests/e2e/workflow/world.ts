@@ -12,7 +12,7 @@ import type { Finding } from '../../../contract/finding.ts';
 import type { Limits } from '../../../contract/limits.ts';
 import { compareLsn, formatLsn, lsnToBigInt, type Lsn } from '../../../contract/lsn.ts';
 import type { Migration } from '../../../contract/migration.ts';
-import type { Decided } from '../../../contract/cutover.ts';
+import type { AfterRelease, ChangedReport, Decided } from '../../../contract/cutover.ts';
 import { resolvedWindow } from '../../../contract/window.ts';
 import type { CopyPlan, CopyRun, HoldReport, Work } from '../../../contract/work.ts';
 import { Verifications } from './verifications.ts';
@@ -53,6 +53,13 @@ export class World {
   /** Tables that changed after the end mark. */
   late: string[] = [];
   equal = true;
+  /** What the comparison of changed rows finds, and what the checks take when they are measured. */
+  changed: ChangedReport = { since: formatLsn(0x1000n), tables: 3, rows: 14, notCompared: [] };
+  checkSeconds = 0.2;
+  /** What the operator's own SQL and command did. */
+  afterRelease: AfterRelease = { statements: 0, failed: null, command: null, commandFailed: null };
+  /** What cannot be removed of the target's fence at the end. */
+  targetFence: string[] = [];
   /** Update id of a cutover → the run that began it. */
   readonly begun = new Map<string, string>();
   /** What was written into the control schema, in order. */
@@ -329,10 +336,12 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
     undoSchema: ({ migration: m }) =>
       on('undoSchema', m, undefined, (world) => {
         world.tables = world.control = false;
+        return { left: world.targetFence };
       }),
     dropControl: ({ migration: m }) =>
       on('dropControl', m, undefined, (world) => {
         world.control = false;
+        return { left: world.targetFence };
       }),
   };
 }
@@ -349,6 +358,10 @@ type BoxStep =
   | 'rehearseProof'
   | 'armCutover'
   | 'sealCutover'
+  | 'afterRelease'
+  | 'compareChanged'
+  | 'compareEveryRow'
+  | 'measureChecks'
   | 'switchCutover'
   | 'undoCutover'
   | 'removeFence'
@@ -395,6 +408,12 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
           ...{ mark: formatLsn(world.position), holders: 0, waitedMs: 0 },
         };
       }),
+    compareChanged: ({ migration: m }, work) =>
+      on('compareChanged', m, work, (world) => world.changed),
+    compareEveryRow: ({ migration: m }, work) =>
+      on('compareEveryRow', m, work, () => ({ tables: 3, rows: 600, notCompared: [] })),
+    measureChecks: ({ migration: m }, work) =>
+      on('measureChecks', m, work, (world) => ({ seconds: world.checkSeconds })),
     sealCutover: ({ migration: m, back, cutover }, work) =>
       on('sealCutover', m, work, (world) => {
         const decided = outcomesOf(world, back).get(cutover);
@@ -414,6 +433,8 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
         const sequences = { sequences: 5, missing: [] };
         return { ...reported(decided), sequences, differences: [] };
       }),
+    afterRelease: ({ migration: m }, work) =>
+      on('afterRelease', m, work, (world) => world.afterRelease),
     undoCutover: ({ migration: m, back, cutover }, work) =>
       on('undoCutover', m, work, (world) => {
         const decided = decide(outcomesOf(world, back), cutover, 'undone');

@@ -1,0 +1,153 @@
+/**
+ * The check within the box: rows that changed since the last verification, at the drained state. Together they say that every row is
+ * the same: those that did not change were compared by the verification. It takes a part of the time that the writes may be stopped
+ * and no more; tables that are left then are named, and a difference undoes the cutover.
+ */
+import { MOST_NOT_CHECKED, type ChangedReport } from '../../contract/cutover.ts';
+import { MigrationError } from '../../contract/failure.ts';
+import { listed } from '../../contract/listed.ts';
+import type { MigrationInput } from '../../contract/input-schema.ts';
+import type { Lsn } from '../../contract/lsn.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Work } from '../../contract/work.ts';
+import { parseSnapshot } from '../catalog/visibility.ts';
+import { nameOf } from '../catalog/table-name.ts';
+import { classify } from '../connection/failure.ts';
+import { whileWatched } from '../session/liveness.ts';
+import { connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
+import {
+  readAnchor,
+  readNewestEnded,
+  readVerification,
+  type RecordedAnchor,
+  type Verified,
+} from '../store/verification.ts';
+import { readVerifiedTables, type VerifiedTable } from '../store/verification-table.ts';
+import { openSides, type Sides } from '../verification/sides.ts';
+import { compareChangedRows, type ChangedTable } from './changed-rows.ts';
+
+/** As many as count rows (compare-counts.ts). */
+const MOST_LANES = 4;
+const SHOWN = 10;
+
+/**
+ * @param milliseconds after which no further table is read.
+ * @param judged false: only to measure how long it takes; rows in flight may differ.
+ * @throws MigrationError `NotEqual` naming tables and how many of their rows differ.
+ */
+export async function compareChanged(
+  migration: Migration,
+  input: MigrationInput,
+  { milliseconds, judged = true }: { readonly milliseconds: number; readonly judged?: boolean },
+  work: Work,
+): Promise<ChangedReport> {
+  const ends = performance.now() + milliseconds;
+  const { signal } = work;
+  try {
+    await using target = await connectTarget(migration, 'cutover', { signal });
+    const verification = await readNewestEnded(target, migration);
+    if (verification === null) return { since: null, tables: 0, rows: 0, notCompared: [] };
+    const place = { migration, verification };
+    const { comparable, not } = await readComparable(target, place);
+    const lanes: Sides[] = [];
+    const found = { tables: 0, rows: 0, not: [...not] };
+    const differing: string[] = [];
+    try {
+      while (lanes.length < Math.min(MOST_LANES, input.copy.parallelism, comparable.length)) {
+        lanes.push(await openSides(migration, target, signal));
+      }
+      const waiting = [...comparable];
+      const compare = async (sides: Sides) => {
+        for (let next = waiting.shift(); next; next = waiting.shift()) {
+          signal.throwIfAborted();
+          const left = () => ends - performance.now();
+          const rows =
+            left() < 1 ? 'no time was left' : await compareChangedRows(sides, next.table, left);
+          if (typeof rows === 'string') {
+            found.not.push(`${next.name}: ${rows}`);
+            continue;
+          }
+          found.tables += 1;
+          found.rows += rows.rows;
+          if (rows.differing > 0) differing.push(`${next.name} (${rows.differing})`);
+        }
+      };
+      await whileWatched(
+        lanes.flatMap(({ readers }) => [readers.source, readers.target]),
+        work,
+        () => ({ step: 'comparing changed rows', tables: found.tables, of: comparable.length }),
+        () => Promise.all(lanes.map(compare)),
+      );
+    } finally {
+      for (const one of lanes) await one[Symbol.asyncDispose]();
+    }
+    if (judged && differing.length > 0) throw notEqual(differing);
+    const since = (await readVerification(target, place))?.lsn ?? null;
+    return reportOf(since, found);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw classify(error, { step: 'comparing changed rows' }, 'NotEqual');
+  }
+}
+
+interface Comparable {
+  readonly name: string;
+  readonly table: ChangedTable;
+}
+
+/** Small tables first: what is left when the time is over is little by number, and named. */
+async function readComparable(
+  target: Session,
+  place: Verified,
+): Promise<{ readonly comparable: readonly Comparable[]; readonly not: readonly string[] }> {
+  const tables = await readVerifiedTables(target, place);
+  const anchors = new Map<string, RecordedAnchor | null>();
+  const comparable: Comparable[] = [];
+  const not: string[] = [];
+  for (const table of [...tables].sort((a, b) => a.bytes - b.bytes)) {
+    const why = whyNot(table);
+    const id = table.anchor ?? '';
+    if (!anchors.has(id)) anchors.set(id, await readAnchor(target, place, id));
+    const anchor = anchors.get(id);
+    const { shape } = table;
+    if (why !== null || !anchor || shape === null || shape.key === null) {
+      not.push(`${nameOf(table)}: ${why ?? 'it was not compared'}`);
+      continue;
+    }
+    const { source, target: there } = anchor.snapshots;
+    const since = { source: oldest(source.visible), target: oldest(there.visible) };
+    const { key } = shape;
+    comparable.push({
+      name: nameOf(table),
+      table: { id: table.id, shape: { ...shape, key }, since },
+    });
+  }
+  return { comparable, not };
+}
+
+function whyNot({ state, reason, shape }: VerifiedTable): string | null {
+  if (state !== 'equal' && state !== 'different') return reason ?? 'it was not compared';
+  return shape?.key === null ? 'it has no key' : null;
+}
+
+/** Every transaction before it had ended when the snapshot was taken. Subtransactions are later than their parents. */
+const oldest = (visible: string): bigint => parseSnapshot(visible).xmin;
+
+function reportOf(
+  since: Lsn | null,
+  { tables, rows, not }: { tables: number; rows: number; not: readonly string[] },
+): ChangedReport {
+  const more = not.length - MOST_NOT_CHECKED;
+  const notCompared = not.slice(0, MOST_NOT_CHECKED);
+  return { since, tables, rows, notCompared, ...(more > 0 ? { more } : {}) };
+}
+
+function notEqual(differing: readonly string[]): MigrationError {
+  const [first = ''] = differing;
+  return new MigrationError(
+    'NotEqual',
+    `rows that changed since the last verification differ, by table and number of keys: ${listed(differing, SHOWN)}; call verify, which stores their keys, then repair`,
+    { table: first.slice(0, first.lastIndexOf(' (')) },
+  );
+}

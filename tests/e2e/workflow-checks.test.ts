@@ -1,0 +1,80 @@
+/** What a cutover with a fence compares while no one writes, and how its time is known before. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { temporalServer } from '../support/temporal.ts';
+import { Migrations } from './workflow/migrations.ts';
+import type { World } from './workflow/world.ts';
+
+let migrations: Migrations;
+beforeAll(async () => {
+  migrations = await Migrations.open(temporalServer().address);
+});
+afterAll(() => migrations[Symbol.asyncDispose]());
+
+const FENCED = { source: 'orders_old', target: 'orders_new', fence: 'trigger' };
+const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
+const streaming = (prepare?: (world: World) => void) => migrations.streaming(prepare, FENCED);
+
+test.concurrent(
+  'rows that changed since the last verification are compared by default',
+  async () => {
+    const migration = await streaming((world) => {
+      world.changed = { ...world.changed, notCompared: ['public.log: it has no key'] };
+    });
+    expect((await migration.ask('cutover')).text).toMatch(
+      /600 rows on both sides, the 14 rows that changed since the verification at 0\/1000 the same except in public\.log: it has no key/,
+    );
+    expect(migration.world.count('compareEveryRow')).toBe(0);
+  },
+);
+
+test.concurrent('the answer says when there was no verification to start from', async () => {
+  const migration = await streaming((world) => {
+    world.changed = { since: null, tables: 0, rows: 0, notCompared: [] };
+  });
+  const answer = await migration.ask('cutover');
+  expect(answer.text).toContain('no verification to compare changed rows with');
+});
+
+test.concurrent('rows that differ undo the cutover, and its answer names their table', async () => {
+  const migration = await streaming((world) =>
+    world.fail('compareChanged', 'NotEqual', 'rows differ: public.orders (2)'),
+  );
+  expect(await migration.ask('cutover')).toMatchObject({
+    ...{ allowed: false, type: 'NotEqual' },
+    text: text(/cutover undone, streaming continues: .*public\.orders \(2\)/),
+  });
+  expect([...migration.world.outcomes.values()]).toEqual(['undone']);
+  expect(migration.world.gate?.state).toBe('open');
+  await migration.ask('abort');
+});
+
+test.concurrent.each([
+  ['full', { compareEveryRow: 1, compareChanged: 0 }],
+  ['exact', { compareEveryRow: 0, compareChanged: 0 }],
+] as const)('on request it is another comparison: %s', async (compare, counts) => {
+  const migration = await streaming();
+  expect(await migration.ask('cutover', { compare })).toMatchObject({
+    allowed: true,
+    text: text(
+      compare === 'full' ? /, each of 600 rows the same/ : /600 rows on both sides, 5 seq/,
+    ),
+  });
+  expect(migration.world.count('compareEveryRow')).toBe(counts.compareEveryRow);
+  expect(migration.world.count('compareChanged')).toBe(counts.compareChanged);
+});
+
+test.concurrent(
+  'checks that take longer than the writes may be stopped refuse the cutover before it stops one',
+  async () => {
+    const migration = await streaming((world) => {
+      world.checkSeconds = 40;
+    });
+    expect(await migration.ask('cutover')).toMatchObject({
+      ...{ allowed: false, type: 'DowntimeTooLong' },
+      text: text(/comparing \{"compare": "changed"\} takes 40 s\. No write was stopped/),
+    });
+    expect(migration.world.count('armCutover')).toBe(0);
+    expect((await migration.ask('rehearse')).text).toMatch(/its checks take 40 s/);
+    expect((await migration.ask('cutover', { compare: 'off' })).allowed).toBe(true);
+  },
+);

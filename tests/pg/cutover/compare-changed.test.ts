@@ -1,0 +1,139 @@
+/** The check within the box: what changed since the last verification, on either side, is compared while no one writes. */
+import { randomUUID } from 'node:crypto';
+import { expect, test } from 'vitest';
+import type { Migration } from '../../../contract/migration.ts';
+import { compareChanged } from '../../../postgres/cutover/compare-changed.ts';
+import { dropSlot } from '../../../postgres/slot/drop-slot.ts';
+import { runVerification } from '../../../postgres/verification/whole-verification.ts';
+import { inputOf, recordedWork } from '../../support/control.ts';
+import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
+import { statesOf } from '../../support/held-states.ts';
+import { startMigration } from '../../support/stream.ts';
+import { failure } from '../schema/schema-fidelity.ts';
+
+const DDL = /* sql */ `
+  create table t (id int, part text, v text, n numeric, primary key (id, part));
+  create table keyless (v int);
+  create table quiet (id int primary key);
+  insert into t select g, 'a', 'old', 1.0 from generate_series(1, 200) g;
+  insert into keyless values (1); insert into quiet values (1)`;
+
+interface Verified extends AsyncDisposable {
+  readonly db: FreshPair;
+  readonly migration: Migration;
+  /** The same statement on both sides, as the stream would apply it. */
+  both(sql: string): Promise<void>;
+  compare(milliseconds?: number): ReturnType<typeof compareChanged>;
+}
+
+/** @param open a transaction of the source that is open at the anchor, with a subtransaction. */
+async function verified(open?: string): Promise<Verified> {
+  const db = await freshPair();
+  const migration = await startMigration(db, DDL.replace(/insert[^;]*;?/g, ''));
+  for (const client of [db.sourceClient, db.targetClient]) {
+    await client.query(DDL.slice(DDL.indexOf('insert')));
+  }
+  await db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'ready' where kind = 'r'`,
+  );
+  const input = inputOf(db);
+  const writer = await connectTo(db.source);
+  // The subtransaction has an own number, which the snapshot does not name.
+  if (open !== undefined)
+    await writer.query(`begin; insert into quiet values (2); savepoint s; ${open}`);
+  const verification = randomUUID();
+  const report = await runVerification(
+    { migration, input, verification },
+    recordedWork(),
+    statesOf(db),
+  );
+  expect(report).toMatchObject({ result: 'equal', tables: 3 });
+  if (open !== undefined) await writer.query('commit');
+  await writer.end();
+  return {
+    ...{ db, migration },
+    both: async (sql) => {
+      await db.sourceClient.query(sql);
+      await db.targetClient.query(sql);
+    },
+    compare: (milliseconds = 60_000) =>
+      compareChanged(migration, input, { milliseconds }, recordedWork()),
+    [Symbol.asyncDispose]: async () => {
+      await dropSlot(migration);
+      await db[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('without a verification nothing is compared, and the answer says so; without time every table is named', async () => {
+  await using db = await freshPair();
+  const migration = await startMigration(db, DDL);
+  const limits = { milliseconds: 60_000 };
+  expect(await compareChanged(migration, inputOf(db), limits, recordedWork())).toEqual({
+    ...{ since: null, tables: 0, rows: 0, notCompared: [] },
+  });
+  await dropSlot(migration);
+  await using late = await verified();
+  expect((await late.compare(0)).notCompared).toEqual([
+    'public.keyless: it has no key',
+    'public.quiet: no time was left',
+    'public.t: no time was left',
+  ]);
+});
+
+test('rows that changed alike on both sides are compared and equal, also those of transactions that were open at the anchor', async () => {
+  const open = /* sql */ `update t set v = 'open' where id = 7`;
+  await using lab = await verified(open);
+  await lab.db.targetClient.query(`insert into quiet values (2); ${open}`);
+  await lab.both(/* sql */ `
+    insert into t values (201, 'a', 'new', 2); update t set v = 'new' where id between 10 and 19;
+    update t set part = 'b' where id = 20; delete from t where id = 30; insert into keyless values (2)`);
+  const report = await lab.compare();
+  expect(report).toMatchObject({ tables: 2, notCompared: ['public.keyless: it has no key'] });
+  expect(report.since).not.toBeNull();
+  // Of 200 rows; those that the anchor's oldest transaction may have written count, too.
+  expect(report.rows).toBe(14);
+});
+
+test.each([
+  [
+    'a change that is missing',
+    (db: FreshPair) => db.sourceClient.query(/* sql */ `update t set v = 'new' where id = 7`),
+  ],
+  [
+    'a row that is missing',
+    (db: FreshPair) => db.sourceClient.query(/* sql */ `insert into t values (300, 'a', 'new', 1)`),
+  ],
+  [
+    'a key that differs',
+    (db: FreshPair) => db.sourceClient.query(/* sql */ `update t set part = 'b' where id = 7`),
+  ],
+  [
+    'another text of an equal number',
+    async (db: FreshPair) => {
+      await db.sourceClient.query(/* sql */ `update t set n = 1.00 where id = 7`);
+      await db.targetClient.query(/* sql */ `update t set n = 1.0 where id = 7`);
+    },
+  ],
+  [
+    'a write of somebody else on the target',
+    (db: FreshPair) => db.targetClient.query(/* sql */ `update t set v = 'foreign' where id = 150`),
+  ],
+] as const)('%s is found among rows that changed, and its table is named', async (_, differ) => {
+  await using lab = await verified();
+  await lab.both(/* sql */ `update t set v = 'new' where id between 100 and 120`);
+  await differ(lab.db);
+  const { message, details } = await failure(lab.compare(), 'NotEqual');
+  expect(message).toMatch(/public\.t \([12]\)/);
+  expect(details.table).toBe('public.t');
+  expect(message).not.toContain('foreign');
+});
+
+test('a change of a subtransaction that was open at the anchor is found when the target does not have it', async () => {
+  await using lab = await verified(
+    /* sql */ `update t set v = 'open' where id = 7; release savepoint s`,
+  );
+  await lab.db.targetClient.query(/* sql */ `insert into quiet values (2)`);
+  const { message } = await failure(lab.compare(), 'NotEqual');
+  expect(message).toContain('public.t (1)');
+});
