@@ -2,7 +2,14 @@
 import type { Proof } from './proof.ts';
 
 /** The proofs that the design has; each gets its driver with the code that it is about. */
-export const PROOF_NAMES = ['anchor', 'barrier', 'fence', 'decision', 'reverse'] as const;
+export const PROOF_NAMES = [
+  'anchor',
+  'barrier',
+  'fence',
+  'decision',
+  'reverse',
+  'verification',
+] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
 type Load = () => Promise<{ readonly proof: Proof }>;
@@ -13,6 +20,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   barrier: () => import('./barrier.ts'),
   decision: () => import('./decision.ts'),
   reverse: () => import('./reverse.ts'),
+  verification: () => import('./verification-soak.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */

@@ -14,23 +14,29 @@ const FAIL_POINTS = [
 ] as const;
 const MOST_MILLISECONDS_BEFORE = 1_500;
 
+/** A name for the report, and what happens. */
+export type Fault = readonly [string, () => Promise<void>];
+
 /** Disturbs a migration, one fault at a time. */
 export class Faults {
   readonly #lab: Lab;
   readonly #pick: Pick;
+  readonly #further: readonly Fault[];
   /** What was done, for the report. */
   readonly done: string[] = [];
 
-  constructor(lab: Lab, pick: Pick) {
+  /** @param further beside those of any migration. */
+  constructor(lab: Lab, pick: Pick, further: readonly Fault[] = []) {
     this.#lab = lab;
     this.#pick = pick;
+    this.#further = further;
   }
 
   /** Waits a random moment, then makes one component crash and come back. */
   async strike(): Promise<void> {
     const pick = this.#pick;
     await sleep(pick.below(MOST_MILLISECONDS_BEFORE));
-    const faults: readonly [string, () => Promise<void>][] = [
+    const faults: readonly Fault[] = [
       ['worker killed', () => this.#replaceWorker()],
       ['worker with a fail point', () => this.#failPoint()],
       ['source killed', () => restarted(sourceServer(), 'kill')],
@@ -41,6 +47,7 @@ export class Faults {
       ['sessions of the stream ended', () => this.#endSessions('source', 'walferry stream')],
       ['session that applies ended', () => this.#endSessions('target', 'walferry apply')],
       ['session that copies ended', () => this.#endSessions('target', 'walferry copy')],
+      ...this.#further,
     ];
     const [name, strike] = pick.one(faults);
     this.done.push(name);
@@ -66,18 +73,23 @@ export class Faults {
     await this.#lab.worker({ name: 'next' });
   }
 
-  async #endSessions(side: 'source' | 'target', application: string): Promise<void> {
-    await using client = await connectTo(this.#lab.pair[side]);
-    await client.query(
-      /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
-                  where datname = current_database() and application_name = $1`,
-      [application],
-    );
+  #endSessions(side: 'source' | 'target', application: string): Promise<void> {
+    return endSessions(this.#lab.pair[side], application);
   }
 
   #living() {
     return this.#lab.workers.findLast((worker) => worker.isAlive());
   }
+}
+
+/** Ends the sessions of a purpose, as an administrator does. */
+export async function endSessions(service: string, application: string): Promise<void> {
+  await using client = await connectTo(service);
+  await client.query(
+    /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and application_name = $1`,
+    [application],
+  );
 }
 
 async function restarted(
