@@ -43,12 +43,14 @@ import { verificationOf } from './state/verification-fact.ts';
 import { isDue } from './verification-due.ts';
 import { reportText, stillRunningText } from './verification-text.ts';
 
+const isEarly = (): boolean => patched('verify-early');
+
 /** Begins a verification that is due by the input, and continues one that the last run or a pause interrupted. */
 export function verifyWhenDue(run: Execution): void {
   // On the way back the stream runs in the other direction.
   if (run.isBack) return;
   // Asked last: histories of earlier code have no verification, and the answer is recorded.
-  if (isDue(run.input.verify, run.state, Date.now()) && patched('verification')) {
+  if (isDue(run.input.verify, run.state, Date.now(), isEarly) && patched('verification')) {
     run.tell({ type: 'verify', id: uuid4(), by: 'input' });
   }
   keepVerifying(run);

@@ -81,6 +81,10 @@ export async function runDemo(
     );
     const kills = { copy, stream: await killInStream(scene) };
 
+    // A cutover before its end would be refused.
+    await follower.until('the first verification', PHASE_SECONDS, ({ progress }) =>
+      progress?.verification?.last ? true : undefined,
+    );
     tell('>>> cutover: the application stops writing …');
     tell(`    ${await stopWriter(writer)}`);
     const update = ['workflow', 'update', 'execute', '-w', workflowId, '--name', 'cutover'];

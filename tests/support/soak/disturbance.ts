@@ -6,8 +6,8 @@ import type { Lab } from '../lab.ts';
 import { until } from '../until.ts';
 import type { WorkerProcess } from '../worker.ts';
 
-const LEAST_PAUSE_MS = 1_000;
-const MOST_PAUSE_MS = 12_000;
+const LEAST_PAUSE_MS = 5_000;
+const MOST_PAUSE_MS = 40_000;
 /** Beyond the heartbeat's timeout: then its work goes on elsewhere, and it wakes up beside that. */
 const MOST_FROZEN_MS = 25_000;
 const SESSIONS = ['walferry anchor', 'walferry verify', 'walferry apply', 'walferry stream'];
