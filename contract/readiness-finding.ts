@@ -39,14 +39,22 @@ export const READINESS = {
     action: 'Call `repair`, or find out who writes to the target; then call `verify`.',
   },
   'verification-missing': {
-    level: 'warns',
-    meaning: 'The input asks for a verification before the cutover, and none has been completed.',
-    action: 'Call `verify` and wait for its result.',
+    level: 'blocks',
+    meaning:
+      'The input asks for a verification before the cutover, and none says that everything is equal: the first one has not ended, ended without a result, or did not compare everything, or tables were resynced since.',
+    action:
+      'Call `verify` and wait for its result, or accept this finding by its name to cut over without one.',
   },
   'verification-old': {
-    level: 'warns',
+    level: 'blocks',
     meaning: 'The last verification is more than a day old.',
-    action: 'Call `verify` again.',
+    action: 'Call `verify` and wait for its result, or accept this finding by its name.',
+  },
+  'verification-off': {
+    level: 'warns',
+    meaning:
+      'The input turns verification off, and no verification of the last day says that everything is equal.',
+    action: 'Call `verify` to know that both sides are equal before the cutover.',
   },
   'definitions-differ': {
     level: 'warns',

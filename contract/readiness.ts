@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { isReadinessCode, READINESS, type ReadinessCode } from './readiness-finding.ts';
 import { listed } from './listed.ts';
+import type { VerificationResult } from './verification.ts';
 
 const names = v.pipe(v.array(v.string()), v.readonly());
 
@@ -47,11 +48,26 @@ export interface Known {
   readonly constraintsBuilt: boolean;
   /** Age of the newest applied commit while behind. */
   readonly lagSeconds: number;
-  readonly verification?: {
-    readonly wanted: boolean;
-    readonly last: { readonly result: string; readonly ageSeconds: number } | null;
-  };
+  readonly verification?: KnownVerification;
   readonly differences?: number;
+}
+
+/** What is known of the verifications of a migration. */
+export interface KnownVerification {
+  /** Whether the input asks for one before the cutover. */
+  readonly wanted: boolean;
+  /** The newest report; null: none. */
+  readonly last: {
+    readonly result: VerificationResult;
+    readonly ageSeconds: number;
+    /** Tables and columns with the reason. */
+    readonly notCompared: readonly string[];
+    /** Tables were resynced after it. */
+    readonly outdated: boolean;
+  } | null;
+  readonly running: boolean;
+  /** Why the newest one ended without a report; null: it did not. */
+  readonly failed: string | null;
 }
 
 export const readinessFinding = v.pipe(
@@ -108,7 +124,7 @@ export function judge(
     ...ofSlot(facts),
     ...ofTarget(facts, known),
     ...ofWriters(facts),
-    ...ofVerification(known),
+    ...(known.verification ? judgeVerification(known.verification) : []),
   ];
   return {
     ready: findings.every(({ level, code }) => level === 'warns' || accepted.includes(code)),
@@ -185,23 +201,33 @@ function ofWriters({ writer, prepared }: ReadinessFacts): ReadinessFinding[] {
   return found;
 }
 
-function ofVerification({ verification }: Known): ReadinessFinding[] {
-  if (!verification) return [];
+/** What verifications say against a cutover, without any measured fact. */
+export function judgeVerification(verification: KnownVerification): ReadinessFinding[] {
   const { wanted, last } = verification;
-  if (last === null)
-    return wanted ? [finding('verification-missing', 'no verification was completed')] : [];
-  if (last.result === 'different')
+  if (last?.result === 'different' && !last.outdated)
     return [finding('verification-different', 'the last verification found differing rows')];
-  if (last.result !== 'equal' && wanted) {
-    return [finding('verification-missing', 'the last verification was not completed')];
+  const missing = whyMissing(verification);
+  if (missing !== null) {
+    return [finding(wanted ? 'verification-missing' : 'verification-off', missing)];
   }
-  if (last.ageSeconds <= DAY_SECONDS) return [];
-  return [
-    finding(
-      'verification-old',
-      `the last verification is ${Math.round(last.ageSeconds / 3600)} h old`,
-    ),
-  ];
+  const { ageSeconds = 0 } = last ?? {};
+  if (ageSeconds <= DAY_SECONDS) return [];
+  const age = `the last verification is ${Math.round(ageSeconds / 3600)} h old`;
+  return [finding(wanted ? 'verification-old' : 'verification-off', age)];
+}
+
+/** Why nothing says that everything is equal; null: the last report does. */
+function whyMissing({ last, running, failed }: KnownVerification): string | null {
+  // A younger one that runs or failed takes nothing away from a report that still holds.
+  if (last?.result === 'equal' && !last.outdated) return null;
+  const next = running ? ', and the next one has not ended yet' : '';
+  if (last?.outdated === true) return `tables were resynced after the last verification${next}`;
+  if (last)
+    return `the last verification did not compare everything (${listed(last.notCompared, SHOWN)})${next}`;
+  if (running) return 'the first verification has not ended yet';
+  return failed === null
+    ? 'no verification was completed'
+    : `the verification ended without a result: ${failed}`;
 }
 
 function named(code: ReadinessCode, objects: readonly string[], what: string): ReadinessFinding[] {

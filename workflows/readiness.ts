@@ -3,17 +3,22 @@
  * refuses before anything is changed.
  */
 import { CancellationScope, log, patched } from '@temporalio/workflow';
-import { wordFindings } from '../contract/readiness.ts';
+import { wordFindings, type ReadinessFinding } from '../contract/readiness.ts';
+import type { ReadinessCode } from '../contract/readiness-finding.ts';
 import { quick } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, isStopped, reasonOf } from './failure.ts';
 import { QUICK } from './options.ts';
 import { retryUntilDone } from './retry-until-done.ts';
-import { readinessOf } from './state/judged.ts';
+import { readinessOf, unverifiedOf } from './state/judged.ts';
 import type { State } from './state/state.ts';
+import { verificationOf } from './state/verification-fact.ts';
 
 /** Histories of earlier code have no such activity. */
 const PATCH = 'readiness';
+/** Histories of earlier code cut over without a verification. */
+const VERIFIED_PATCH = 'verified-cutover';
+const VERIFIED: readonly ReadinessCode[] = ['verification-missing', 'verification-old'];
 /** With short leases not beside each of them: an activity costs six events of the history. */
 const EVERY_MS = 60_000;
 const BESIDE = {
@@ -71,5 +76,24 @@ export async function requireReady(run: Execution): Promise<void> {
   const blocking = found.findings.filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
-  throw ending('NotReady', `not ready: ${wordFindings({ findings: blocking }).join('; ')}`);
+  if (blocking.every(({ code }) => VERIFIED.includes(code)) && !patched(VERIFIED_PATCH)) return;
+  throw notReady(blocking);
+}
+
+/**
+ * Refuses a cutover that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
+ * who asks again and again would keep it from ever ending. Changes nothing.
+ * @throws ApplicationFailure `NotReady`.
+ */
+export function requireVerified(run: Execution): void {
+  if (run.isBack || verificationOf(run.state).running === null) return;
+  const blocking = unverifiedOf(run.state, run.input, new Date().toISOString());
+  // Asked last: histories of earlier code have no such refusal.
+  if (blocking.length === 0 || !patched(VERIFIED_PATCH)) return;
+  const { message } = notReady(blocking);
+  throw ending('NotReady', `cutover refused, the verification continues: ${message}`);
+}
+
+function notReady(findings: readonly ReadinessFinding[]) {
+  return ending('NotReady', `not ready: ${wordFindings({ findings }).join('; ')}`);
 }

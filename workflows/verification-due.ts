@@ -11,8 +11,14 @@ const MS_PER_SECOND = 1000;
  * Whether a verification should begin now. The first one begins when the target is complete: all tables have caught up and foreign
  * keys are built, so that it does not compete with what a cutover waits for.
  * @param now milliseconds, in workflow time.
+ * @param isPatched whether this history may repeat one before its result is too old: asked only where that decides.
  */
-export function isDue(verify: VerifyMode, state: State, now: number): boolean {
+export function isDue(
+  verify: VerifyMode,
+  state: State,
+  now: number,
+  isPatched: () => boolean = () => true,
+): boolean {
   const { stage, consistent, constraintsBuilt, tables } = state;
   if (verify === 'off' || stage.at !== 'streaming') return false;
   if (!consistent || !constraintsBuilt || tables?.counts['catching-up'] !== undefined) return false;
@@ -21,10 +27,14 @@ export function isDue(verify: VerifyMode, state: State, now: number): boolean {
     now - Date.parse(since) >= milliseconds;
   if (running || (failed && !hasPassed(failed.at, AFTER_FAILURE_MS))) return false;
   if (last === null || outdated) return true;
-  const pause =
-    verify === 'before-cutover'
-      ? RESULT_HOLDS_HOURS * MS_PER_HOUR
-      : // At most half of the time is spent reading.
-        Math.max(BETWEEN_VERIFICATIONS_MS, last.report.seconds * MS_PER_SECOND);
-  return hasPassed(last.at, pause);
+  const took = last.report.seconds * MS_PER_SECOND;
+  const holds = RESULT_HOLDS_HOURS * MS_PER_HOUR;
+  if (verify === 'before-cutover') {
+    if (hasPassed(last.at, holds)) return true;
+    // So early that its result is there when the last one is too old to cut over on. Histories of earlier code waited until then.
+    const early = Math.max(holds / 2, holds - 2 * took);
+    return hasPassed(last.at, early) && isPatched();
+  }
+  // At most half of the time is spent reading.
+  return hasPassed(last.at, Math.max(BETWEEN_VERIFICATIONS_MS, took));
 }

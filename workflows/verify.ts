@@ -43,12 +43,14 @@ import { verificationOf } from './state/verification-fact.ts';
 import { isDue } from './verification-due.ts';
 import { reportText, stillRunningText } from './verification-text.ts';
 
+const isEarly = (): boolean => patched('verify-early');
+
 /** Begins a verification that is due by the input, and continues one that the last run or a pause interrupted. */
 export function verifyWhenDue(run: Execution): void {
   // On the way back the stream runs in the other direction.
   if (run.isBack) return;
   // Asked last: histories of earlier code have no verification, and the answer is recorded.
-  if (isDue(run.input.verify, run.state, Date.now()) && patched('verification')) {
+  if (isDue(run.input.verify, run.state, Date.now(), isEarly) && patched('verification')) {
     run.tell({ type: 'verify', id: uuid4(), by: 'input' });
   }
   keepVerifying(run);
@@ -167,9 +169,10 @@ async function repairRows(run: Execution, id: string, verification: string): Pro
 }
 
 function holdAnchor(run: Execution, verification: string) {
+  const { verifySliceMinutes: sliceMinutes, guard } = run.input;
   return long.holdAnchor.executeWithOptions(
     { ...ANCHOR_OWNER, activityId: 'anchor', summary: 'hold an anchor' },
-    [{ ...run.bare, verification }],
+    [{ ...run.bare, verification, sliceMinutes, ...(guard ? { guard } : {}) }],
   );
 }
 
@@ -231,7 +234,7 @@ async function compareRuns(
 function compareOne(run: Execution, verification: string, next: VerificationRun) {
   return long.comparePieces.executeWithOptions(
     { ...LONG, activityId: next.id, summary: `compare ${next.label}` },
-    [{ ...run.bare, verification, run: next }],
+    [{ ...run.bare, verification, run: next, sliceMinutes: run.input.verifySliceMinutes }],
   );
 }
 

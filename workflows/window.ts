@@ -19,6 +19,7 @@ import { Deferred } from './deferred.ts';
 import type { Execution } from './execution.ts';
 import { ending, throwIfStopped } from './failure.ts';
 import { QUICK } from './options.ts';
+import { requireVerified } from './readiness.ts';
 import { isDecided } from './state/stage.ts';
 import { destination } from './state/transition.ts';
 
@@ -59,6 +60,7 @@ export function askForCutover(run: Execution, options: CutoverOptions): Promise<
   const updateId = currentUpdateInfo()?.id;
   const order = orderOf(run.input, options);
   if (mayBegin(run)) {
+    requireVerified(run);
     const answer = new Deferred<string>();
     begin(run, { ...order, updateId }, answer);
     return answer.promise;

@@ -1,5 +1,5 @@
 /**
- * `npm run prove -- NAME --rounds N`: a long proof of the cutover's design against the product's own code, on servers of its own. Runs
+ * `npm run prove -- NAME --rounds N` (or `--minutes N`): a long proof of the cutover's design against the product's own code, on servers of its own. Runs
  * it inside the test runner, so that a driver uses what the tests use. Prints a line while it runs, then the totals as JSON and
  * one sentence. Exit codes: 0 it held, 1 it was broken or could not be run to its end, 2 wrong words.
  */
@@ -29,14 +29,20 @@ const program = new Command('npm run prove --')
   )
   .argument('<name>', `${there.join(', ')}`)
   .option('--rounds <n>', 'how often', number(1), 100)
+  .option('--minutes <n>', 'for how long, in place of rounds (verification, reverse)', number(1))
   .option('--seed <n>', 'repeats what was drawn; by default another one each time', number(0))
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse();
 
 const [name = ''] = program.args;
-const { rounds, seed = Math.floor(Math.random() * MOST_SEED) } = program.opts<{
+const {
+  rounds,
+  minutes,
+  seed = Math.floor(Math.random() * MOST_SEED),
+} = program.opts<{
   rounds: number;
+  minutes?: number;
   seed?: number;
 }>();
 if (!there.some((one) => one === name)) {
@@ -52,6 +58,7 @@ const child = spawn(process.execPath, [vitest, 'run', '--project', 'prove', '--r
   env: {
     ...process.env,
     ...{ WALFERRY_PROVE: name, WALFERRY_PROVE_ROUNDS: String(rounds) },
+    ...(minutes === undefined ? {} : { WALFERRY_PROVE_MINUTES: String(minutes) }),
     ...{ WALFERRY_SEED: String(seed), WALFERRY_PROVE_RESULT: file },
   },
 });

@@ -39,7 +39,7 @@ test('one changed byte, one missing and one extra row on the target are found by
   await using lab = await Lab.open(TABLES);
   await lab.worker();
   lab.load();
-  await lab.start();
+  await lab.start({ verify: 'before-cutover' });
   await lab.phase('stream');
   await until(
     'the first verification, which no one asked for',

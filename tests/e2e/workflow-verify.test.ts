@@ -408,6 +408,64 @@ describe('when the stream stops', () => {
   );
 
   test.concurrent(
+    'with before-cutover, a cutover is refused while the first verification runs, which it does not interrupt, and after its end it is not',
+    async () => {
+      const migration = await streaming('before-cutover', (world) => {
+        world.verifications.piecesPerRun = 1;
+      });
+      const { world } = migration;
+      const release = world.hold('comparePieces');
+      await comparing(migration);
+      const refused = {
+        ...{ allowed: false, type: 'NotReady' },
+        text: text(
+          /^cutover refused, the verification continues: not ready: blocks \[verification-missing\]: the first verification has not ended yet\. Call `verify` and wait for its result, or accept/,
+        ),
+      };
+      // As often as an operator who is in a hurry.
+      for (let call = 0; call < 3; call += 1)
+        expect(await migration.ask('cutover')).toEqual(refused);
+      expect(await migration.ask('cutover', { accept: ['index-invalid'] })).toEqual(refused);
+      expect(world.count('holdAnchor')).toBe(1);
+      expect(world.count('writeEndMark')).toBe(0);
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      release();
+      await equal(migration);
+      expect([...world.verifications.comparisons.values()]).toEqual([1, 1, 1, 1]);
+      expect((await migration.ask('cutover')).allowed).toBe(true);
+      expect((await migration.end()).status).toBe('COMPLETED');
+    },
+  );
+
+  test.concurrent.each([
+    ['failed', (world: World) => world.fail('concludeVerification', 'Denied', 'no right on a.b')],
+    [
+      'did not compare everything',
+      (world: World) => (world.verifications.notCompared = ['public.orders: was locked']),
+    ],
+  ] as const)(
+    'a cutover after a verification that %s is refused with the reason, and begins when the operator accepts that by name',
+    async (_, prepare) => {
+      const migration = await streaming('before-cutover', (world) => void prepare(world));
+      const { world } = migration;
+      await until('an end of the verification', async () => {
+        const { verification } = await migration.progress();
+        return verification?.failed ?? verification?.last;
+      });
+      expect(await migration.ask('cutover')).toMatchObject({
+        ...{ allowed: false, type: 'NotReady' },
+        text: text(/\[verification-missing\]: the .*(no right on a\.b|public\.orders: was locked)/),
+      });
+      expect(world.count('writeEndMark')).toBe(0);
+      expect(await migration.ask('cutover', { accept: ['verification-missing'] })).toMatchObject({
+        allowed: true,
+      });
+      expect((await migration.end()).status).toBe('COMPLETED');
+      expect(await migration.progress()).toMatchObject({ accepted: ['verification-missing'] });
+    },
+  );
+
+  test.concurrent(
     'a cutover does not wait for it, and one that is undone lets it continue',
     async () => {
       const migration = await asked((world) => void (world.late = ['public.orders']));

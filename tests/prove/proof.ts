@@ -7,8 +7,10 @@
 export type Counts = Readonly<Record<string, number>>;
 
 export interface ProofOptions {
-  /** How often: what a round is, the proof says. At least 1. */
+  /** How often: what a round is, the proof says. At least 1; Infinity where time ends the proof. */
   readonly rounds: number;
+  /** Whether the time for it is over: then no round begins any more. Never true where rounds were asked for. */
+  readonly over: () => boolean;
   /** All that is random comes from it: it repeats a proof as far as the servers' timing allows. */
   readonly seed: number;
   /** To be called after each round, with everything counted so far. */
@@ -23,6 +25,8 @@ export interface Proof {
    * @throws Error when the claim does not hold, naming what was seen.
    */
   run(options: ProofOptions): Promise<void>;
+  /** Whether it looks at `over`, so that time may end it. */
+  readonly timed?: boolean;
 }
 
 /** The totals of a proof. */
@@ -30,8 +34,8 @@ export interface Proved {
   readonly name: string;
   readonly claim: string;
   readonly seed: number;
-  /** Wanted, and finished without breaking the claim. */
-  readonly rounds: number;
+  /** Wanted (null: as many as the time sufficed for), and finished without breaking the claim. */
+  readonly rounds: number | null;
   readonly finished: number;
   readonly seconds: number;
   readonly counts: Counts;

@@ -10,6 +10,7 @@ export const PROOF_NAMES = [
   'reverse',
   'operator',
   'faults',
+  'verification',
 ] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
@@ -24,6 +25,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   reverse: () => import('./reverse.ts'),
   operator: () => import('./operator.ts'),
   faults: () => import('./faults.ts'),
+  verification: () => import('./verification-soak.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */

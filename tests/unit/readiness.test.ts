@@ -1,6 +1,11 @@
 /** Readiness: what follows from facts, and what an operator may accept. */
 import { expect, test } from 'vitest';
-import { judge, type Known, type ReadinessFacts } from '../../contract/readiness.ts';
+import {
+  judge,
+  type Known,
+  type KnownVerification,
+  type ReadinessFacts,
+} from '../../contract/readiness.ts';
 import { READINESS, type ReadinessCode } from '../../contract/readiness-finding.ts';
 import { parseCutoverOptions } from '../../contract/cutover-request.ts';
 
@@ -13,21 +18,30 @@ const READY: ReadinessFacts = {
 const KNOWN: Known = { consistent: true, constraintsBuilt: true, lagSeconds: 0 };
 const AT = '2026-01-01T00:00:00.000Z';
 
+type Last = NonNullable<KnownVerification['last']>;
+
+/** Verifications of an input that wants one. */
+function verified(last: Partial<Last> | null, more: Partial<KnownVerification> = {}): Known {
+  const report = last && {
+    ...{ result: 'equal' as const, ageSeconds: 1, notCompared: [], outdated: false },
+    ...last,
+  };
+  return {
+    ...KNOWN,
+    verification: { wanted: true, running: false, failed: null, last: report, ...more },
+  };
+}
+
 /** Facts that give exactly this finding. */
 const CASES: Readonly<Record<ReadinessCode, readonly [Partial<ReadinessFacts>, Partial<Known>]>> = {
   'slot-lost': [{ slot: null }, {}],
   'slot-shrinking': [{ slot: { status: 'reserved', heldBytes: 1, safeBytes: GIGABYTE - 1 } }, {}],
   'index-invalid': [{ invalidIndexes: ['public.t_v'] }, {}],
   'sequence-unreadable': [{ unreadableSequences: ['public.s'] }, {}],
-  'verification-different': [
-    {},
-    { verification: { wanted: false, last: { result: 'different', ageSeconds: 1 } } },
-  ],
-  'verification-missing': [{}, { verification: { wanted: true, last: null } }],
-  'verification-old': [
-    {},
-    { verification: { wanted: true, last: { result: 'equal', ageSeconds: 86_401 } } },
-  ],
+  'verification-different': [{}, verified({ result: 'different' }, { wanted: false })],
+  'verification-missing': [{}, verified(null)],
+  'verification-old': [{}, verified({ ageSeconds: 86_401 })],
+  'verification-off': [{}, verified(null, { wanted: false })],
   'definitions-differ': [{}, { differences: 2 }],
   'not-consistent': [{}, { constraintsBuilt: false }],
   'not-analyzed': [{ unanalyzed: ['public.t'] }, {}],
@@ -58,11 +72,49 @@ test('facts at a limit give no finding', () => {
     writer: { pid: 7, application: '', seconds: 10 },
   };
   const known: Known = {
-    ...KNOWN,
+    ...verified({ ageSeconds: 86_400 }),
     lagSeconds: 3,
-    verification: { wanted: true, last: { result: 'equal', ageSeconds: 86_400 } },
   };
   expect(judge(facts, known, AT)).toMatchObject({ findings: [], estimateSeconds: 14 });
+});
+
+test.each<readonly [string, Known, RegExp]>([
+  ['missing', verified(null), /^no verification was completed$/],
+  [
+    'still running',
+    verified(null, { running: true }),
+    /^the first verification has not ended yet$/,
+  ],
+  ['failed', verified(null, { failed: 'no right' }), /without a result: no right$/],
+  [
+    'incomplete',
+    verified({ result: 'incomplete', notCompared: ['a.b: was locked'] }),
+    /^the last verification did not compare everything \(a\.b: was locked\)$/,
+  ],
+  [
+    'of rows before a resync',
+    verified({ result: 'different', outdated: true }, { running: true }),
+    /^tables were resynced after the last verification, and the next one has not ended yet$/,
+  ],
+])(
+  'a verification that is %s blocks the cutover until it is accepted by name, and is only mentioned where the input turns it off',
+  (_, known, words) => {
+    const { ready, findings } = judge(READY, known, AT);
+    expect(ready).toBe(false);
+    expect(findings).toMatchObject([{ code: 'verification-missing', level: 'blocks' }]);
+    expect(findings[0]?.text).toMatch(words);
+    expect(judge(READY, known, AT, ['verification-missing']).ready).toBe(true);
+    const off = known.verification && { ...known.verification, wanted: false };
+    const mentioned = judge(READY, off ? { ...known, verification: off } : known, AT);
+    expect(mentioned.ready).toBe(true);
+    expect(mentioned.findings.map(({ code }) => code)).toEqual(['verification-off']);
+  },
+);
+
+test('a verification that runs or failed takes nothing away from an equal one of the last day', () => {
+  for (const more of [{ running: true }, { failed: 'no right' }]) {
+    expect(judge(READY, verified({}, more), AT).findings).toEqual([]);
+  }
 });
 
 test('a finding that is accepted no longer blocks, and the others still do', () => {

@@ -143,6 +143,20 @@ describe('without being asked', () => {
     expect(isDue('continuous', verified(3600), at(60))).toBe(true);
   });
 
+  it('before-cutover repeats a result early enough to have the next one before the day is over', () => {
+    const hour = 60;
+    const day = RESULT_HOLDS_HOURS * hour;
+    // It took five hours.
+    expect(isDue('before-cutover', verified(5 * 3600), at(day - 10 * hour - 1))).toBe(false);
+    expect(isDue('before-cutover', verified(5 * 3600), at(day - 10 * hour))).toBe(true);
+    // At most half of the time is spent reading.
+    expect(isDue('before-cutover', verified(20 * 3600), at(day / 2 - 1))).toBe(false);
+    expect(isDue('before-cutover', verified(20 * 3600), at(day / 2))).toBe(true);
+    const inOldHistory = (minutes: number) =>
+      isDue('before-cutover', verified(5 * 3600), at(minutes), () => false);
+    expect([inOldHistory(day - 1), inOldHistory(day)]).toEqual([false, true]);
+  });
+
   it('none is due while one runs or just after one failed, and one is after a resync', () => {
     expect(isDue('continuous', after(verified(1), begun), at(day()))).toBe(false);
     const reason = { code: 'Denied', message: 'no' } as const;

@@ -1,6 +1,14 @@
 /** Readiness as it follows from the state: from measured facts, and from what the workflow knows itself. Pure. */
-import { judge, type Known, type Readiness } from '../../contract/readiness.ts';
+import {
+  judge,
+  judgeVerification,
+  type ReadinessFinding,
+  type Known,
+  type KnownVerification,
+  type Readiness,
+} from '../../contract/readiness.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
+import { NO_VERIFICATION, type VerifyMode } from '../../contract/verification-state.ts';
 import type { State } from './state.ts';
 
 /** As of the newest facts; undefined before the first. */
@@ -10,19 +18,37 @@ export function readinessOf(
 ): Readiness | undefined {
   if (readiness === undefined) return undefined;
   const { facts, at } = readiness;
-  const verification = { wanted: verify !== 'off', last: lastOf(state, at) };
+  const verification = verificationKnown(state, verify, at);
   return judge(facts, { ...knownOf(state), verification }, at, state.accepted);
 }
 
-/** The last verification that still says something about the rows. @param at of the facts. */
-function lastOf({ verification }: Pick<State, 'verification'>, at: string): LastVerification {
-  if (!verification?.last || verification.outdated) return null;
-  const { last } = verification;
-  const ageSeconds = Math.max(0, (Date.parse(at) - Date.parse(last.at)) / 1000);
-  return { result: last.report.result, ageSeconds };
+/** What verifications say against a cutover now, and is not accepted. @param now ISO 8601. */
+export function unverifiedOf(
+  state: State,
+  { verify }: Pick<MigrationInput, 'verify'>,
+  now: string,
+): ReadinessFinding[] {
+  const { accepted = [] } = state;
+  return judgeVerification(verificationKnown(state, verify, now)).filter(
+    ({ code, level }) => level === 'blocks' && !accepted.includes(code),
+  );
 }
 
-type LastVerification = NonNullable<Known['verification']>['last'];
+/** @param at of the facts. */
+function verificationKnown(
+  { verification = NO_VERIFICATION }: Pick<State, 'verification'>,
+  verify: VerifyMode,
+  at: string,
+): KnownVerification {
+  const { last, outdated, running, failed } = verification;
+  const known = {
+    ...{ wanted: verify !== 'off', running: running !== null, failed: failed?.reason ?? null },
+  };
+  if (last === null) return { ...known, last };
+  const { result, notCompared } = last.report;
+  const ageSeconds = Math.max(0, (Date.parse(at) - Date.parse(last.at)) / 1000);
+  return { ...known, last: { result, notCompared, ageSeconds, outdated } };
+}
 
 function knownOf({
   consistent,

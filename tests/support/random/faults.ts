@@ -38,26 +38,33 @@ export function serverFaults(lab: Lab) {
   };
 }
 
+/** A name for the report, and what happens. */
+export type Fault = readonly [string, () => Promise<void>];
+
 /** Disturbs a migration, one fault at a time. */
 export class Faults {
   readonly #lab: Lab;
   readonly #pick: Pick;
+  readonly #further: readonly Fault[];
   /** What was done, for the report. */
   readonly done: string[] = [];
 
-  constructor(lab: Lab, pick: Pick) {
+  /** @param further beside those of any migration. */
+  constructor(lab: Lab, pick: Pick, further: readonly Fault[] = []) {
     this.#lab = lab;
     this.#pick = pick;
+    this.#further = further;
   }
 
   /** Waits a random moment, then makes one component crash and come back. */
   async strike(): Promise<void> {
     const pick = this.#pick;
     await sleep(pick.below(MOST_MILLISECONDS_BEFORE));
-    const faults: readonly [string, () => Promise<void>][] = [
+    const faults: readonly Fault[] = [
       ['worker killed', () => this.#replaceWorker()],
       ['worker with a fail point', () => this.#failPoint()],
       ...Object.entries(serverFaults(this.#lab)),
+      ...this.#further,
     ];
     const [name, strike] = pick.one(faults);
     this.done.push(name);
@@ -88,19 +95,20 @@ export class Faults {
   }
 }
 
-async function restarted(
-  server: ReturnType<typeof sourceServer>,
-  how: 'kill' | 'stop',
-): Promise<void> {
-  await server[how]();
-  await server.start();
-}
-
-async function endSessions(service: string, application: string): Promise<void> {
+/** Ends the sessions of a purpose, as an administrator does. */
+export async function endSessions(service: string, application: string): Promise<void> {
   await using client = await connectTo(service);
   await client.query(
     /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity
                 where datname = current_database() and application_name = $1`,
     [application],
   );
+}
+
+async function restarted(
+  server: ReturnType<typeof sourceServer>,
+  how: 'kill' | 'stop',
+): Promise<void> {
+  await server[how]();
+  await server.start();
 }

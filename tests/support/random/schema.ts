@@ -28,6 +28,8 @@ export interface RandomSchema {
   readonly sql: string;
   readonly tables: readonly RandomTable[];
   readonly texts: readonly string[];
+  /** Rows of each table at the start, with the keys from {@link KEYS} on. */
+  readonly filled: number;
 }
 
 /** Keys of rows that come and go; hot, so that writers conflict. */
@@ -45,7 +47,7 @@ const IDENTITIES: readonly Identity[] = [
 const quote = pg.escapeIdentifier;
 
 /** The schema of a seed. */
-export function randomSchema(pick: Pick, seed: number): RandomSchema {
+export function randomSchema(pick: Pick, seed: number, filled = FILLED): RandomSchema {
   const texts = textPool(seed);
   const names = namePool(seed, 40);
   const schemas = ['public', pick.one(names)];
@@ -56,11 +58,11 @@ export function randomSchema(pick: Pick, seed: number): RandomSchema {
     // Columns may have the names of tables.
     const free = [...names].sort(() => pick.below(3) - 1);
     const { sql, table } = randomTable(pick, name, identity, free, texts);
-    statements.push(sql, fill(table, texts));
+    statements.push(sql, fill(table, texts, { from: KEYS, rows: filled, repeats: 50 }));
     return table;
   });
   statements.push(...foreignKeys(pick, tables));
-  return { sql: statements.join('\n'), tables, texts };
+  return { sql: statements.join('\n'), tables, texts, filled };
 }
 
 function randomTable(
@@ -189,10 +191,17 @@ function foreignKeys(pick: Pick, tables: readonly RandomTable[]): string[] {
   });
 }
 
-/** Enough rows for several chunks of 1 MiB, so that there is a copy to disturb. */
-function fill({ name, key, large }: RandomTable, texts: readonly string[]): string {
+/**
+ * Rows with numbers from `from` on as one INSERT. With the usual number of rows they are several chunks of 1 MiB, so that there is a
+ * copy to disturb. @param repeats of 32 bytes; above 64 the value is stored out of line.
+ */
+export function fill(
+  { name, key, large }: RandomTable,
+  texts: readonly string[],
+  { from, rows, repeats }: Readonly<Record<'from' | 'rows' | 'repeats', number>>,
+): string {
   const columns = [...key.map(({ column }) => column), large].join(', ');
   const values = key.map(({ type }) => type.each(texts)).join(', ');
-  return `insert into ${name} (${columns}) select ${values}, repeat(md5(i::text), 50)
-    from generate_series(${KEYS}, ${KEYS + FILLED - 1}) i;`;
+  return `insert into ${name} (${columns}) select ${values}, repeat(md5(i::text), ${repeats})
+    from generate_series(${from}, ${from + rows - 1}) i;`;
 }

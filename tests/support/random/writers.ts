@@ -6,14 +6,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { Pick } from './pick.ts';
-import { FILLED, KEYS } from './schema.ts';
+import { KEYS } from './schema.ts';
 import type { RandomSchema, RandomTable } from './schema.ts';
 
 const CONNECTIONS = 4;
 /** Far below what one stream can apply, with at least one open transaction at any moment. */
 const TRANSACTION_MILLISECONDS = 10;
 
+/** Share of all statements. */
+const TRUNCATES = 0.004;
+
 export class Writers {
+  /** TRUNCATE as a share of all statements; 0: none from the next statement on. */
+  truncates = TRUNCATES;
   /** Transactions whose end returned. */
   committed = 0;
   /** Statements refused by the source, by SQLSTATE: conflicts, locks, servers that went away. */
@@ -36,12 +41,7 @@ export class Writers {
     this.#stopping = true;
     await Promise.all(this.#connections);
     const client = await this.#connect();
-    const left = await client.query<{ gid: string }>(
-      /* sql */ `select gid from pg_prepared_xacts where database = current_database()`,
-    );
-    for (const { gid } of left.rows) {
-      await client.query(`commit prepared ${pg.escapeLiteral(gid)}`);
-    }
+    await commitPrepared(client, '');
     await client.end();
   }
 
@@ -50,7 +50,7 @@ export class Writers {
     for (let number = 0; !this.#stopping; number += 1) {
       const next = sleep(TRANSACTION_MILLISECONDS);
       try {
-        client ??= await this.#open();
+        client ??= await this.#open(connection);
         await this.#transaction(client, pick, `${connection}-${number}`);
         this.committed += 1;
       } catch (error) {
@@ -72,10 +72,11 @@ export class Writers {
     await client?.end().catch(() => undefined);
   }
 
-  async #open(): Promise<pg.Client> {
+  async #open(connection: number): Promise<pg.Client> {
     const client = await this.#connect();
     // Prepared transactions and TRUNCATE hold locks: other writers wait for them only briefly.
     await client.query(`set lock_timeout = '300ms'; set statement_timeout = '5s'`);
+    await commitPrepared(client, `random ${connection}-`);
     return client;
   }
 
@@ -111,7 +112,7 @@ export class Writers {
     const table = pick.one(this.#schema.tables);
     const { name } = table;
     const where = this.#where(pick, table);
-    if (pick.chance(0.004)) {
+    if (pick.chance(this.truncates)) {
       const other = pick.one(this.#schema.tables).name;
       // Referring tables are truncated, too; some are refused instead.
       const along = pick.chance(0.7) ? ' cascade' : '';
@@ -189,12 +190,21 @@ export class Writers {
 
   #keyValues(pick: Pick, { key }: RandomTable): string[] {
     const hot = pick.chance(0.7);
-    const id = hot ? pick.below(KEYS) : KEYS + pick.below(FILLED);
+    const id = hot ? pick.below(KEYS) : KEYS + pick.below(this.#schema.filled);
     // Only hot rows have different numbers in their parts.
     return key.map(({ type }, index) =>
       type.value(index === 0 || !hot ? id : id % 7, this.#schema.texts),
     );
   }
+}
+
+/** Ends what a connection that was lost had prepared, as a transaction manager does: it would hold its locks for ever. */
+async function commitPrepared(client: pg.Client, prefix: string): Promise<void> {
+  const left = await client.query<{ gid: string }>(
+    /* sql */ `select gid from pg_prepared_xacts where database = current_database() and starts_with(gid, $1)`,
+    [prefix],
+  );
+  for (const { gid } of left.rows) await client.query(`commit prepared ${pg.escapeLiteral(gid)}`);
 }
 
 /** Null, short, or long enough to be stored out of line. */
