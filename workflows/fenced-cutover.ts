@@ -5,6 +5,8 @@
  */
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { Prepared } from '../contract/cutover.ts';
+import { definitionLines } from '../contract/definition.ts';
+import { downtimeParts, downtimeSeconds, wordDowntime } from '../contract/downtime.ts';
 import { formatLsn, type Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
@@ -27,8 +29,6 @@ import { duration } from './wording.ts';
 const CAUGHT_UP_MS = 2_000;
 /** Most drains before the box; an application that writes faster than the stream applies does not fit in any case. */
 const MOST_DRAINS = 5;
-/** Rows that one session counts in a second, of a table in memory: so the estimate is rather too short than too long. */
-const ROWS_PER_SECOND = 2_000_000;
 
 /**
  * @returns the summary; undefined when the way back has begun. A cutover that is undone throws.
@@ -48,7 +48,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   // First: a run before a reset may have switched. Then the target is live, and nothing else may touch it.
   const prepared = await prepare(run, request);
   if (prepared.switched !== null) return follow(prepared, prepared.switched);
-  await requireReady(run);
+  await requireReady(run, request);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
@@ -121,27 +121,26 @@ export async function drain(run: Execution, until: Lsn): Promise<void> {
   }
 }
 
-/** Refused before a write is stopped: longest writer, two drains, the checks, and a second for everything else. */
+/** Refused before a write is stopped, with what was measured since readiness was judged; unless the operator accepts it. */
 function refuseWhatCannotFit(
   run: Execution,
   { compare, maxDowntimeSeconds }: CutoverRequest,
   { writer, writerMs }: Prepared,
   drainMs: number,
 ): void {
-  const { snapshot } = run.state;
-  const counting = compare === 'off' ? 0 : (snapshot?.estimatedRows ?? 0) / ROWS_PER_SECOND;
-  const writing = writerMs / 1000;
-  const draining = (2 * drainMs) / 1000;
-  const estimate = writing + draining + counting + 1;
-  if (estimate <= maxDowntimeSeconds) return;
-  const why = [
-    ...(writer === null ? [] : [`${writer} has been writing for ${duration(writing)}`]),
-    `two drains take ${duration(draining)}`,
-    ...(compare === 'off' ? [] : [`counting the rows takes ${duration(counting)} or more`]),
-  ];
+  const { snapshot, readiness, accepted = [] } = run.state;
+  const { sequences = 0, triggers = 0 } = readiness?.facts ?? {};
+  const parts = downtimeParts({
+    writer: writer === null ? null : { who: writer, seconds: writerMs / 1000 },
+    ...{ drains: 2, drainSeconds: drainMs / 1000 },
+    rows: compare === 'off' ? null : (snapshot?.estimatedRows ?? null),
+    ...{ sequences, triggers },
+  });
+  const estimate = downtimeSeconds(parts);
+  if (estimate <= maxDowntimeSeconds || accepted.includes('downtime-too-long')) return;
   throw ending(
     'DowntimeTooLong',
-    `the cutover would stop the writes for about ${duration(estimate)}, and ${maxDowntimeSeconds} s are permitted: ${why.join(', ')}. No write was stopped`,
+    `the cutover would stop the writes for about ${estimate} s, and ${maxDowntimeSeconds} s are permitted: ${wordDowntime(parts)}. No write was stopped`,
   );
 }
 
@@ -150,7 +149,10 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   if (run.isBack) return completeBack(run, done);
   const { input, state } = run;
   const { cutover, mark, report } = done;
-  const differences = [...report.differences];
+  const differences = [
+    ...report.differences,
+    ...(state.definitions ? definitionLines(state.definitions.report) : []),
+  ];
   if (input.cutover.refresh && mark !== null) {
     const why = await attempt(() => refreshAfter(run, mark));
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
@@ -167,7 +169,7 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   if (input.switchback === undefined) return summary;
   const lost = kept
     ? 'rows were written on the source after the switch'
-    : await beginWayBack(run, report.releaseLsn, summary);
+    : (run.withoutWayBack ?? (await beginWayBack(run, report.releaseLsn, summary)));
   if (lost === null) return undefined;
   return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
 }

@@ -1,6 +1,6 @@
 /** Readiness as it is measured on real servers: each fact is provoked. */
 import { expect, test } from 'vitest';
-import { judge } from '../../../contract/readiness.ts';
+import { judge } from '../../../contract/readiness-judge.ts';
 import { assessReadiness } from '../../../postgres/readiness/assess-readiness.ts';
 import { dropSlot } from '../../../postgres/slot/drop-slot.ts';
 import { connectTo, freshPair } from '../../support/database.ts';
