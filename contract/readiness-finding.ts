@@ -62,12 +62,13 @@ export const READINESS = {
     action:
       'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, or leave it as it is.',
   },
+  // No more: the cutover catches up and builds them itself, with a fence before a write is stopped, and fails where it cannot.
   'not-consistent': {
-    level: 'blocks',
+    level: 'warns',
     meaning:
-      'The target is not consistent yet, or its foreign keys and triggers are not built: how long the cutover would take is not known, and it may fail.',
+      'The target is not consistent yet, or its foreign keys and triggers are not built: the cutover does that first, which takes longer, and without a fence while writes are stopped.',
     action:
-      'Wait until `progress` shows every table as ready and the constraints as built; if it waits for you, do what it says.',
+      'Wait until `progress` shows every table as ready and the constraints as built; if the migration waits for you, do what it says.',
   },
   'downtime-too-long': {
     level: 'blocks',
