@@ -175,7 +175,7 @@ export default tseslint.config(
   },
   {
     // What runs against an operator's databases needs no servers of its own.
-    files: ['cleanup', 'preflight', 'replay', 'report', 'tail', 'watch'].map(
+    files: ['cleanup', 'definitions', 'preflight', 'replay', 'report', 'tail', 'watch'].map(
       (folder) => `scripts/${folder}/**/*.ts`,
     ),
     rules: {

@@ -22,7 +22,7 @@ import { unlessSwitched } from '../postgres/cutover/unless-switched.ts';
 import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
-import { checkLines, definitionLines } from '../postgres/cutover/definition-lines.ts';
+import { checkLines, unloggedLines } from '../postgres/cutover/other-differences.ts';
 import { compareDefinitions } from '../postgres/definition/compare-definitions.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
@@ -187,7 +187,7 @@ export const steps = {
 
   setSequences: async ({ migration, input }: Step, work: Work): Promise<SequenceReport> => ({
     ...(await setSequences(migration, input, work)),
-    differences: await definitionLines(migration, input, work),
+    differences: await unloggedLines(migration, input, work),
   }),
 
   compareCounts: (step: Step, work: Work) =>

@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { approval } from './approval.ts';
 import { shownRequest } from './cutover-request.ts';
+import { comparedDefinitions } from './definition.ts';
 import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
@@ -193,6 +194,8 @@ const progress = v.pipe(
     stream: v.nullable(streamCounters),
     /** In force, or about to be: see `notes`. Absent in answers of earlier code. */
     limits: v.exactOptional(shownLimits),
+    /** What differs beside rows, by the newest comparison. Absent before the first, and in answers of earlier code. */
+    definitions: v.exactOptional(comparedDefinitions),
     /** Whether a cutover could begin now. Absent before the first lease, and in answers of earlier code. */
     readiness: v.exactOptional(readiness),
     /** Findings of it that the operator accepts, by code. */

@@ -56,17 +56,51 @@ export const READINESS = {
       'The input turns verification off, and no verification of the last day says that everything is equal.',
     action: 'Call `verify` to know that both sides are equal before the cutover.',
   },
-  'definitions-differ': {
+  'definition-differs': {
+    level: 'blocks',
+    meaning:
+      'The target is wrong without what differs: a column, a constraint, a unique index, a trigger, a function, a grant or the like is missing there or differs.',
+    action:
+      'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, then call `verify` or `cutover` again.',
+  },
+  'definition-other': {
     level: 'warns',
     meaning:
-      'Objects beside rows (indexes, constraints, functions, grants, …) differ between both sides.',
-    action: 'Run the SQL that the comparison names on the target, or leave them as they are.',
+      'Something beside rows differs that makes nothing wrong: an index, statistics, a storage setting, a comment, or what only the target has; or you created the tables there yourself.',
+    action:
+      'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, or leave it as it is.',
   },
+  // No more: the cutover catches up and builds them itself, with a fence before a write is stopped, and fails where it cannot.
   'not-consistent': {
     level: 'warns',
     meaning:
-      'The target is not consistent yet, or its foreign keys and triggers are not built: the cutover does it while writes are stopped.',
-    action: 'Wait until `progress` shows every table as ready and the constraints as built.',
+      'The target is not consistent yet, or its foreign keys and triggers are not built: the cutover does that first, which takes longer, and without a fence while writes are stopped.',
+    action:
+      'Wait until `progress` shows every table as ready and the constraints as built; if the migration waits for you, do what it says.',
+  },
+  'downtime-too-long': {
+    level: 'blocks',
+    meaning:
+      'A cutover with a fence would stop the writes for longer than `cutover.maxDowntimeSeconds` permits.',
+    action:
+      'Wait until the lag is gone and long transactions have ended, or permit more: `--input \'{"maxDowntimeSeconds": …}\'`.',
+  },
+  'fence-open': {
+    level: 'blocks',
+    meaning:
+      'The fence cannot be made with the rights that walferry has, or something writes to selected tables whatever the fence.',
+    action: 'Grant or stop what the finding names on the source.',
+  },
+  'fence-passes': {
+    level: 'warns',
+    meaning: 'Some writes pass the fence.',
+    action: 'Stop what the finding names before the cutover, if it writes to moved tables.',
+  },
+  'no-way-back': {
+    level: 'blocks',
+    meaning:
+      'The input asks for a way back, and its slot on the target could not be made or is lost. Accepted, the cutover goes on without a way back if there is none.',
+    action: 'Correct what the finding names on the target; it is tried again with the next lease.',
   },
   'not-analyzed': {
     level: 'warns',

@@ -1,7 +1,9 @@
-/** Whether a cutover could begin now, from measured facts. Pure: the workflow judges, an activity measures. */
+/** Whether a cutover could begin now: what is measured, what is known, and what is said of it. readiness-judge.ts judges. */
 import * as v from 'valibot';
-import { isReadinessCode, READINESS, type ReadinessCode } from './readiness-finding.ts';
-import { listed } from './listed.ts';
+import type { DefinitionReport } from './definition.ts';
+import { downtimePart, type RowChecks } from './downtime.ts';
+import { FENCE_KINDS } from './fence.ts';
+import { isReadinessCode, type ReadinessCode } from './readiness-finding.ts';
 import type { VerificationResult } from './verification.ts';
 
 const names = v.pipe(v.array(v.string()), v.readonly());
@@ -37,6 +39,24 @@ export const readinessFacts = v.pipe(
     invalidIndexes: names,
     unanalyzed: names,
     unreadableSequences: names,
+    /** How many of them the cutover sets and enables. Absent in facts of earlier code. */
+    sequences: v.exactOptional(v.number()),
+    triggers: v.exactOptional(v.number()),
+    /** How the writes will be stopped. Absent without a fence, and in facts of earlier code. */
+    fence: v.exactOptional(
+      v.pipe(
+        v.object({
+          kind: v.picklist(FENCE_KINDS),
+          /** Why it cannot be made, and what writes whatever the fence, each with what to do. */
+          open: names,
+          /** What else writes in spite of it. */
+          passes: names,
+        }),
+        v.readonly(),
+      ),
+    ),
+    /** `wal_status` of the way back's slot on the target; null: there is none. Absent if it was not asked for. */
+    wayBack: v.exactOptional(v.nullable(v.string())),
   }),
   v.readonly(),
 );
@@ -49,7 +69,13 @@ export interface Known {
   /** Age of the newest applied commit while behind. */
   readonly lagSeconds: number;
   readonly verification?: KnownVerification;
-  readonly differences?: number;
+  readonly definitions?: DefinitionReport;
+  /** Longest permitted downtime of a cutover with a fence. */
+  readonly maxDowntimeSeconds?: number;
+  /** Rows that the cutover counts, or how long its checks of rows took when they were measured; null: none. */
+  readonly checks?: RowChecks | null;
+  /** Whether its slot was made, and why it could not be. */
+  readonly wayBack?: { readonly opened: boolean; readonly why: string | null };
 }
 
 /** What is known of the verifications of a migration. */
@@ -86,162 +112,20 @@ export const readiness = v.pipe(
     /** No finding blocks, or each that does is accepted. */
     ready: v.boolean(),
     findings: v.pipe(v.array(readinessFinding), v.readonly()),
+    /** Expected downtime, and what it is made of. */
     estimateSeconds: v.number(),
+    estimate: v.exactOptional(v.pipe(v.array(downtimePart), v.readonly())),
     heldBytes: v.nullable(v.number()),
+    /** Of the source's WAL folder; null: it may not be read. Absent in answers of earlier code, as is the fence. */
+    walBytes: v.exactOptional(v.nullable(v.number())),
     lagBytes: v.number(),
+    fence: v.exactOptional(v.picklist(FENCE_KINDS)),
     /** When the facts were measured, ISO 8601. */
     asOf: v.string(),
   }),
   v.readonly(),
 );
 export type Readiness = v.InferOutput<typeof readiness>;
-
-const SHOWN = 5;
-const LONG_WRITER_SECONDS = 10;
-const DAY_SECONDS = 86_400;
-/** The same as the default size of a WAL segment times 64: a minute of a busy source. */
-const LITTLE_BYTES = 1_073_741_824;
-/** Proof, marks and the release transaction. */
-const OWN_SECONDS = 1;
-
-/**
- * Longest writer, plus lag, plus a second; the checks of a cutover are not part of it. The lag counts as the time that its changes took to arrive: a stream that keeps
- * up applies them at least as fast.
- */
-export function estimateSeconds(facts: ReadinessFacts, known: Known): number {
-  return Math.ceil((facts.writer?.seconds ?? 0) + known.lagSeconds + OWN_SECONDS);
-}
-
-/** @param accepted codes of findings that the operator accepts. @param asOf of the facts. */
-export function judge(
-  facts: ReadinessFacts,
-  known: Known,
-  asOf: string,
-  accepted: readonly string[] = [],
-): Readiness {
-  const estimate = estimateSeconds(facts, known);
-  const findings = [
-    ...ofSlot(facts),
-    ...ofTarget(facts, known),
-    ...ofWriters(facts),
-    ...(known.verification ? judgeVerification(known.verification) : []),
-  ];
-  return {
-    ready: findings.every(({ level, code }) => level === 'warns' || accepted.includes(code)),
-    findings,
-    estimateSeconds: estimate,
-    heldBytes: facts.slot?.heldBytes ?? null,
-    lagBytes: facts.lagBytes,
-    asOf,
-  };
-}
-
-function ofSlot({ slot }: ReadinessFacts): ReadinessFinding[] {
-  if (slot === null) return [finding('slot-lost', 'the slot is missing on the source')];
-  const { status, safeBytes } = slot;
-  if (status === 'lost')
-    return [finding('slot-lost', 'the source has removed WAL that the slot needs')];
-  if (status === 'unreserved') {
-    return [
-      finding('slot-shrinking', 'the source may remove WAL of the slot at its next checkpoint'),
-    ];
-  }
-  if (safeBytes === null || safeBytes >= LITTLE_BYTES) return [];
-  return [
-    finding(
-      'slot-shrinking',
-      `the source keeps ${megabytes(safeBytes)} more for the slot, then it loses WAL`,
-    ),
-  ];
-}
-
-function ofTarget(facts: ReadinessFacts, known: Known): ReadinessFinding[] {
-  const { invalidIndexes, unanalyzed, unreadableSequences } = facts;
-  const { consistent, constraintsBuilt, differences = 0 } = known;
-  const unfinished = consistent
-    ? 'foreign keys and triggers are not built'
-    : 'the target is not consistent';
-  return [
-    ...named('index-invalid', invalidIndexes, 'not valid on the target'),
-    ...named('sequence-unreadable', unreadableSequences, 'not readable on the source'),
-    ...(differences === 0
-      ? []
-      : [
-          finding(
-            'definitions-differ',
-            `${differences} ${differences === 1 ? 'object differs' : 'objects differ'}`,
-          ),
-        ]),
-    ...(consistent && constraintsBuilt ? [] : [finding('not-consistent', `${unfinished} yet`)]),
-    ...named('not-analyzed', unanalyzed, 'without statistics on the target'),
-  ];
-}
-
-function ofWriters({ writer, prepared }: ReadinessFacts): ReadinessFinding[] {
-  const found: ReadinessFinding[] = [];
-  if (writer !== null && writer.seconds > LONG_WRITER_SECONDS) {
-    const by = writer.application === '' ? '' : ` (${writer.application})`;
-    found.push(
-      finding(
-        'long-writer',
-        `process ${writer.pid}${by} has been writing for ${Math.round(writer.seconds)} s`,
-      ),
-    );
-  }
-  if (prepared.count > 0) {
-    const one =
-      prepared.count === 1 ? 'one prepared transaction' : `${prepared.count} prepared transactions`;
-    found.push(
-      finding(
-        'prepared-transaction',
-        `${one} on the source, the oldest for ${Math.round(prepared.seconds)} s`,
-      ),
-    );
-  }
-  return found;
-}
-
-/** What verifications say against a cutover, without any measured fact. */
-export function judgeVerification(verification: KnownVerification): ReadinessFinding[] {
-  const { wanted, last } = verification;
-  if (last?.result === 'different' && !last.outdated)
-    return [finding('verification-different', 'the last verification found differing rows')];
-  const missing = whyMissing(verification);
-  if (missing !== null) {
-    return [finding(wanted ? 'verification-missing' : 'verification-off', missing)];
-  }
-  const { ageSeconds = 0 } = last ?? {};
-  if (ageSeconds <= DAY_SECONDS) return [];
-  const age = `the last verification is ${Math.round(ageSeconds / 3600)} h old`;
-  return [finding(wanted ? 'verification-old' : 'verification-off', age)];
-}
-
-/** Why nothing says that everything is equal; null: the last report does. */
-function whyMissing({ last, running, failed }: KnownVerification): string | null {
-  // A younger one that runs or failed takes nothing away from a report that still holds.
-  if (last?.result === 'equal' && !last.outdated) return null;
-  const next = running ? ', and the next one has not ended yet' : '';
-  if (last?.outdated === true) return `tables were resynced after the last verification${next}`;
-  if (last)
-    return `the last verification did not compare everything (${listed(last.notCompared, SHOWN)})${next}`;
-  if (running) return 'the first verification has not ended yet';
-  return failed === null
-    ? 'no verification was completed'
-    : `the verification ended without a result: ${failed}`;
-}
-
-function named(code: ReadinessCode, objects: readonly string[], what: string): ReadinessFinding[] {
-  return objects.length === 0 ? [] : [finding(code, `${what}: ${listed(objects, SHOWN)}`)];
-}
-
-function finding(code: ReadinessCode, text: string): ReadinessFinding {
-  const { level, action } = READINESS[code];
-  return { code, level, text, action };
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.max(0, Math.round(bytes / 1_048_576))} MiB`;
-}
 
 /** One line for each finding, what blocks first. */
 export function wordFindings(

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { approval } from './approval.ts';
+import { comparedDefinitions } from './definition.ts';
 import { startedAt } from './progress.ts';
 import { cutoverWindow } from './window.ts';
 
@@ -101,6 +102,10 @@ export const migrationRecord = v.pipe(
     startedAt: v.pipe(startedAt, v.readonly()),
     approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
     window: v.exactOptional(cutoverWindow),
+    /** What differed beside rows, by the newest comparison: the last one is that of the cutover. Absent before the first. */
+    definitions: v.exactOptional(comparedDefinitions),
+    /** Findings of readiness that were accepted, by code. Absent: none. */
+    accepted: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
     /**
      * What is left on the servers: what could not be removed, and what stays on purpose, such as a sealed fence. With the command
      * that removes it. Absent before the end.

@@ -6,6 +6,14 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** Shows every difference of definitions, with the SQL for the target. */
+export function compareCommand(
+  { source, target }: Pick<Migration, 'source' | 'target'>,
+  workflowId: string,
+): string {
+  return `walferry compare ${source} ${target} --migration ${shellWord(workflowId)}`;
+}
+
 /** Removes what a migration left behind, by its workflow id. */
 export function cleanupCommand(
   { source, target }: Pick<Migration, 'source' | 'target'>,

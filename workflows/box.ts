@@ -160,7 +160,7 @@ async function steps(
   if (after !== before) throw slipped(run, mark, since);
   done.mark = since;
   // Both sides hold the same rows now, and neither takes writes.
-  if (run.input.switchback !== undefined && !run.isBack) {
+  if (run.input.switchback !== undefined && !run.isBack && run.withoutWayBack === undefined) {
     await inBox(run, 'plan the way back', () =>
       long.planReverse.executeWithOptions(
         { ...BOXED_DRAIN, activityId: 'plan-back', summary: 'plan the way back' },

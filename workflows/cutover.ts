@@ -8,6 +8,7 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode } from '../contract/failure-catalogue.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { definitionLines } from '../contract/definition.ts';
 import {
   MOST_LATER_TABLES,
   type CutoverCall,
@@ -104,7 +105,7 @@ interface Settled {
 }
 
 async function settle(run: Execution, request: CutoverRequest): Promise<Settled> {
-  await requireReady(run);
+  await requireReady(run, request);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
@@ -136,11 +137,14 @@ async function settle(run: Execution, request: CutoverRequest): Promise<Settled>
       [run.step],
     ),
   );
-  noteDifferences(run, sequences.differences);
-  const triggers = await enableTriggers(run);
-  const differences = [
-    ...new Set([...(triggers.differences ?? []), ...(sequences.differences ?? [])]),
+  const { definitions } = run.state;
+  const before = [
+    ...(sequences.differences ?? []),
+    ...(definitions ? definitionLines(definitions.report) : []),
   ];
+  noteDifferences(run, before);
+  const triggers = await enableTriggers(run);
+  const differences = [...new Set([...(triggers.differences ?? []), ...before])];
   noteDifferences(run, differences);
   // The last step: writers may have resumed while any earlier step waited for a database.
   await refuseLaterChanges(run, endMark);

@@ -2,6 +2,7 @@
  * Current Details of the Web UI: phase, numbers, problems, and the next commands to type. Headings, bullets and code
  * only: this UI shows no Markdown tables, and cuts code lines at about 63 characters. Pure.
  */
+import { downtimeText, walText } from './readiness-text.ts';
 import { moment, bytes, count, counted, duration, limitsText, percent } from './wording.ts';
 import { requestText } from '../contract/cutover-request.ts';
 import { FAILURES } from '../contract/failure-catalogue.ts';
@@ -15,6 +16,7 @@ import { wordFindings } from '../contract/readiness.ts';
 import { guardText } from '../contract/guard.ts';
 import { shellWord } from '../contract/shell-command.ts';
 import { differingReport } from '../contract/verification-state.ts';
+import { definitionLines } from './definition-text.ts';
 import { verificationLines } from './verification-text.ts';
 
 const CODE_LINE = 63;
@@ -63,6 +65,7 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...(progress.verification ? verificationLines(progress.verification) : []).map(
       (line) => `- ${line}`,
     ),
+    ...definitionLines(workflowId, progress).map((line) => `- ${line}`),
     ...readinessLines(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
@@ -165,10 +168,11 @@ function numbers(progress: Progress): string[] {
 /** Whether a cutover could begin now, while that is a question. */
 function readinessLines({ phase, readiness, accepted = [] }: Progress): string[] {
   if (readiness === undefined || phase !== 'stream') return [];
-  const { ready, estimateSeconds, heldBytes } = readiness;
-  const held = heldBytes === null ? '' : `; the slot keeps ${bytes(heldBytes)} of WAL`;
+  const { ready, fence } = readiness;
+  const wal = walText(readiness);
   return [
-    `- cutover: **${ready ? 'ready' : 'not ready'}**, about ${duration(estimateSeconds)} of downtime${held}`,
+    `- cutover: **${ready ? 'ready' : 'not ready'}**, ${downtimeText(readiness)}`,
+    `- writes will be stopped by ${fence === undefined ? 'you' : `the fence "${fence}"`}${wal === '' ? '' : `; ${wal}`}`,
     ...wordFindings(readiness, accepted).map((line) => `  - ${line}`),
   ];
 }

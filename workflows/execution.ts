@@ -21,16 +21,16 @@ import { cancelledText, directionOf } from './direction.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
+import { progressNotes } from './progress-notes.ts';
 import type { Event } from './state/event.ts';
 import { readinessOf } from './state/judged.ts';
-import { listNotes } from './state/notes.ts';
 import type { Reason } from './state/reason.ts';
 import { STAGES, type At } from './state/stage.ts';
 import type { State } from './state/state.ts';
 import { transition } from './state/transition.ts';
 import { verificationOf } from './state/verification-fact.ts';
 import type { WayBackEnd } from './way-back-end.ts';
-import { interruptedText, verificationNotes } from './verification-text.ts';
+import { interruptedText } from './verification-text.ts';
 
 /** A running `streamChanges` activity. */
 export interface Lease {
@@ -69,12 +69,6 @@ export interface Verifier {
   readonly ended: Deferred<void>;
 }
 
-const POSITION_NOTE =
-  'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
-
-const LIMITS_NOTE =
-  'new limits are not in force yet: they could not be written into the control schema on the target';
-
 export class Execution {
   readonly migration: Migration;
   readonly input: MigrationInput;
@@ -90,6 +84,8 @@ export class Execution {
   tidying: CancellationScope | undefined;
   /** The pending read of the target's position; cancelled when the pause ends. */
   asking: CancellationScope | undefined;
+  /** Why the cutover goes on without a way back, which the operator accepts; unset: with one, where it is asked for. */
+  withoutWayBack: string | undefined;
   /** What became of the slot at the end of a cutover, and why an opened fence is still there; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
   /** How the way back ended; empty before. */
@@ -247,12 +243,14 @@ export class Execution {
   }
 
   progress(): Progress {
-    const { stage, startedAt, asOf, notes, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, unstored, tables, verification, dropped } = this.#state;
+    const { stage, startedAt, asOf, confirmedLsn, snapshot, indexes, stream } = this.#state;
+    const { placeWait, guard, tables, verification, definitions } = this.#state;
     const { phase: shown, state } = STAGES[stage.at];
     const phase = this.isBack && (shown === 'stream' || shown === 'cutover') ? 'reverse' : shown;
-    const { unsure } = this;
-    const { accepted = [] } = this.#state;
+    const {
+      unsure,
+      state: { accepted = [] },
+    } = this;
     // What was measured before a cutover or an end is no longer of interest there.
     const ready =
       phase === 'stream' || phase === 'cutover' ? readinessOf(this.#state, this.input) : undefined;
@@ -269,31 +267,27 @@ export class Execution {
       ...(indexes ? { indexes } : {}),
       stream,
       limits: this.shownLimits,
+      ...(definitions && !this.isBack ? { definitions } : {}),
       ...(ready ? { readiness: ready } : {}),
       ...(accepted.length > 0 ? { accepted } : {}),
       ...(guard === 'off' ? {} : { guard }),
       verify: this.input.verify,
       ...(verification ? { verification } : {}),
       ...{ startedAt, asOf },
-      notes: [
-        ...listNotes(notes),
-        ...(verification ? verificationNotes(verification) : []),
-        ...(dropped === undefined ? [] : [dropped]),
-        ...(this.#state.wayBack?.note == null ? [] : [this.#state.wayBack.note]),
-        ...(unsure === null ? [] : [`${POSITION_NOTE}: ${unsure.message}`]),
-        ...(unstored === null ? [] : [`${LIMITS_NOTE}: ${unstored.message}`]),
-      ],
+      notes: progressNotes(this.#state, unsure),
     };
   }
 
   /** @param leftBehind at the end: what is left on the servers. */
   record(leftBehind?: readonly string[]): MigrationRecord {
-    const { course = NO_COURSE, startedAt, approvals, window } = this.#state;
+    const { course = NO_COURSE, startedAt, approvals, window, definitions, accepted } = this.#state;
     return {
       ...course,
       startedAt,
       ...(approvals ? { approvals } : {}),
       ...(window ? { window } : {}),
+      ...(definitions ? { definitions } : {}),
+      ...(accepted ? { accepted } : {}),
       ...(leftBehind ? { leftBehind } : {}),
     };
   }

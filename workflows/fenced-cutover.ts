@@ -5,11 +5,12 @@
  */
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { Prepared } from '../contract/cutover.ts';
+import { definitionLines } from '../contract/definition.ts';
+import { downtimeParts, downtimeSeconds, wordDowntime } from '../contract/downtime.ts';
 import { formatLsn, type Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
 import { cleanup, long, quick } from './activities.ts';
-import type { Comparison } from '../contract/comparison.ts';
 import { measureChecks } from './box-checks.ts';
 import { runBox, type Switched } from './box.ts';
 import { dropSlot } from './cleanup.ts';
@@ -31,6 +32,7 @@ import { duration } from './wording.ts';
 const CAUGHT_UP_MS = 2_000;
 /** Most drains before the box; an application that writes faster than the stream applies does not fit in any case. */
 const MOST_DRAINS = 5;
+
 /**
  * @returns the summary; undefined when the way back has begun. A cutover that is undone throws.
  * @throws the reason why it was not begun, or undone.
@@ -49,7 +51,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   // First: a run before a reset may have switched. Then the target is live, and nothing else may touch it.
   const prepared = await prepare(run, request);
   if (prepared.switched !== null) return follow(prepared, prepared.switched);
-  await requireReady(run);
+  await requireReady(run, request);
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
@@ -57,8 +59,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
   const checking = await measureChecks(run, { compare, seconds });
-  const { what } = directionOf(run);
-  refuseWhatCannotFit({ what, seconds, compare, checking }, prepared, drainMs);
+  refuseWhatCannotFit(run, request, checking, prepared, drainMs);
   return runBox(run, { seconds, compare });
 }
 
@@ -128,35 +129,28 @@ export async function drain(run: Execution, until: Lsn): Promise<void> {
   }
 }
 
-interface Estimated {
-  readonly what: string;
-  /** That are permitted. */
-  readonly seconds: number;
-  readonly compare: Comparison;
-  /** Measured, seconds. */
-  readonly checking: number;
-}
-
-/** Refused before a write is stopped: longest writer, two drains, the checks, and a second for everything else. */
+/** Refused before a write is stopped, with what was measured since readiness was judged; unless the operator accepts it. */
 function refuseWhatCannotFit(
-  { what, seconds, compare, checking }: Estimated,
+  run: Execution,
+  { compare, maxDowntimeSeconds: seconds }: CutoverRequest,
+  /** How long the checks of rows took, in seconds. */
+  checking: number,
   { writer, writerMs }: Prepared,
   drainMs: number,
 ): void {
-  const writing = writerMs / 1000;
-  const draining = (2 * drainMs) / 1000;
-  const estimate = writing + draining + checking + 1;
-  if (estimate <= seconds) return;
-  const why = [
-    ...(writer === null ? [] : [`${writer} has been writing for ${duration(writing)}`]),
-    `two drains take ${duration(draining)}`,
-    ...(compare === 'off'
-      ? []
-      : [`comparing {"compare": "${compare}"} takes ${duration(checking)}`]),
-  ];
+  const { readiness, accepted = [] } = run.state;
+  const { sequences = 0, triggers = 0 } = readiness?.facts ?? {};
+  const parts = downtimeParts({
+    writer: writer === null ? null : { who: writer, seconds: writerMs / 1000 },
+    ...{ drains: 2, drainSeconds: drainMs / 1000 },
+    checks: compare === 'off' ? null : { seconds: checking },
+    ...{ sequences, triggers },
+  });
+  const estimate = downtimeSeconds(parts);
+  if (estimate <= seconds || accepted.includes('downtime-too-long')) return;
   throw ending(
     'DowntimeTooLong',
-    `the ${what} would stop the writes for about ${duration(estimate)}, and ${seconds} s are permitted: ${why.join(', ')}. No write was stopped`,
+    `the ${directionOf(run).what} would stop the writes for about ${estimate} s, and ${seconds} s are permitted: ${wordDowntime(parts)}. No write was stopped`,
   );
 }
 
@@ -165,7 +159,10 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   if (run.isBack) return completeBack(run, done);
   const { input, state } = run;
   const { cutover, mark, report } = done;
-  const differences = [...report.differences];
+  const differences = [
+    ...report.differences,
+    ...(state.definitions ? definitionLines(state.definitions.report) : []),
+  ];
   if (input.cutover.refresh && mark !== null) {
     const why = await attempt(() => refreshAfter(run, mark));
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
@@ -184,7 +181,7 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   if (input.switchback === undefined) return summary;
   const lost = kept
     ? 'rows were written on the source after the switch'
-    : await beginWayBack(run, report.releaseLsn, summary);
+    : (run.withoutWayBack ?? (await beginWayBack(run, report.releaseLsn, summary)));
   if (lost === null) return undefined;
   return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
 }

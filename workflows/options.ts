@@ -33,6 +33,17 @@ export const QUICK = {
   retry: ENDLESS_RETRY,
 } satisfies ActivityOptions;
 
+/**
+ * Beside a lease: the stream depends in no way on it. Tried once, and the end of the lease does not wait for it; so it has no id,
+ * which the next one could not have while the server still knows it. Reads only.
+ */
+export const BESIDE = {
+  ...QUICK,
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  startToCloseTimeout: '2 minutes',
+  retry: { maximumAttempts: 1 },
+} satisfies ActivityOptions;
+
 /** Steps that take long or wait for a database, and send a heartbeat when they make progress. */
 export const LONG = {
   ...COMMON,
@@ -160,3 +171,12 @@ export const LONGEST_VERIFY_PAUSE_MS = 300_000;
 /** Least pause between two verifications of `continuous`, and after one that ended without a report. */
 export const BETWEEN_VERIFICATIONS_MS = 600_000;
 export const AFTER_FAILURE_MS = 600_000;
+
+/** Between two comparisons of definitions while changes are streamed: they read the whole catalogs of both sides. */
+export const BETWEEN_COMPARISONS_MS = 3_600_000;
+export const BETWEEN_DIFFERENCES_MS = 600_000;
+
+/** Between two measurements of readiness: each costs twelve events of the history. */
+export const BETWEEN_MEASUREMENTS_MS = 120_000;
+/** After the beginning of a lease: until then the stream checks its tables, and the application would see the lag. */
+export const LEASE_SETTLES_MS = 2_000;

@@ -1,49 +1,31 @@
 /**
- * Readiness in the workflow: measured beside a lease, judged whenever it is shown, and measured again before a cutover, which it
- * refuses before anything is changed.
+ * Readiness in the workflow: measured again and again while changes are streamed, judged whenever it is shown, and measured once more
+ * before a cutover, which it refuses before anything is changed.
  */
-import { CancellationScope, log, patched } from '@temporalio/workflow';
+import { CancellationScope, log, patched, sleep } from '@temporalio/workflow';
 import { wordFindings, type ReadinessFinding } from '../contract/readiness.ts';
 import type { ReadinessCode } from '../contract/readiness-finding.ts';
 import { quick } from './activities.ts';
-import type { Execution } from './execution.ts';
+import { compareBeforeCutover, compareWhenDue } from './definitions.ts';
+import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, isStopped, reasonOf } from './failure.ts';
-import { QUICK } from './options.ts';
+import { BESIDE, BETWEEN_MEASUREMENTS_MS, LEASE_SETTLES_MS, QUICK } from './options.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { readinessOf, unverifiedOf } from './state/judged.ts';
 import type { State } from './state/state.ts';
 import { verificationOf } from './state/verification-fact.ts';
 
 /** Histories of earlier code have no such activity. */
-const PATCH = 'readiness';
+const PATCH = 'readiness-2';
 /** Histories of earlier code cut over without a verification. */
 const VERIFIED_PATCH = 'verified-cutover';
 const VERIFIED: readonly ReadinessCode[] = ['verification-missing', 'verification-old'];
-/** With short leases not beside each of them: an activity costs six events of the history. */
-const EVERY_MS = 60_000;
-const BESIDE = {
-  ...QUICK,
-  startToCloseTimeout: '2 minutes',
-  retry: { maximumAttempts: 1 },
-} as const;
 
 /** Measures while the lease runs. The stream depends in no way on it: failures are logged, and it ends with the lease. */
 export async function assessedBeside<T>(run: Execution, lease: () => Promise<T>): Promise<T> {
-  if (run.isBack || !isDue(run.state) || !patched(PATCH)) return lease();
+  if (run.isBack || !patched(PATCH)) return lease();
   const scope = new CancellationScope();
-  const assessing = scope.run(async () => {
-    try {
-      const facts = await quick.assessReadiness.executeWithOptions(
-        { ...BESIDE, activityId: 'readiness', summary: 'assess readiness' },
-        [run.step],
-      );
-      run.tell({ type: 'readinessAssessed', facts });
-    } catch (error) {
-      if (!scope.consideredCancelled && !isStopped()) {
-        log.info('readiness was not assessed', { why: reasonOf(error)?.message ?? 'unknown' });
-      }
-    }
-  });
+  const assessing = scope.run(() => assessAgain(run, scope));
   try {
     return await lease();
   } finally {
@@ -52,17 +34,43 @@ export async function assessedBeside<T>(run: Execution, lease: () => Promise<T>)
   }
 }
 
-function isDue({ readiness }: State): boolean {
-  return readiness === undefined || Date.now() - Date.parse(readiness.at) >= EVERY_MS;
+async function assessAgain(run: Execution, scope: CancellationScope): Promise<void> {
+  let wait = firstWait(run.state);
+  for (;;) {
+    try {
+      if (wait > 0) await sleep(wait, { summary: 'until readiness is measured again' });
+      const facts = await quick.assessReadiness.executeWithOptions(
+        { ...BESIDE, summary: 'assess readiness' },
+        [run.step],
+      );
+      run.tell({ type: 'readinessAssessed', facts });
+      await compareWhenDue(run);
+    } catch (error) {
+      if (scope.consideredCancelled || isStopped()) return;
+      log.info('readiness was not assessed', { why: reasonOf(error)?.message ?? 'unknown' });
+    }
+    wait = BETWEEN_MEASUREMENTS_MS;
+  }
+}
+
+/** Never with the beginning of a lease, but with the first. */
+function firstWait({ readiness }: State): number {
+  if (readiness === undefined) return 0;
+  const age = Date.now() - Date.parse(readiness.at);
+  return Math.max(LEASE_SETTLES_MS, BETWEEN_MEASUREMENTS_MS - age);
 }
 
 /**
- * Measures again, and refuses the cutover if a finding blocks it that is not accepted.
+ * Compares definitions and measures again, and refuses the cutover if a finding blocks it that is not accepted.
  * @throws ApplicationFailure `NotReady` with the list.
  */
-export async function requireReady(run: Execution): Promise<void> {
+export async function requireReady(
+  run: Execution,
+  order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds'>,
+): Promise<void> {
   // Whoever needs the old database back needs it now.
   if (run.isBack || !patched(PATCH)) return;
+  await compareBeforeCutover(run);
   const facts = await retryUntilDone(run, 'assess readiness', (retry) =>
     quick.assessReadiness.executeWithOptions(
       { ...QUICK, retry, activityId: 'readiness', summary: 'assess readiness' },
@@ -70,7 +78,7 @@ export async function requireReady(run: Execution): Promise<void> {
     ),
   );
   run.tell({ type: 'readinessAssessed', facts });
-  const found = readinessOf(run.state, run.input);
+  const found = readinessOf(run.state, run.input, order);
   if (found === undefined || found.ready) return;
   const { accepted = [] } = run.state;
   const blocking = found.findings.filter(

@@ -2,6 +2,7 @@
  * A rehearsal of the cutover: everything that is safe to do while the application writes, and how long it would have stopped it.
  * With `{"fence": true}` the writes are really stopped, for a few seconds at most, and given back in any case. Nothing is released.
  */
+import { patched } from '@temporalio/workflow';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { long, quick } from './activities.ts';
 import { rehearseBox } from './box.ts';
@@ -9,6 +10,7 @@ import { measureChecks } from './box-checks.ts';
 import { ending, throwIfStopped } from './failure.ts';
 import { catchUp, drain, prepare } from './fenced-cutover.ts';
 import { LONG, QUICK } from './options.ts';
+import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import { duration } from './wording.ts';
 
@@ -19,6 +21,8 @@ export const REHEARSED_SECONDS = 5;
 export async function rehearse(run: Execution, request: CutoverRequest): Promise<string> {
   const prepared = await prepare(run, request);
   if (prepared.switched !== null) throw ending('Refused', 'the migration has switched already');
+  // What would refuse the cutover. Histories of earlier code do not ask.
+  if (patched('rehearsal-readiness')) await requireReady(run, request);
   await catchUp(run);
   throwIfStopped();
   return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run, request);

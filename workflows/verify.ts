@@ -25,6 +25,7 @@ import {
 import { FAILURES } from '../contract/failure-catalogue.ts';
 import type { VerificationPlan, VerificationRun } from '../contract/verification.ts';
 import { long } from './activities.ts';
+import { compareWithVerification } from './definitions.ts';
 import { Deferred } from './deferred.ts';
 import type { Execution, Verifier } from './execution.ts';
 import { ending, raise, reasonOf, throwIfStopped } from './failure.ts';
@@ -243,6 +244,8 @@ function compareOne(run: Execution, verification: string, next: VerificationRun)
  * @param verification the one that the report is of: after a repair the one that found the differences.
  */
 async function conclude(run: Execution, id: string, verification: string): Promise<'reported'> {
+  // Before the report: when this is interrupted, the verification goes on later. A repair is about rows only.
+  const beside = id === verification ? await compareWithVerification(run) : '';
   const report = await long.concludeVerification.executeWithOptions(
     { ...VERIFYING, activityId: 'verify-result', summary: 'result of the verification' },
     [{ ...run.step, verification }],
@@ -252,7 +255,7 @@ async function conclude(run: Execution, id: string, verification: string): Promi
   run.tell({ type: 'verificationEnded', id, report });
   const { result, tables, rows, lsn, seconds } = report;
   log.info('verification', { result, tables, rows, lsn, seconds });
-  run.answerVerified({ text: reportText(report, repaired) });
+  run.answerVerified({ text: `${reportText(report, repaired)}${beside}` });
   return 'reported';
 }
 

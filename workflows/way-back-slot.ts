@@ -22,7 +22,7 @@ export function tendWayBack(run: Execution): Aside | null {
       const reason = reasonOf(error);
       if (!reason) throw error;
       log.warn('the way back is not ready', { ...reason });
-      run.tell({ type: 'wayBackNoted', note: `the way back is not ready: ${reason.message}` });
+      run.tell({ type: 'wayBackFailed', why: reason.message });
     });
   return {
     stop: async () => {
@@ -58,13 +58,23 @@ export async function requireWayBack(run: Execution): Promise<void> {
   if (run.input.switchback === undefined || run.isBack) return;
   // A position from before this cutover must not be used after its release.
   run.tell({ type: 'wayBackAdvanced', position: null });
-  if (run.state.wayBack?.opened !== true) {
-    await retryUntilDone(run, 'open the way back', (retry) => open(run, retry));
+  run.withoutWayBack = undefined;
+  try {
+    if (run.state.wayBack?.opened !== true) {
+      await retryUntilDone(run, 'open the way back', (retry) => open(run, retry));
+    }
+    await retryUntilDone(run, 'check the way back', (retry) =>
+      long.planReverse.executeWithOptions(
+        { ...LONG, retry, activityId: 'plan-back', summary: 'check the way back' },
+        [{ migration: run.migration, input: run.input }],
+      ),
+    );
+  } catch (error) {
+    throwIfStopped();
+    const reason = reasonOf(error);
+    // The operator has said that the cutover goes on without one.
+    if (!reason || run.state.accepted?.includes('no-way-back') !== true) throw error;
+    run.tell({ type: 'wayBackFailed', why: reason.message });
+    run.withoutWayBack = reason.message;
   }
-  await retryUntilDone(run, 'check the way back', (retry) =>
-    long.planReverse.executeWithOptions(
-      { ...LONG, retry, activityId: 'plan-back', summary: 'check the way back' },
-      [{ migration: run.migration, input: run.input }],
-    ),
-  );
 }

@@ -25,6 +25,9 @@ export interface Wanted {
   readonly pairs: ReadonlyMap<Sequence, Sequence>;
 }
 
+/** Of a table that the selection takes. */
+type Named = Pick<Relation, 'oid' | 'schema' | 'name'>;
+
 interface Sides {
   readonly source: pg.ClientBase;
   readonly target: pg.ClientBase;
@@ -41,7 +44,7 @@ export async function readWanted(
   { source, target }: Sides,
   migration: Migration,
   selection: Selection,
-  relations: readonly Relation[],
+  relations: readonly Named[],
 ): Promise<Wanted> {
   const created = await createdByWalferry(target, migration);
   const here = await readSequences(source);
@@ -57,7 +60,7 @@ export async function readWanted(
 function wantedOf(
   all: readonly Sequence[],
   selection: Selection,
-  relations: readonly Relation[],
+  relations: readonly Named[],
   created: ReadonlySet<string>,
 ): Sequence[] {
   const tables = new Set(relations.map(({ schema, name }) => keyOf(schema, name)));

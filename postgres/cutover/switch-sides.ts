@@ -16,7 +16,7 @@ import { whileWatched } from '../session/liveness.ts';
 import type { Session } from '../session/session.ts';
 import { readOutcome } from '../store/outcome.ts';
 import { millisecondsUntil } from './arm-source.ts';
-import { checkLines } from './definition-lines.ts';
+import { checkLines } from './other-differences.ts';
 import { requireFinished } from './kept-result.ts';
 import { releaseTarget } from './release-target.ts';
 import { requireSealed } from './seal-source.ts';

@@ -17,7 +17,7 @@ import { readBoth } from './catalog-facts.ts';
 import { collationDifferences } from './collation-fact.ts';
 import { byObject, createdAmong, differencesOf } from './difference.ts';
 import { keyOfFact } from './fact.ts';
-import { afterwards, readPending } from './pending.ts';
+import { afterwards, NOTHING_PENDING, readPending } from './pending.ts';
 import { reprinted } from './reprint.ts';
 import { readScope } from './scope.ts';
 
@@ -31,22 +31,27 @@ const TRIES = 5;
 
 /**
  * Compares the definitions of both sides. Changes nothing. What is reported was found twice.
- * @param work its signal cuts both sessions.
+ * @param work its signal cuts both sessions. `ended`: the migration may be over, and its control schema gone.
  * @returns the differences, ordered by object; not bounded.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
 export async function compareDefinitions(
   migration: Migration,
   input: MigrationInput,
-  { signal, beat = () => undefined }: Partial<Pick<Work, 'signal' | 'beat'>> = {},
+  {
+    signal,
+    beat = () => undefined,
+    ended,
+  }: Partial<Pick<Work, 'signal' | 'beat'>> & { readonly ended?: true } = {},
 ): Promise<Difference[]> {
   try {
-    const options = signal ? { signal } : {};
+    const waits = signal ? { signal } : {};
+    const options = ended ? ({ ...waits, unregistered: 'any more' } as const) : waits;
+    await using target = await connectTarget(migration, 'definition', options);
     await using source = await connectSource(migration, 'definition', {
       ...options,
-      lockTimeoutMs: LOCK_TIMEOUT_MS,
+      ...{ target, lockTimeoutMs: LOCK_TIMEOUT_MS },
     });
-    await using target = await connectTarget(migration, 'definition', options);
     const progress = { step: STEP, relations: 0 };
     return await whileWatched(
       [source, target],
@@ -61,7 +66,7 @@ export async function compareDefinitions(
           );
         const first = await once();
         if (first.length === 0) return [];
-        await sleep(AGAIN_AFTER_MS, undefined, options);
+        await sleep(AGAIN_AFTER_MS, undefined, waits);
         const before = new Set(first.map(keyOfFact));
         return (await once()).filter((one) => before.has(keyOfFact(one)));
       },
@@ -89,15 +94,26 @@ async function compareOnce(
     ),
   );
   const scope = await readScope(sides, migration, input);
-  const pending = await readPending(sides.target, migration);
-  const created = createdAmong(await readCreatedEntries(sides.target, migration.id));
+  const { pending, created } = scope.registered
+    ? await readStored(sides.target, migration)
+    : { pending: NOTHING_PENDING, created: () => true };
   const found: Difference[] = [];
   for await (const both of readBoth(sides, scope, input, created, report)) {
     const { unprinted, ...compared } = await reprinted(sides, afterwards(pending, both));
     found.push(...differencesOf({ ...compared, created, unprinted }));
   }
   found.push(...(await collationDifferences(sides, scope)));
-  return found.sort(byObject);
+  found.sort(byObject);
+  // Whoever created the tables chose what they have: the differences are shown, and do not refuse the cutover.
+  return scope.whole ? found : found.map(({ wrong: _, ...one }) => one);
+}
+
+/** Without a control schema nothing is pending, and what the target has alone is not known to be its own. */
+async function readStored(target: Session, migration: Migration) {
+  return {
+    pending: await readPending(target, migration),
+    created: createdAmong(await readCreatedEntries(target, migration.id)),
+  };
 }
 
 /** An object that is dropped between the list and its description makes a statement fail. */

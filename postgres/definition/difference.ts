@@ -3,6 +3,7 @@ import type { Difference } from '../../contract/definition.ts';
 import { tagKey } from './pending.ts';
 import { enumLabelsToAdd } from './enum-label.ts';
 import { keyOfFact, type Fact } from './fact.ts';
+import { isWrong, type Sided } from './harm.ts';
 
 export interface Sides {
   readonly source: readonly Fact[];
@@ -100,12 +101,13 @@ function belongsTo({ object, relation, under, what }: Fact, missing: ReadonlySet
 }
 
 function missing(fact: Fact, source: readonly Fact[]): Difference {
-  if (fact.what !== '') return named(fact, `has its ${fact.what} on the source only`, fact.make);
+  const judged = { fact, sided: 'source only' } as const;
+  if (fact.what !== '') return named(judged, `has its ${fact.what} on the source only`, fact.make);
   const parts = partsOf(fact, source);
   // A table is not put together from its columns: only views have a definition.
   const isTable = fact.isRelation && !parts.some(({ what }) => what === 'definition');
   const run = isTable ? [] : [fact, ...parts];
-  return named(fact, 'is on the source only', statements(run.map(({ make }) => make)));
+  return named(judged, 'is on the source only', statements(run.map(({ make }) => make)));
 }
 
 /** What is said about the object and belongs to it: with it, it comes again. */
@@ -121,34 +123,35 @@ function partsOf({ object, isRelation }: Fact, source: readonly Fact[]): Fact[] 
 }
 
 function surplus(fact: Fact): Difference {
-  return fact.what === ''
-    ? named(fact, 'is on the target only', fact.remove)
-    : named(fact, `has its ${fact.what} on the target only`, fact.remove);
+  const what =
+    fact.what === '' ? 'is on the target only' : `has its ${fact.what} on the target only`;
+  return named({ fact, sided: 'target only' }, what, fact.remove);
 }
 
 function changed(fact: Fact, other: Fact, source: readonly Fact[]): Difference {
+  const judged = { fact, sided: 'both', other } as const;
   if (fact.what === 'state') {
-    return named(fact, `is ${fact.text} on the source, ${other.text} on the target`, fact.make);
+    return named(judged, `is ${fact.text} on the source, ${other.text} on the target`, fact.make);
   }
   if (fact.what === 'enforcement') {
     return named(
-      fact,
+      judged,
       `is ${enforced(fact.text)} on the source, ${enforced(other.text)} on the target`,
       null,
     );
   }
   if (fact.what === 'labels') {
-    return named(fact, 'differs in its labels', enumLabelsToAdd(fact, other));
+    return named(judged, 'differs in its labels', enumLabelsToAdd(fact, other));
   }
   const what = fact.what === '' ? 'differs' : `differs in its ${fact.what}`;
-  if (fact.make === null) return named(fact, what, null);
+  if (fact.make === null) return named(judged, what, null);
   const replaces = /^create or replace/i.test(fact.make);
   // A view that is replaced loses its options, an object that is created again all that was said about it.
   const again = partsOf(fact, source).filter(({ object }) =>
     replaces ? object.includes(': storage parameter ') : fact.what === '',
   );
   const run = [replaces ? null : other.remove, fact.make, ...again.map(({ make }) => make)];
-  return named(fact, what, statements(run));
+  return named(judged, what, statements(run));
 }
 
 /** @param state several letters if the triggers of a constraint have different states. */
@@ -164,8 +167,19 @@ function statements(all: readonly (string | null)[]): string | null {
   return some.length === 0 ? null : some.join('; ');
 }
 
-function named({ object }: Fact, what: string, run: string | null): Difference {
-  return { object, what, ...(run === null ? {} : { run: run.endsWith(';') ? run : `${run};` }) };
+interface Judged {
+  readonly fact: Fact;
+  readonly sided: Sided;
+  /** The target's, where both sides have it. */
+  readonly other?: Fact;
+}
+
+function named({ fact, sided, other }: Judged, what: string, run: string | null): Difference {
+  return {
+    ...{ object: fact.object, what },
+    ...(isWrong(fact, sided, other) ? { wrong: true as const } : {}),
+    ...(run === null ? {} : { run: run.endsWith(';') ? run : `${run};` }),
+  };
 }
 
 /** Whether walferry created an object of that name. @param entries schema and tag of pg_dump's entries. */

@@ -32,6 +32,12 @@ export interface Pending {
   readonly unfilled: ReadonlySet<string>;
 }
 
+/** When the migration is over. */
+export const NOTHING_PENDING: Pending = {
+  ...{ unbuilt: new Set(), commented: new Set(), defaults: false, granted: new Set() },
+  ...{ checks: new Set(), unvalidated: new Set(), states: new Map(), unfilled: new Set() },
+};
+
 const STATES: Readonly<Record<string, string>> = {
   O: 'enabled',
   A: 'enabled always',

@@ -22,6 +22,8 @@ export interface Scope {
   readonly out: ReadonlySet<string>;
   /** Whether walferry created the schema; if not, only the tables and their parts are compared. */
   readonly whole: boolean;
+  /** Whether the control schema knows the migration; not when it is over. */
+  readonly registered: boolean;
 }
 
 interface View extends TableName {
@@ -69,8 +71,9 @@ export async function readScope(
     ({ kind }) => kind !== 'f',
   );
   const tables = selected.filter(({ viaRoot }) => viaRoot === null);
-  const whole = (await readTablesState(target, migration)) !== 'used';
-  if (!whole) return { tables, relations: tables, out: new Set(), whole };
+  const state = await readTablesState(target, migration);
+  const [whole, registered] = [state !== 'used', state !== 'absent'];
+  if (!whole) return { tables, relations: tables, out: new Set(), whole, registered };
   const matcher = compileSelection(input.tables);
   const views = await readNamed(source, ['v', 'm']);
   const sequences = await readNamed(source, ['S']);
@@ -85,8 +88,7 @@ export async function readScope(
   return {
     tables,
     relations: [...tables, ...views.filter(({ oid }) => !gone.has(oid))],
-    out,
-    whole,
+    ...{ out, whole, registered },
   };
 }
 

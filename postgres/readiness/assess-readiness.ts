@@ -1,16 +1,22 @@
 /** Measures whether a cutover could begin now: cheap reads on both sides, beside the running stream. */
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
+import { isFenced } from '../../contract/cutover.ts';
+import type { Passing } from '../../contract/fence.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { ReadinessFacts } from '../../contract/readiness.ts';
+import { reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
-import { readRelations } from '../catalog/read-relations.ts';
+import { readCandidates } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { readWanted } from '../cutover/sequence-state.ts';
+import { fenceAsked, fenceOf } from '../fence/kinds.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { whileWatched } from '../session/liveness.ts';
+import type { Session } from '../session/session.ts';
+import { readDisabledTriggers } from '../store/disabled-trigger.ts';
 import { readFollowedTarget } from '../store/followed-target.ts';
 
 const STEP = 'assessing readiness';
@@ -85,7 +91,8 @@ export async function assessReadiness(
       async () => {
         const { confirmed, tables } = await readFollowedTarget(target, migration);
         const lagBytes = await lagOf(source, confirmed);
-        const relations = await readRelations(source, input.tables, 'estimated');
+        const { all, selected } = await readCandidates(source, input.tables);
+        const relations = all.filter(({ oid }) => selected.has(oid));
         const wanted = await readWanted({ source, target }, migration, input.tables, relations);
         const slots = await source.query<NonNullable<ReadinessFacts['slot']>>(SLOT, [
           migration.slot,
@@ -106,6 +113,12 @@ export async function assessReadiness(
             wanted.sequences.map(({ name }) => name),
             wanted.sequences.map(({ sql }) => sql),
           ]),
+          sequences: wanted.sequences.length,
+          triggers: (await readDisabledTriggers(target, migration, false)).length,
+          ...(await fenceOfInput(source, input)),
+          ...(input.switchback === undefined
+            ? {}
+            : { wayBack: await wayBackOf(target, migration) }),
         };
       },
     );
@@ -113,6 +126,32 @@ export async function assessReadiness(
     signal?.throwIfAborted();
     throw classify(error, { step: STEP }, 'Internal');
   }
+}
+
+/** What its rights allow and what passes it changes with every GRANT, subscription and table. */
+async function fenceOfInput(
+  source: Session,
+  input: MigrationInput,
+): Promise<Pick<ReadinessFacts, 'fence'>> {
+  if (!isFenced(input)) return {};
+  const { kind, missing, passes } = await fenceOf(fenceAsked(input)).rights(source, input);
+  const said = ({ what, action }: Passing): string => `${what}. ${action.replace(/\.$/, '')}`;
+  return {
+    fence: {
+      kind,
+      open: [...missing, ...passes.filter(({ refuses }) => refuses).map(said)],
+      passes: passes.filter(({ refuses }) => !refuses).map(said),
+    },
+  };
+}
+
+async function wayBackOf(target: pg.ClientBase, migration: Migration): Promise<string | null> {
+  const { rows } = await target.query<{ status: string | null }>(
+    /* sql */ `select s.wal_status as status from pg_catalog.pg_replication_slots s where s.slot_name = $1`,
+    [reverseOf(migration).slot],
+  );
+  const [slot] = rows;
+  return slot === undefined ? null : (slot.status ?? 'unused');
 }
 
 async function lagOf(source: pg.ClientBase, confirmed: Lsn | null): Promise<number> {

@@ -1,4 +1,7 @@
-/** `walferry compare`: are two databases equal, row by row? Shares no code with the copy that it checks. */
+/**
+ * `walferry compare`: are two databases equal, row by row? That part shares no code with the copy that it checks. With a migration it
+ * also says what differs beside rows, and the SQL for the target.
+ */
 import type { Command } from 'commander';
 import { whole } from './number.ts';
 import { repeated } from './repeated.ts';
@@ -10,6 +13,7 @@ interface Options {
   readonly md5: boolean;
   readonly show: number;
   readonly json: boolean;
+  readonly migration?: string;
 }
 
 export function declareCompare(program: Command): void {
@@ -35,6 +39,10 @@ export function declareCompare(program: Command): void {
       false,
     )
     .option('--show <n>', 'differing keys to name per table', whole(1, 9_999_999), 10)
+    .option(
+      '--migration <workflow-id>',
+      'also compare definitions (columns, indexes, functions, grants, …) as this migration moves them, with the SQL for the target',
+    )
     .option('--json', 'print one JSON object', false)
     .addHelpText(
       'after',
@@ -43,18 +51,35 @@ Examples:
   walferry compare orders_old orders_new
   walferry compare orders_old orders_new --table public.person --show 50
   walferry compare orders_old orders_new --exclude 'audit.*' --json
+  walferry compare orders_old orders_new --migration orders
 
 Each side is read in one snapshot. While a migration still streams, rows in flight show as differences.
-Exit codes: 0 equal, 1 different, 2 error.`,
+With --migration, definitions are compared now, by the input of that workflow, which Temporal has: while it runs, what it builds
+later is no difference. WRONG is what an application would notice.
+Exit codes: 0 equal (definitions: nothing wrong), 1 different, 2 error.`,
     )
     .action(async (source: string, target: string, options: Options) => {
       const { compare } = await import('../compare/databases.ts');
       const { closingLines, tableLines } = await import('../compare/result-line.ts');
-      const { table: include, json, ...rest } = options;
+      const { table: include, json, migration, ...rest } = options;
       const result = await compare({ source, target, include, ...rest }, (done) => {
         if (!json) console.log(tableLines(done).join('\n'));
       });
-      console.log(json ? JSON.stringify(result) : closingLines(result).join('\n'));
-      process.exitCode = result.equal ? 0 : 1;
+      if (!json) console.log(closingLines(result).join('\n'));
+      const definitions = migration === undefined ? [] : await differing(migration, source, target);
+      if (json) {
+        const more = migration === undefined ? {} : { definitions };
+        console.log(JSON.stringify({ ...result, ...more }));
+      } else if (migration !== undefined) {
+        const { definitionLines } = await import('../definitions/migration.ts');
+        console.log(definitionLines(definitions).join('\n'));
+      }
+      const isEqual = result.equal && !definitions.some(({ wrong }) => wrong === true);
+      process.exitCode = isEqual ? 0 : 1;
     });
+}
+
+async function differing(workflowId: string, source: string, target: string) {
+  const { differencesOf } = await import('../definitions/migration.ts');
+  return differencesOf(workflowId, { source, target });
 }

@@ -1,7 +1,9 @@
 /** A view as text: a block for a terminal, one line for a pipe. Pure. */
 import { builtText } from '../../workflows/built.ts';
+import { downtimeText, walText } from '../../workflows/readiness-text.ts';
 import { bytes, count, counted, duration } from '../../workflows/wording.ts';
 import type { Readiness } from '../../contract/readiness.ts';
+import { definitionLines } from '../../workflows/definition-text.ts';
 import type { CopyView, View } from './model.ts';
 import { isOpen } from './sample.ts';
 
@@ -17,9 +19,12 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...(built === '' ? [] : [`  ${built}`]),
     ...(stream === undefined ? [] : [`  stream ${stream}`]),
     ...(view.throttle === undefined ? [] : [`  ${view.throttle}`]),
-    ...(view.readiness === undefined ? [] : [`  ${readinessText(view.readiness)}`]),
+    ...(view.readiness === undefined
+      ? []
+      : readinessLines(view.readiness, view.accepted).map((line) => `  ${line}`)),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
     ...(view.verification ?? []).map((line) => `  ${line}`),
+    ...definitionLines(workflowId, view).map((line) => `  ${line}`),
     ...(view.waiting
       ? [
           `  waits at ${view.waiting.step}: ${view.waiting.reason} (${view.waiting.code})`,
@@ -32,10 +37,19 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
 }
 
 /** What stands in the way of a cutover, by code: the texts are in Current Details. */
-function readinessText({ ready, findings, estimateSeconds }: Readiness): string {
-  const codes = findings.map(({ code, level }) => (level === 'blocks' ? `${code} (blocks)` : code));
+function readinessLines(readiness: Readiness, accepted: readonly string[] = []): string[] {
+  const { ready, findings } = readiness;
+  const codes = findings.map(({ code, level }) => {
+    if (accepted.includes(code)) return `${code} (accepted)`;
+    return level === 'blocks' ? `${code} (blocks)` : code;
+  });
   const found = codes.length === 0 ? '' : `: ${codes.join(', ')}`;
-  return `cutover ${ready ? 'ready' : 'not ready'}, about ${duration(estimateSeconds)} of downtime${found}`;
+  const wal = walText(readiness);
+  return [
+    `cutover ${ready ? 'ready' : 'not ready'}${found}`,
+    downtimeText(readiness),
+    ...(wal === '' ? [] : [wal]),
+  ];
 }
 
 /** Everything that matters on one line. */

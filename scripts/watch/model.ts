@@ -3,6 +3,7 @@
  * the heartbeats of running activities, which are a second old but go backwards when an attempt is repeated. So no
  * displayed count of work ever falls within a phase. Pure: time comes with the samples.
  */
+import type { ComparedDefinitions } from '../../contract/definition.ts';
 import type { Readiness } from '../../contract/readiness.ts';
 import { RateWindow } from './rate-window.ts';
 import { isLsn, maxLsn } from '../../contract/lsn.ts';
@@ -56,8 +57,12 @@ export interface View {
   readonly throttle?: string;
   /** The verification that runs, and the newest result; unset: none. */
   readonly verification?: readonly string[];
+  /** What differs beside rows; unset before the first comparison. */
+  readonly definitions?: ComparedDefinitions;
   /** Whether a cutover could begin now; unset while that is no question. */
   readonly readiness?: Readiness;
+  /** Findings of it that the operator accepts. */
+  readonly accepted?: readonly string[];
   /** Activities that are retried, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
@@ -104,8 +109,9 @@ export class ProgressModel {
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
       ...(progress?.phase === 'stream' && progress.readiness
-        ? { readiness: progress.readiness }
+        ? { readiness: progress.readiness, accepted: progress.accepted ?? [] }
         : {}),
+      ...(progress?.definitions ? { definitions: progress.definitions } : {}),
       ...throttleOf(progress, activities),
       ...(progress?.verification ? { verification: verificationLines(progress.verification) } : {}),
       troubles: troublesOf(sample),

@@ -21,6 +21,7 @@ test('the page lists every finding with its levels', async () => {
     'Look up a code of preflight here. `walferry preflight`, the failure `Preflight` and Current Details show the findings',
     'together, each with the names of its objects and what to do. An error refuses the migration before anything is',
     'changed; [refusals](../explanation/refusals.md) says why. Warnings and notes stay visible while the migration runs.',
+    'Findings that refuse a cutover are in [readiness](readiness.md).',
     '',
     ...table(['code', 'level', 'what it means', 'what to do (an example)'], rows),
   ]);

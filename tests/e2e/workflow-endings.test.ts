@@ -37,7 +37,7 @@ describe('done', () => {
       ...['preflight', 'copySchema', 'createSlot', 'holdSnapshot', 'planCopy'],
       ...['copyChunks', 'copyChunks', 'copyChunks', 'planCopy', 'buildIndexes', 'analyzeTables'],
       ...['buildConstraints', 'refreshViews', 'assessReadiness', 'streamChanges'],
-      ...['assessReadiness', 'writeEndMark', 'streamChanges'],
+      ...['compareDefinitions', 'assessReadiness', 'writeEndMark', 'streamChanges'],
       ...['compareCounts', 'refreshViews', 'setSequences', 'enableTriggers', 'laterChanges'],
       ...['dropSlot', 'dropControl'],
     ]);

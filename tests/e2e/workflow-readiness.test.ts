@@ -99,3 +99,74 @@ test.concurrent.each([['index-broken'], ['not-analyzed']])(
     await migration.ask('abort');
   },
 );
+
+/** A missing column makes the target wrong, a missing comment does not. */
+const DIFFERING = {
+  differences: [
+    { object: 'public.orders: column note', what: 'is on the source only', wrong: true },
+    { object: 'public.orders', what: 'has its comment on the source only' },
+  ],
+  ...{ more: 0, wrong: 1, notCompared: [] },
+} as const;
+
+test.concurrent(
+  'definitions are compared with a verification and before a cutover, which refuses what makes the target wrong',
+  async () => {
+    const migration = await migrations.streaming();
+    const { world } = migration;
+    world.definitions = DIFFERING;
+    expect((await migration.ask('verify')).text).toMatch(
+      / Beside rows 2 differences, 1 of them makes the target wrong: public\.orders: column note is on the source only; public\.orders has its comment on the source only\.$/,
+    );
+    expect(world.count('compareDefinitions')).toBe(1);
+    expect(await migration.progress()).toMatchObject({ definitions: { report: DIFFERING } });
+    expect(await migration.ask('cutover')).toMatchObject({
+      type: 'NotReady',
+      text: text(
+        /not ready: blocks \[definition-differs\]: public\.orders: column note is on the source only\. Run on the target the SQL that `walferry compare/,
+      ),
+    });
+    expect(world.count('compareDefinitions')).toBe(2);
+    expect(world.count('writeEndMark')).toBe(0);
+    // What the operator has run since is found before the next one.
+    world.definitions = { ...DIFFERING, differences: DIFFERING.differences.slice(1), wrong: 0 };
+    expect(await migration.ask('cutover')).toMatchObject({ allowed: true });
+    expect(JSON.parse((await migration.end()).text)).toMatchObject({
+      differences: ['public.orders has its comment on the source only'],
+    });
+  },
+);
+
+test.concurrent(
+  'a comparison that fails does not hold back the result of the rows, and is said',
+  async () => {
+    const migration = await migrations.streaming();
+    for (let tries = 0; tries < 4; tries += 1) {
+      migration.world.fail('compareDefinitions', 'Denied', 'no right to read the catalog');
+    }
+    expect((await migration.ask('verify')).text).toMatch(
+      /^Equal: .* Objects beside rows were not compared: no right to read the catalog\.$/,
+    );
+    await migration.ask('abort');
+  },
+);
+
+test.concurrent(
+  'a target that is wrong by definition is cut over to when the operator accepts it, which the record keeps',
+  async () => {
+    const migration = await migrations.streaming();
+    migration.world.definitions = DIFFERING;
+    expect(await migration.ask('cutover', { accept: ['definition-differs'] })).toMatchObject({
+      allowed: true,
+    });
+    const { status, text: result } = await migration.end();
+    expect(status).toBe('COMPLETED');
+    expect(JSON.parse(result)).toMatchObject({
+      differences: [
+        'public.orders: column note is on the source only',
+        'public.orders has its comment on the source only',
+      ],
+      record: { accepted: ['definition-differs'], definitions: { report: DIFFERING } },
+    });
+  },
+);

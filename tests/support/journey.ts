@@ -12,7 +12,7 @@ import { dropControl } from '../../postgres/store/migration.ts';
 import { compareCounts } from '../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../postgres/cutover/later-changes.ts';
-import { definitionLines } from '../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from './definition-lines.ts';
 import { setSequences } from '../../postgres/cutover/set-sequences.ts';
 import { inspect } from '../../postgres/preflight/inspect.ts';
 import { analyzeTables } from '../../postgres/schema/analyze-tables.ts';

@@ -1,11 +1,8 @@
 /** Readiness: what follows from facts, and what an operator may accept. */
 import { expect, test } from 'vitest';
-import {
-  judge,
-  type Known,
-  type KnownVerification,
-  type ReadinessFacts,
-} from '../../contract/readiness.ts';
+import type { DefinitionReport } from '../../contract/definition.ts';
+import type { Known, KnownVerification, ReadinessFacts } from '../../contract/readiness.ts';
+import { judge } from '../../contract/readiness-judge.ts';
 import { READINESS, type ReadinessCode } from '../../contract/readiness-finding.ts';
 import { parseCutoverOptions } from '../../contract/cutover-request.ts';
 
@@ -32,6 +29,20 @@ function verified(last: Partial<Last> | null, more: Partial<KnownVerification> =
   };
 }
 
+const FENCE = { kind: 'trigger', open: [], passes: [] } as const;
+
+/** So many differences, of each kind. */
+function compared(wrong: number, others: number): DefinitionReport {
+  const one = { object: 'public.t', what: 'differs' };
+  return {
+    differences: [
+      ...Array.from({ length: wrong }, () => ({ ...one, wrong: true as const })),
+      ...Array.from({ length: others }, () => one),
+    ],
+    ...{ more: 0, wrong, notCompared: [] },
+  };
+}
+
 /** Facts that give exactly this finding. */
 const CASES: Readonly<Record<ReadinessCode, readonly [Partial<ReadinessFacts>, Partial<Known>]>> = {
   'slot-lost': [{ slot: null }, {}],
@@ -42,7 +53,15 @@ const CASES: Readonly<Record<ReadinessCode, readonly [Partial<ReadinessFacts>, P
   'verification-missing': [{}, verified(null)],
   'verification-old': [{}, verified({ ageSeconds: 86_401 })],
   'verification-off': [{}, verified(null, { wanted: false })],
-  'definitions-differ': [{}, { differences: 2 }],
+  'definition-differs': [{}, { definitions: compared(2, 0) }],
+  'definition-other': [{}, { definitions: compared(0, 1) }],
+  'downtime-too-long': [
+    { writer: { pid: 7, application: 'app', seconds: 9.5 }, fence: FENCE },
+    { maxDowntimeSeconds: 10 },
+  ],
+  'fence-open': [{ fence: { ...FENCE, open: ['a subscription writes to public.t'] } }, {}],
+  'fence-passes': [{ fence: { ...FENCE, passes: ['large objects can be written'] } }, {}],
+  'no-way-back': [{ wayBack: null }, { wayBack: { opened: true, why: null } }],
   'not-consistent': [{}, { constraintsBuilt: false }],
   'not-analyzed': [{ unanalyzed: ['public.t'] }, {}],
   'long-writer': [{ writer: { pid: 7, application: 'app', seconds: 11 } }, {}],
@@ -76,6 +95,54 @@ test('facts at a limit give no finding', () => {
     lagSeconds: 3,
   };
   expect(judge(facts, known, AT)).toMatchObject({ findings: [], estimateSeconds: 14 });
+  const fenced = { ...facts, fence: FENCE };
+  // A cutover with a fence catches up before it stops the writes: 10 + 2 × 2 + 1.
+  expect(judge(fenced, { ...known, maxDowntimeSeconds: 15 }, AT)).toMatchObject({ findings: [] });
+});
+
+test('the estimate says what it is made of: writers, drains, counts, sequences and triggers', () => {
+  const facts: ReadinessFacts = {
+    ...READY,
+    ...{ writer: { pid: 7, application: 'app', seconds: 3 }, fence: FENCE },
+    ...{ sequences: 8_000, triggers: 6_000, walBytes: 5 },
+  };
+  const known: Known = {
+    ...KNOWN,
+    lagSeconds: 0.5,
+    checks: { rows: 9_000_000 },
+    maxDowntimeSeconds: 13,
+  };
+  const { estimate, estimateSeconds, findings, walBytes } = judge(facts, known, AT);
+  expect(estimate).toEqual([
+    { what: 'the writes of process 7 (app)', seconds: 3 },
+    { what: 'two drains', seconds: 1 },
+    { what: 'counting the rows', seconds: 4.5 },
+    { what: 'setting the sequences', seconds: 2 },
+    { what: 'enabling the triggers', seconds: 2 },
+    { what: 'everything else', seconds: 1 },
+  ]);
+  expect({ estimateSeconds, walBytes }).toEqual({ estimateSeconds: 14, walBytes: 5 });
+  expect(findings).toMatchObject([
+    {
+      code: 'downtime-too-long',
+      text: 'about 14 s of downtime, and 13 s are permitted: the writes of process 7 (app) 3.0 s, two drains 1.0 s, counting the rows 4.5 s, setting the sequences 2.0 s, enabling the triggers 2.0 s, everything else 1.0 s',
+    },
+  ]);
+});
+
+test('a way back that is lost, or could not be made, blocks; one that was not asked for is none', () => {
+  const opened = { wayBack: { opened: true, why: null } };
+  for (const slot of ['reserved', 'unused']) {
+    expect(judge({ ...READY, wayBack: slot }, { ...KNOWN, ...opened }, AT).findings).toEqual([]);
+  }
+  expect(judge({ ...READY, wayBack: 'lost' }, { ...KNOWN, ...opened }, AT)).toMatchObject({
+    findings: [{ code: 'no-way-back', text: 'the target has removed WAL that the way back needs' }],
+  });
+  const why = 'role mover may not create replication slots';
+  expect(
+    judge({ ...READY, wayBack: null }, { ...KNOWN, wayBack: { opened: false, why } }, AT),
+  ).toMatchObject({ ready: false, findings: [{ text: why }] });
+  expect(judge({ ...READY, wayBack: null }, KNOWN, AT).findings).toEqual([]);
 });
 
 test.each<readonly [string, Known, RegExp]>([
@@ -134,7 +201,9 @@ test('the input of cutover accepts findings that can block, by code, and refuses
     return parsed.ok ? '' : parsed.message;
   };
   for (const wrong of [['index-broken'], ['not-analyzed'], 'index-invalid', [1], { a: 1 }]) {
-    expect(refusalOf({ accept: wrong })).toMatch(/slot-lost, index-invalid/);
+    expect(refusalOf({ accept: wrong })).toMatch(
+      /slot-lost, index-invalid.*definition-differs.*no-way-back/,
+    );
   }
   for (const wrong of [[], 'x', { compare: 'some' }, { other: 1 }]) {
     expect(refusalOf(wrong)).toContain('omit the input of cutover');

@@ -123,8 +123,13 @@ function events(pick: Pick): Event[] {
     { type: 'triggersEnabled' },
     { type: 'triggersDisabled' },
     { type: 'differencesFound', differences: ['d'] },
+    {
+      type: 'definitionsCompared',
+      report: { differences: [], more: 0, wrong: 0, notCompared: [] },
+    },
     { type: 'wayBackOpened' },
     { type: 'wayBackAdvanced', position: pick.chance(0.5) ? lsn : null },
+    { type: 'wayBackFailed', why: 'no slot' },
     { type: 'wayBackNoted', note: pick.chance(0.5) ? 'n' : null },
     { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },

@@ -14,6 +14,8 @@ export const wayBack = v.pipe(
     position: v.nullable(lsn),
     /** What the operator should know; null: nothing. */
     note: v.nullable(v.string()),
+    /** Why its slot could not be made or advanced the last time. Absent: it could. */
+    failed: v.exactOptional(v.string()),
   }),
   v.readonly(),
 );

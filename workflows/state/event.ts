@@ -2,6 +2,7 @@
 import type { GivenApproval } from '../../contract/approval.ts';
 import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { FenceSetting } from '../../contract/fence.ts';
+import type { DefinitionReport } from '../../contract/definition.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -132,6 +133,7 @@ export type Fact =
   | { readonly type: 'triggersEnabled' }
   | { readonly type: 'triggersDisabled' }
   | { readonly type: 'differencesFound'; readonly differences: readonly string[] }
+  | { readonly type: 'definitionsCompared'; readonly report: DefinitionReport }
   | { readonly type: 'readinessAssessed'; readonly facts: ReadinessFacts }
   /** How long the checks of a cutover take, while the application writes. */
   | { readonly type: 'checksMeasured'; readonly seconds: number }
@@ -139,6 +141,8 @@ export type Fact =
   | { readonly type: 'wayBackOpened' }
   | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }
   | { readonly type: 'wayBackNoted'; readonly note: string | null }
+  /** Its slot could not be made, or advanced. */
+  | { readonly type: 'wayBackFailed'; readonly why: string }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }

@@ -42,6 +42,8 @@ export function noted(state: State, event: Fact, now: string): State {
       return { ...state, confirmedLsn: event.consistentLsn };
     case 'planned':
       return planned(state, event.plan, now);
+    case 'definitionsCompared':
+      return { ...state, definitions: { report: event.report, at: now } };
     case 'readinessAssessed':
       return { ...state, readiness: { facts: event.facts, at: now } };
     case 'checksMeasured':
@@ -140,12 +142,18 @@ export function noted(state: State, event: Fact, now: string): State {
     case 'settingsNoted':
       return { ...state, fenceSettings: event.settings };
     case 'wayBackOpened':
-      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), opened: true, note: null } };
-    case 'wayBackAdvanced':
+      return { ...state, wayBack: { ...recovered(state), opened: true, note: null } };
+    case 'wayBackAdvanced': {
+      const wayBack = event.position === null ? (state.wayBack ?? NO_WAY_BACK) : recovered(state);
+      return { ...state, wayBack: { ...wayBack, position: event.position } };
+    }
+    case 'wayBackFailed': {
+      const note = `the way back is not ready: ${event.why}`;
       return {
         ...state,
-        wayBack: { ...(state.wayBack ?? NO_WAY_BACK), position: event.position },
+        wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note, failed: event.why },
       };
+    }
     case 'wayBackNoted':
       return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note: event.note } };
     case 'placeWaited':
@@ -165,6 +173,12 @@ export function noted(state: State, event: Fact, now: string): State {
     case 'verificationEnded':
       return verificationNoted(state, event, now);
   }
+}
+
+/** Its slot answered: an earlier failure is over. */
+function recovered({ wayBack = NO_WAY_BACK }: State): State['wayBack'] & object {
+  const { failed, ...others } = wayBack;
+  return failed === undefined ? others : { ...others, note: null };
 }
 
 /** Without what the state does not carry. */

@@ -1,35 +1,56 @@
 /** Readiness as it follows from the state: from measured facts, and from what the workflow knows itself. Pure. */
-import {
-  judge,
-  judgeVerification,
-  type ReadinessFinding,
-  type Known,
-  type KnownVerification,
-  type Readiness,
-} from '../../contract/readiness.ts';
+import { isFenced } from '../../contract/cutover.ts';
+import type { CutoverOrder } from '../../contract/cutover-request.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import { NO_VERIFICATION, type VerifyMode } from '../../contract/verification-state.ts';
+import type {
+  Known,
+  KnownVerification,
+  Readiness,
+  ReadinessFinding,
+} from '../../contract/readiness.ts';
+import { judge, judgeVerification } from '../../contract/readiness-judge.ts';
+import { NO_VERIFICATION } from '../../contract/verification-state.ts';
 import type { State } from './state.ts';
 
-/** As of the newest facts; undefined before the first. */
+/**
+ * As of the newest facts; undefined before the first.
+ * @param order of the cutover that is asked for; otherwise that of the input.
+ */
 export function readinessOf(
-  { readiness, ...state }: State,
-  { verify }: Pick<MigrationInput, 'verify'>,
+  state: State,
+  input: MigrationInput,
+  order: Pick<CutoverOrder, 'compare' | 'maxDowntimeSeconds'> = input.cutover,
 ): Readiness | undefined {
-  if (readiness === undefined) return undefined;
-  const { facts, at } = readiness;
-  const verification = verificationKnown(state, verify, at);
-  return judge(facts, { ...knownOf(state), verification }, at, state.accepted);
+  if (state.readiness === undefined) return undefined;
+  const { facts, at } = state.readiness;
+  return judge(facts, knownOf(state, input, order, at), at, state.accepted);
+}
+
+function knownOf(
+  { consistent, constraintsBuilt, stream, snapshot, definitions, wayBack, checks, ...state }: State,
+  input: MigrationInput,
+  { compare, maxDowntimeSeconds }: Pick<CutoverOrder, 'compare' | 'maxDowntimeSeconds'>,
+  at: string,
+): Known {
+  const { opened = false, failed = null } = wayBack ?? {};
+  return {
+    ...{ consistent, constraintsBuilt, lagSeconds: stream?.lagSeconds ?? 0 },
+    verification: verificationKnown(state, input, at),
+    ...(definitions ? { definitions: definitions.report } : {}),
+    ...(isFenced(input) ? { maxDowntimeSeconds } : {}),
+    checks: compare === 'off' ? null : (checks ?? { rows: snapshot?.estimatedRows ?? 0 }),
+    ...(input.switchback === undefined ? {} : { wayBack: { opened, why: failed } }),
+  };
 }
 
 /** What verifications say against a cutover now, and is not accepted. @param now ISO 8601. */
 export function unverifiedOf(
   state: State,
-  { verify }: Pick<MigrationInput, 'verify'>,
+  input: Pick<MigrationInput, 'verify'>,
   now: string,
 ): ReadinessFinding[] {
   const { accepted = [] } = state;
-  return judgeVerification(verificationKnown(state, verify, now)).filter(
+  return judgeVerification(verificationKnown(state, input, now)).filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
 }
@@ -37,7 +58,7 @@ export function unverifiedOf(
 /** @param at of the facts. */
 function verificationKnown(
   { verification = NO_VERIFICATION }: Pick<State, 'verification'>,
-  verify: VerifyMode,
+  { verify }: Pick<MigrationInput, 'verify'>,
   at: string,
 ): KnownVerification {
   const { last, outdated, running, failed } = verification;
@@ -48,14 +69,4 @@ function verificationKnown(
   const { result, notCompared } = last.report;
   const ageSeconds = Math.max(0, (Date.parse(at) - Date.parse(last.at)) / 1000);
   return { ...known, last: { result, notCompared, ageSeconds, outdated } };
-}
-
-function knownOf({
-  consistent,
-  constraintsBuilt,
-  stream,
-  notes,
-}: Pick<State, 'consistent' | 'constraintsBuilt' | 'stream' | 'notes'>): Known {
-  const { lagSeconds = 0 } = stream ?? {};
-  return { consistent, constraintsBuilt, lagSeconds, differences: notes.differences.length };
 }

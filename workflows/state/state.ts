@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import { approval } from '../../contract/approval.ts';
 import { heldCutover } from '../../contract/cutover-request.ts';
 import { fenceSetting } from '../../contract/fence.ts';
+import { comparedDefinitions } from '../../contract/definition.ts';
 import {
   confirmedLsn,
   guardState,
@@ -102,6 +103,8 @@ const schema = v.pipe(
     held: v.exactOptional(heldCutover),
     /** Why the last cutover did not begin, or was undone; until the next one. */
     dropped: v.exactOptional(v.string()),
+    /** The newest comparison of what both sides have beside rows. Absent before the first, and in states of earlier code. */
+    definitions: v.exactOptional(comparedDefinitions),
     /** The newest facts for readiness, and when they were measured. Absent before the first, and in states of earlier code. */
     readiness: v.exactOptional(
       v.pipe(v.object({ facts: readinessFacts, at: v.string() }), v.readonly()),

@@ -4,6 +4,7 @@
  * script what happens next at any step. Imports nothing of the test runner: the recorder of histories also uses it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DefinitionReport } from '../../../contract/definition.ts';
 import type { ReadinessFacts } from '../../../contract/readiness.ts';
 import type { Steps } from '../../../activities/steps.ts';
 import { MigrationError, type FailureDetails } from '../../../contract/failure.ts';
@@ -33,6 +34,7 @@ export class World {
     ...{ walBytes: null, lagBytes: 0, writer: null, prepared: { count: 0, seconds: 0 } },
     ...{ invalidIndexes: [], unanalyzed: [], unreadableSequences: [] },
   };
+  definitions: DefinitionReport = { differences: [], more: 0, wrong: 0, notCompared: [] };
   tables = false;
   slot = false;
   control = false;
@@ -302,7 +304,7 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         return formatLsn(world.position);
       }),
     compareDefinitions: ({ migration: m }, work) =>
-      on('compareDefinitions', m, work, () => ({ differences: [], more: 0, notCompared: [] })),
+      on('compareDefinitions', m, work, (world) => world.definitions),
     assessReadiness: ({ migration: m }, work) =>
       on('assessReadiness', m, work, (world) => world.readiness),
     setSequences: ({ migration: m }, work) =>

@@ -11,7 +11,7 @@ import { compareCounts } from '../../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { releaseSlot } from '../../../postgres/cutover/release-slot.ts';
-import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { drainWithCopies, failureOf } from '../../support/resync.ts';
 import { freshPair, type FreshPair } from '../../support/database.ts';
 import { codes, findingsOf, only } from '../../support/preflight.ts';

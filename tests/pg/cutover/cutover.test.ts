@@ -4,7 +4,7 @@ import { compareLsn, parseLsn } from '../../../contract/lsn.ts';
 import { compareCounts } from '../../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
-import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { findOther } from '../../../scripts/local/setup/versions.ts';

@@ -5,7 +5,7 @@ import { steps } from '../../../activities/steps.ts';
 import { closeTarget, openTarget } from '../../../postgres/fence/target-fence.ts';
 import { removeFenceFrom } from '../../../postgres/fence/remove-fence.ts';
 import { inTransaction } from '../../../postgres/connection/in-transaction.ts';
-import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { readEnabledOnPlanned } from '../../../postgres/schema/enabled-trigger.ts';
 import { connectTarget } from '../../../postgres/session/open.ts';
 import { recordedWork } from '../../support/control.ts';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { fenceOf } from '../../../postgres/fence/kinds.ts';
-import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
 import { recordedWork } from '../../support/control.ts';

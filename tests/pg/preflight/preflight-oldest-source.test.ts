@@ -10,7 +10,8 @@ import { registerMigration } from '../../../postgres/store/migration.ts';
 
 import { compareCounts } from '../../../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
-import { checkLines, definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { checkLines } from '../../../postgres/cutover/other-differences.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { refuseUnlogged } from '../../../postgres/cutover/unlogged-refusal.ts';
 import { readIdentity } from '../../../postgres/identity/identity.ts';

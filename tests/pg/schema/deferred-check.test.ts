@@ -2,7 +2,8 @@
 import { expect, it, test } from 'vitest';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
 
-import { checkLines, definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { checkLines } from '../../../postgres/cutover/other-differences.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { readDoubtfulChecks } from '../../../postgres/archive/doubtful-check.ts';
 import { buildIndexes } from '../../../postgres/schema/build-indexes.ts';

@@ -6,7 +6,7 @@ import { connectTarget } from '../../../postgres/session/open.ts';
 import { endOnTarget } from '../../../postgres/schema/drop-control.ts';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
 import { serverOf } from '../../support/versions.ts';
-import { definitionLines } from '../../../postgres/cutover/definition-lines.ts';
+import { definitionLines } from '../../support/definition-lines.ts';
 import { buildConstraints } from '../../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { enableTriggers, disableTriggers } from '../../../postgres/schema/disable-trigger.ts';

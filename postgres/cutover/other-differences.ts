@@ -1,4 +1,7 @@
-/** What the cutover reports of both sides' definitions. Differences do not stop it, but no operator should discover them after it. */
+/**
+ * What a cutover reports beside the comparison of definitions, which comes before it: rows that are not in the stream, and check
+ * constraints that its last step adds.
+ */
 import { wordDifference } from '../../contract/definition.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -6,7 +9,6 @@ import type { Work } from '../../contract/work.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import { classify } from '../connection/failure.ts';
 import { compareChecks } from '../definition/compare-checks.ts';
-import { compareDefinitions } from '../definition/compare-definitions.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { unloggedRows } from './unlogged-rows.ts';
@@ -17,25 +19,19 @@ type Attempt = Partial<Pick<Work, 'signal' | 'beat'>>;
 const MOST = 50;
 
 /**
- * Unlogged tables first: the summary shows only a few lines.
+ * Of unlogged tables, which were only copied once.
  * @returns at most {@link MOST} sentences without a full stop, and how many more there are.
- * @throws MigrationError `Contention`, `Unreachable`, `Denied`.
+ * @throws MigrationError `Unreachable`, `Denied`.
  */
-export async function definitionLines(
+export async function unloggedLines(
   migration: Migration,
   input: MigrationInput,
   work: Attempt = {},
 ): Promise<string[]> {
-  const unlogged = await readUnlogged(migration, input, work);
-  return bounded([
-    ...unlogged,
-    ...(await compareDefinitions(migration, input, work))
-      .filter(({ notCompared }) => notCompared === undefined)
-      .map(wordDifference),
-  ]);
+  return bounded(await readUnlogged(migration, input, work));
 }
 
-/** The same for the check constraints that the last step adds. */
+/** The same for the check constraints that the last step adds: no earlier comparison can see them. */
 export async function checkLines(migration: Migration, work: Attempt = {}): Promise<string[]> {
   return bounded(
     (await compareChecks(migration, work))

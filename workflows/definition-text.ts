@@ -1,0 +1,52 @@
+/** A comparison of definitions in words: answers of `verify`, Current Details, `walferry watch`. Pure. */
+import {
+  countDifferences,
+  wordDifference,
+  type ComparedDefinitions,
+  type DefinitionReport,
+} from '../contract/definition.ts';
+import { listed } from '../contract/listed.ts';
+import { compareCommand } from '../contract/shell-command.ts';
+import type { Progress } from '../contract/progress.ts';
+import { counted, moment } from './wording.ts';
+
+/** Names per sentence; the remaining ones are counted. */
+const SHOWN = 5;
+
+/** For the answer of `verify`, with a blank before it. */
+export function definitionSentence(report: DefinitionReport): string {
+  const total = countDifferences(report);
+  const { differences, notCompared } = report;
+  const unknown =
+    notCompared.length === 0
+      ? ''
+      : ` Printed differently by the two versions, so compare by hand: ${listed(notCompared, SHOWN)}.`;
+  if (total === 0) return ` Nothing differs beside rows.${unknown}`;
+  const names = listed(differences.map(wordDifference), SHOWN, '; ', total);
+  return ` Beside rows ${countText(report)}: ${names}.${unknown}`;
+}
+
+/** `3 differences, 1 of them makes the target wrong`. */
+function countText(report: DefinitionReport): string {
+  const { wrong = 0 } = report;
+  const total = counted(countDifferences(report), 'difference');
+  if (wrong === 0) return total;
+  return `${total}, ${wrong} of them ${wrong === 1 ? 'makes' : 'make'} the target wrong`;
+}
+
+type Shown = Pick<Progress, 'source' | 'target'> & {
+  readonly definitions?: ComparedDefinitions;
+};
+
+/** What differs, and the command that names everything with its SQL; no line while nothing was compared. */
+export function definitionLines(
+  workflowId: string,
+  { definitions, source, target }: Shown,
+): string[] {
+  if (definitions === undefined) return [];
+  const { report, at } = definitions;
+  if (countDifferences(report) === 0) return [`nothing differs beside rows, ${moment(at)}`];
+  return [
+    `beside rows ${countText(report)}, ${moment(at)}; all, with SQL: ${compareCommand({ source, target }, workflowId)}`,
+  ];
+}
