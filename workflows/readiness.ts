@@ -1,5 +1,5 @@
 /**
- * Readiness in the workflow: measured again and again while changes are streamed, judged whenever it is shown, and measured once more
+ * Readiness in the workflow: measured every two minutes while changes are streamed, judged whenever it is shown, and measured once more
  * before a cutover, which it refuses before anything is changed.
  */
 import { CancellationScope, log, patched, sleep } from '@temporalio/workflow';
