@@ -282,6 +282,23 @@ test('a column that both databases get is followed; one that only the new one ge
   await dropReverseSlot(migration);
 });
 
+test('a table that only the new database gets stops the way back and is named; without it the way back goes on', async () => {
+  await using db = await freshPair();
+  const migration = await released(db, /* sql */ `create table t (id int primary key)`);
+  await db.targetClient.query(/* sql */ `insert into t values (1)`);
+  await drainBack(db, migration);
+  await db.targetClient.query(/* sql */ `create table public.fresh (id int primary key)`);
+  await db.targetClient.query(
+    /* sql */ `insert into public.fresh values (1); insert into t values (2)`,
+  );
+  const stopped = await failure(drainBack(db, migration), 'UnknownRelation');
+  expect(stopped.message).toContain('public.fresh');
+  await db.targetClient.query(/* sql */ `insert into t values (3); drop table public.fresh`);
+  await drainBack(db, migration);
+  await expectAlike(db);
+  await dropReverseSlot(migration);
+});
+
 test('what only a copy could repair ends the way back for good, and the application continues', async () => {
   await using db = await freshPair();
   const migration = await released(db, /* sql */ `create table t (id int primary key, v int)`);
