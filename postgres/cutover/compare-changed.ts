@@ -28,7 +28,7 @@ import { openSides, type Sides } from '../verification/sides.ts';
 import { compareChangedRows, type ChangedTable } from './changed-rows.ts';
 
 /** As many as count rows (compare-counts.ts). */
-const MOST_LANES = 4;
+const MOST_PAIRS = 4;
 const SHOWN = 10;
 
 /**
@@ -50,12 +50,12 @@ export async function compareChanged(
     if (verification === null) return { since: null, tables: 0, rows: 0, notCompared: [] };
     const place = { migration, verification };
     const { comparable, not } = await readComparable(target, place);
-    const lanes: Sides[] = [];
+    const pairs: Sides[] = [];
     const found = { tables: 0, rows: 0, not: [...not] };
     const differing: string[] = [];
     try {
-      while (lanes.length < Math.min(MOST_LANES, input.copy.parallelism, comparable.length)) {
-        lanes.push(await openSides(migration, target, signal));
+      while (pairs.length < Math.min(MOST_PAIRS, input.copy.parallelism, comparable.length)) {
+        pairs.push(await openSides(migration, target, signal));
       }
       const waiting = [...comparable];
       const compare = async (sides: Sides) => {
@@ -74,13 +74,13 @@ export async function compareChanged(
         }
       };
       await whileWatched(
-        lanes.flatMap(({ readers }) => [readers.source, readers.target]),
+        pairs.flatMap(({ readers }) => [readers.source, readers.target]),
         work,
         () => ({ step: 'comparing changed rows', tables: found.tables, of: comparable.length }),
-        () => Promise.all(lanes.map(compare)),
+        () => Promise.all(pairs.map(compare)),
       );
     } finally {
-      for (const one of lanes) await one[Symbol.asyncDispose]();
+      for (const one of pairs) await one[Symbol.asyncDispose]();
     }
     if (judged && differing.length > 0) throw notEqual(differing);
     const since = (await readVerification(target, place))?.lsn ?? null;

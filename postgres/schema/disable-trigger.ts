@@ -241,17 +241,14 @@ export async function readAsleepOnLogin(
 /**
  * Reverts {@link enableTriggers} when a cutover is undone: applied changes would fire the triggers. Idempotent; works in
  * batches, so an error leaves some enabled. Returns how many.
- * @throws MigrationError `AlreadySwitched`: the target is the live database, and nothing is disabled; `SchemaFailed` with the
- *   trigger, `CheckpointMissing`.
+ * @throws MigrationError `AlreadySwitched`: the target is live; `SchemaFailed` with the trigger, `CheckpointMissing`.
  */
 export async function disableTriggers(
   migration: Migration,
   attempt: Attempt = {},
 ): Promise<number> {
-  const doing = {
-    ...({ done: 'disabled', nothing: 0 } as const),
-    require: (target: pg.ClientBase) => refuseSwitched(target, migration),
-  };
+  const require = (target: pg.ClientBase) => refuseSwitched(target, migration);
+  const doing = { done: 'disabled', nothing: 0, require } as const;
   return switchObjects(migration, attempt, doing, async (session) => {
     const { target, all } = session;
     const rows = await readDisabledTriggers(target, migration, true);

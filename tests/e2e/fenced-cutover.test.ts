@@ -16,11 +16,14 @@ test('a cutover with a fence stops the writers itself, says for how long, and le
   await lab.start(FENCED);
   await lab.phase('stream');
   await until('some load', () => load.committed > 200);
+  await until('a verification', async () => (await lab.progress()).verification?.last);
   const answer = await lab.update('cutover');
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);
   expect(answer.stdout).toMatch(
     /Cutover complete: writes were stopped for \d+(\.\d)? s\. .* is ready/,
   );
+  // What the load changed since the first verification was compared row by row.
+  expect(answer.stdout).toMatch(/rows that changed since the verification at [0-9A-F/]+ the same/);
   process.stdout.write(answer.stdout);
   expect((await lab.ending()).status).toBe('COMPLETED');
   const { committed } = load;

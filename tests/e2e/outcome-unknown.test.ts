@@ -22,7 +22,7 @@ test('a target that is lost after the seal leaves the outcome unknown; only a pe
   await until('the seal', () => isFrozen(worker.pid), { seconds: 120 });
   await using application = await connectTo(lab.pair.source);
   const said = vi.spyOn(console, 'error').mockImplementation(() => undefined);
-  const told = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  const logged = vi.spyOn(console, 'log').mockImplementation(() => undefined);
 
   // The worker is frozen, so a query needs another one; the target still answers.
   await lab.worker();
@@ -42,7 +42,7 @@ test('a target that is lost after the seal leaves the outcome unknown; only a pe
     await expect(application.query(WRITE)).rejects.toMatchObject({ code: '25006' });
 
     expect(await forceUndo(lab.id, true)).toBe(0);
-    expect(told).toHaveBeenLastCalledWith(expect.stringContaining('takes writes again'));
+    expect(logged).toHaveBeenLastCalledWith(expect.stringContaining('takes writes again'));
     await application.query(WRITE);
   } finally {
     await targetServer().start();

@@ -78,3 +78,35 @@ test.concurrent(
     expect((await migration.ask('cutover', { compare: 'off' })).allowed).toBe(true);
   },
 );
+
+test.concurrent(
+  'what the operator runs after the release is reported, and undoes nothing',
+  async () => {
+    const migration = await streaming((world) => {
+      world.afterRelease = {
+        ...{ statements: 1, failed: { statement: 2, sqlstate: '42P01' } },
+        ...{ command: null, commandFailed: null },
+      };
+    });
+    expect(await migration.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(
+        /After the release: 1 of your statements ran on the target; statement 2 failed \(SQLSTATE 42P01\), and nothing after it was run\.$/,
+      ),
+    });
+    expect([...migration.world.outcomes.values()]).toEqual(['switched']);
+  },
+);
+
+test.concurrent(
+  'a step after the release that cannot be done does not fail the migration',
+  async () => {
+    const migration = await streaming((world) =>
+      world.fail('afterRelease', 'Internal', 'no worker'),
+    );
+    expect(await migration.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(/What was to be done after the release is not done \(no worker\)/),
+    });
+  },
+);

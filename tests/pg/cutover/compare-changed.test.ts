@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { Migration } from '../../../contract/migration.ts';
 import { compareChanged } from '../../../postgres/cutover/compare-changed.ts';
+import { compareEveryRow } from '../../../postgres/cutover/every-row.ts';
 import { dropSlot } from '../../../postgres/slot/drop-slot.ts';
 import { runVerification } from '../../../postgres/verification/whole-verification.ts';
 import { inputOf, recordedWork } from '../../support/control.ts';
@@ -14,9 +15,9 @@ import { failure } from '../schema/schema-fidelity.ts';
 const DDL = /* sql */ `
   create table t (id int, part text, v text, n numeric, primary key (id, part));
   create table keyless (v int);
-  create table quiet (id int primary key);
+  create table idle (id int primary key);
   insert into t select g, 'a', 'old', 1.0 from generate_series(1, 200) g;
-  insert into keyless values (1); insert into quiet values (1)`;
+  insert into keyless values (1); insert into idle values (1)`;
 
 interface Verified extends AsyncDisposable {
   readonly db: FreshPair;
@@ -40,7 +41,7 @@ async function verified(open?: string): Promise<Verified> {
   const writer = await connectTo(db.source);
   // The subtransaction has an own number, which the snapshot does not name.
   if (open !== undefined)
-    await writer.query(`begin; insert into quiet values (2); savepoint s; ${open}`);
+    await writer.query(`begin; insert into idle values (2); savepoint s; ${open}`);
   const verification = randomUUID();
   const report = await runVerification(
     { migration, input, verification },
@@ -76,7 +77,7 @@ test('without a verification nothing is compared, and the answer says so; withou
   await using late = await verified();
   expect((await late.compare(0)).notCompared).toEqual([
     'public.keyless: it has no key',
-    'public.quiet: no time was left',
+    'public.idle: no time was left',
     'public.t: no time was left',
   ]);
 });
@@ -84,7 +85,7 @@ test('without a verification nothing is compared, and the answer says so; withou
 test('rows that changed alike on both sides are compared and equal, also those of transactions that were open at the anchor', async () => {
   const open = /* sql */ `update t set v = 'open' where id = 7`;
   await using lab = await verified(open);
-  await lab.db.targetClient.query(`insert into quiet values (2); ${open}`);
+  await lab.db.targetClient.query(`insert into idle values (2); ${open}`);
   await lab.both(/* sql */ `
     insert into t values (201, 'a', 'new', 2); update t set v = 'new' where id between 10 and 19;
     update t set part = 'b' where id = 20; delete from t where id = 30; insert into keyless values (2)`);
@@ -133,7 +134,18 @@ test('a change of a subtransaction that was open at the anchor is found when the
   await using lab = await verified(
     /* sql */ `update t set v = 'open' where id = 7; release savepoint s`,
   );
-  await lab.db.targetClient.query(/* sql */ `insert into quiet values (2)`);
+  await lab.db.targetClient.query(/* sql */ `insert into idle values (2)`);
   const { message } = await failure(lab.compare(), 'NotEqual');
   expect(message).toContain('public.t (1)');
+});
+
+test('on request every row is compared while both sides stand still, and one that differs is named by its table', async () => {
+  await using lab = await verified();
+  const { db, migration } = lab;
+  await lab.both(/* sql */ `insert into t values (201, 'a', 'new', 2)`);
+  const every = () => compareEveryRow(migration, inputOf(db), recordedWork());
+  expect(await every()).toEqual({ tables: 3, rows: 203, notCompared: [] });
+  // A row that is gone has no new version on either side.
+  await db.targetClient.query(/* sql */ `delete from t where id = 3`);
+  expect((await failure(every(), 'NotEqual')).message).toContain('public.t (1)');
 });
