@@ -10,7 +10,8 @@ import { cutoverWindow } from './window.ts';
 
 /** Samples kept; above it the worst ones of equal parts of the whole time stay. */
 export const MOST_LAG_SAMPLES = 240;
-export const MOST_CUTOVERS = 10;
+/** Rehearsals and switches back are some of them. */
+export const MOST_CUTOVERS = 20;
 export const MOST_STEPS = 30;
 export const MOST_STOPS = 30;
 const MOST_REASON = 400;

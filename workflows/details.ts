@@ -62,10 +62,13 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
     ...request(progress),
     ...throttling(progress),
     ...numbers(progress),
-    ...(progress.verification ? verificationLines(progress.verification) : []).map(
-      (line) => `- ${line}`,
-    ),
-    ...definitionLines(workflowId, progress).map((line) => `- ${line}`),
+    ...(isSwitching(progress)
+      ? []
+      : [
+          ...(progress.verification ? verificationLines(progress.verification) : []),
+          ...definitionLines(workflowId, progress),
+        ]
+    ).map((line) => `- ${line}`),
     ...readinessLines(progress),
     ...tables(progress),
     ...(notes.length > 0 ? ['', '### Notes', '', ...notes.map((note) => `- ${note}`)] : []),
@@ -73,8 +76,12 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
   ].join('\n');
 }
 
-function title({ guard, phase }: Progress, at: At): string {
+/** Writes are stopped, or the application is on the target: what led to that is of no interest, and hides what is. */
+const isSwitching = ({ box, phase }: Progress): boolean => box !== undefined || phase === 'reverse';
+
+function title({ guard, phase, box }: Progress, at: At): string {
   const { state, ending } = STAGES[at];
+  if (box) return `${phase === 'reverse' ? 'Switch back' : 'Cutover'}: writes are stopped`;
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
   if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
@@ -107,7 +114,9 @@ function boxLines(box: Progress['box']): string[] {
 }
 
 /** A cutover that waits, and what one would have to wait for. */
-function request({ request: asked, window, approval, approvals = [] }: Progress): string[] {
+function request(progress: Progress): string[] {
+  const { request: asked, window, approval, approvals = [] } = progress;
+  if (isSwitching(progress)) return [];
   const newest = approvals.at(-1);
   return [
     ...(asked ? [`- **cutover asked for** at ${moment(asked.at)}: ${requestText(asked)}`] : []),
@@ -135,14 +144,15 @@ function throttling({ limits, guard }: Progress): string[] {
 function numbers(progress: Progress): string[] {
   const { phase, state, snapshot, indexes, stream, confirmedLsn, slot, asOf } = progress;
   const lines: string[] = [];
-  if (snapshot) {
+  if (snapshot && !isSwitching(progress)) {
     const { chunksDone, chunksTotal, rows, pass } = snapshot;
     lines.push(
       `- copied ${count(chunksDone)} of ${counted(chunksTotal, 'chunk')} (${percent(chunksDone, chunksTotal)}): ${counted(rows, 'row')}, ${bytes(snapshot.bytes)}, ${counted(snapshot.tables, 'table')}`,
     );
     if (pass > 1) lines.push(`- pass ${pass}`);
   }
-  if (indexes && (phase === 'indexes' || indexes.indexesBuilt !== null)) {
+  const building = phase === 'indexes' || indexes?.indexesBuilt != null;
+  if (indexes && building && !isSwitching(progress)) {
     const built = builtText(indexes);
     if (built !== '') lines.push(`- ${built}`);
   }

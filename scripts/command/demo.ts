@@ -15,7 +15,7 @@ export function declareDemo(program: Command): void {
     .summary('run one whole migration under load on this machine')
     .description(
       'Installs what is missing, starts two PostgreSQL servers and Temporal, and moves a live database from one to the\n' +
-        'other while an application writes and workers are killed; then compares every row.',
+        'other while an application writes and workers are killed; compares every row, cuts over, and switches back.',
     )
     .option('--rows <n>', 'persons in the source', whole(1000, 1_000_000_000), DEFAULT_ROWS)
     .option('--rate <n>', 'changes per second of the application', whole(1, 100_000), 500)
@@ -30,7 +30,7 @@ Examples:
 
 The databases of an earlier run are recreated. Only the servers of walferry cluster are touched.
 With fewer rows than by default the copy may end before a worker can be killed during it; a line says so.
-Exit codes: 0 source and target are equal and the kills cost no finished work, 1 not so (a line says what), 2 error,
+Exit codes: 0 nothing was lost, repeated or left behind, 1 not so (a line says what), 2 error,
 130 interrupted.`,
     )
     .action(async (options: Options) => {

@@ -100,7 +100,9 @@ function cutoverBlocks({ cutovers, downtimeSeconds }: Report): Block[] {
       const { at, steps, end, seconds } = cutover;
       const why = end?.reason === undefined ? '' : `: ${end.reason}`;
       const code = end?.code === undefined ? '' : ` (${end.code})`;
-      const how = end ? `${end.how} after ${took(seconds ?? 0)}${why}${code}` : 'under way';
+      // Readiness is judged before anything is changed: there is nothing to undo.
+      const what = end?.code === 'NotReady' ? 'refused' : end?.how;
+      const how = end ? `${what} after ${took(seconds ?? 0)}${why}${code}` : 'under way';
       // Nothing of the time may be missing: before the first step the stream stops.
       const all = steps.length === 0 ? [] : [{ step: 'stop the stream', at }, ...steps];
       const rows = all.map(({ step, at: from }, place) => {

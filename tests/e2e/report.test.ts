@@ -20,6 +20,8 @@ function printed(id: string, format: string): string {
   expect(status, stderr).toBe(0);
   const { source, target } = testRun();
   for (const secret of [source.password, target.password]) expect(stdout).not.toContain(secret);
+  // Rows of LOAD_TABLES.
+  expect(stdout).not.toMatch(/\b(?:item|note) \d/);
   return stdout;
 }
 
@@ -85,12 +87,10 @@ test('a report of a migration that switched back has every second without writes
   await lab.worker();
   await lab.start({ fence: 'trigger', switchback: '1h', stream: { leaseSeconds: 5 } });
   await lab.phase('stream');
-  for (const [name, input] of [
-    ['rehearse', { fence: true }],
-    ['cutover'],
-    ['switchback'],
-  ] as const) {
-    const answer = await lab.update(name, input);
+  // On a busy machine it runs over its 5 s, and is undone: that counts as well.
+  await lab.update('rehearse', { fence: true });
+  for (const name of ['cutover', 'switchback']) {
+    const answer = await lab.update(name);
     expect(answer.code, answer.stderr + answer.stdout).toBe(0);
   }
   await lab.ending();
@@ -99,9 +99,8 @@ test('a report of a migration that switched back has every second without writes
   for (const worker of lab.workers) await worker.kill();
 
   const report = reportOf(lab.id);
-  expect(report.cutovers.map(({ kind, end }) => `${kind ?? 'cutover'} ${end?.how}`)).toEqual([
-    ...['rehearsal done', 'cutover done', 'switchback done'],
-  ]);
+  expect(report.cutovers.map(({ kind }) => kind)).toEqual(['rehearsal', undefined, 'switchback']);
+  expect(report.cutovers.slice(1).map(({ end }) => end?.how)).toEqual(['done', 'done']);
   for (const { stoppedSeconds } of report.cutovers) expect(stoppedSeconds).toBeGreaterThan(0);
   // The databases' clocks, and not the workflow's.
   expect(report.cutovers[1]?.stoppedSeconds).toBe(report.downtimeSeconds);

@@ -57,6 +57,33 @@ function codeLines(details: string): string[] {
 }
 
 describe('current details', () => {
+  it('while writes are stopped are about that, and nothing that led to it', () => {
+    const approvals = [{ name: 'Ada', note: '', at: '2026-11-21T09:41:00.000Z' }];
+    const box = {
+      ...{
+        cutover: 'm/1',
+        since: '2026-11-21T09:41:08.000Z',
+        deadline: '2026-11-21T09:41:38.000Z',
+      },
+      spent: [{ step: 'stop the writes', seconds: 0.4 }],
+    };
+    const built = { indexesBuilt: 9, indexesTotal: 9, tablesAnalyzed: 5 };
+    const indexes = { ...built, constraintsBuilt: 3, constraintsTotal: 3 };
+    const asked = { ...cuttingOver, box, indexes, approval: 'given', approvals } as const;
+    for (const [phase, title] of [
+      ['cutover', 'Cutover'],
+      ['reverse', 'Switch back'],
+    ] as const) {
+      const lines = renderDetails('orders', { ...asked, phase }, 'fenced').split('\n');
+      expect(lines[0]).toBe(`## ${title}: writes are stopped`);
+      expect(lines[3]).toMatch(
+        /^- \*\*writes are stopped\*\* since 2026-11-21 09:41:08 UTC; .* 09:41:38 UTC$/,
+      );
+      expect(lines[4]).toBe('- steps so far: stop the writes 0.4 s');
+      expect(lines.filter((line) => /^- (?:copied|built|cutover approved)/.test(line))).toEqual([]);
+    }
+  });
+
   it('name the step of a cutover that keeps failing, why, since when, and how to cancel it', () => {
     const details = renderDetails('orders', cuttingOver, 'cuttingOver');
     expect(details).toContain(
