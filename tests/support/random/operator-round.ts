@@ -3,7 +3,7 @@
  * verified, rehearsed, switched, returned, finalized, aborted or cancelled in any order, and then led to an end.
  *
  * Whatever happens: each update is answered; one side takes writes at the end, the one that the result names; the application's
- * own ledger holds there; if nobody wrote during the end, both sides are equal; nothing of walferry is left but the seal of the
+ * own ledger holds there; if no one wrote during the end, both sides are equal; nothing of walferry is left but the seal of the
  * side that was left.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -136,10 +136,13 @@ class Round {
   }
 
   async #end(): Promise<RoundCounts> {
-    const quiet = this.#pick.chance(0.7);
-    if (quiet) await this.#ledger.stop();
-    this.#tell(quiet ? 'the end, with no writer' : 'the end, with writers');
-    const before = await this.#operator.leadToEnd(END_SECONDS, quiet && !(await this.#hasEnded()));
+    const writersStopped = this.#pick.chance(0.7);
+    if (writersStopped) await this.#ledger.stop();
+    this.#tell(writersStopped ? 'the end, with no writer' : 'the end, with writers');
+    const before = await this.#operator.leadToEnd(
+      END_SECONDS,
+      writersStopped && !(await this.#hasEnded()),
+    );
     const { status, text } = await this.#lab.ending();
     this.#tell(`${status} ${text.slice(0, 600)}`);
     await until('every update to be answered', () => this.#operator.open.length === 0, {
@@ -148,7 +151,7 @@ class Round {
     const wrong = [...this.#operator.wrong(), ...wrongEnding(status, text)];
     const live = await this.#live(status, text, wrong);
     await this.#ledger.keepTo(null);
-    if (!quiet) await this.#goesOn(live);
+    if (!writersStopped) await this.#goesOn(live);
     await this.#ledger.stop();
     wrong.push(...(await this.#ledger.check(live, true)));
     wrong.push(...[...this.#ledger.unexpected].map(([text, times]) => `${text} (${times} times)`));
