@@ -32,6 +32,7 @@ const END_SECONDS = 300;
 /** After the migration has ended. */
 const ANSWER_SECONDS = 60;
 const MOST_PAUSE_MS = 1_200;
+const WRITE_PAUSE_MS = 15;
 const EARLY: readonly string[] = ['preflight', 'schema'];
 
 /** @throws Error with what was broken, and everything that happened in this round. */
@@ -75,6 +76,8 @@ class Round {
     this.#crew = new Crew(lab, new Pick(seed + 1), tell);
     const load = new Pick(seed + 2);
     this.#ledger = new Ledger(lab.pair, 3, async (client) => {
+      // A bounded rate: a round is about what happens, not about how fast.
+      await sleep(WRITE_PAUSE_MS);
       if (load.chance(0.5)) await client.query(...statement((n) => load.below(n), load.next));
     });
     this.#operator = new Operator(lab, this.#ledger, new Pick(seed + 3), tell);
@@ -105,7 +108,8 @@ class Round {
       ...(pick.chance(0.3) ? { cutover: { compare: 'off' } } : {}),
       copy: { parallelism: 1 + pick.below(4), chunkMegabytes: 1 },
       stream: {
-        batchChanges: pick.one([1, 7, 100, 20_000]),
+        // Smaller ones would take minutes for what the writers do in seconds.
+        batchChanges: pick.one([20, 500, 20_000]),
         batchMilliseconds: pick.one([0, 10, 200]),
         leaseSeconds: 5,
       },
