@@ -4,6 +4,7 @@
  * fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
 import { defineConfig } from 'vitest/config';
+import Order from './tests/support/order.ts';
 
 const SECOND = 1000;
 /** For tests that start worker processes. */
@@ -27,15 +28,16 @@ const LONG_PROOF =
 
 export default defineConfig({
   test: {
-    // One more than the 2 cores of the usual machine: the long tests wait for deadlines more than they compute.
-    maxWorkers: 3,
+    // Twice the 2 cores of the usual machine: the long tests wait for deadlines more than they compute.
+    maxWorkers: 4,
+    // All files are in one queue: no project waits for the last file of another one.
+    sequence: { sequencer: Order },
     projects: [
       {
         test: {
           name: 'unit',
           include: ['tests/unit/**/*.test.ts', 'tests/docs/**/*.test.ts'],
           testTimeout: 60 * SECOND,
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -45,7 +47,6 @@ export default defineConfig({
           // Bundling the workflow code alone takes several seconds on a busy machine.
           testTimeout: 60 * SECOND,
           hookTimeout: 60 * SECOND,
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -57,8 +58,6 @@ export default defineConfig({
           // Timeouts only end tests that hang: a machine may be five times slower than the one they were set on.
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
-          // One group with the long tests, to use their waiting time.
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -69,7 +68,6 @@ export default defineConfig({
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           testTimeout: 360 * SECOND,
           hookTimeout: 240 * SECOND,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -78,7 +76,6 @@ export default defineConfig({
           include: ['tests/setup/**/*.test.ts'],
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -89,7 +86,6 @@ export default defineConfig({
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           // All cases go through a few migrations, which one hook runs.
           hookTimeout: 900 * SECOND,
-          sequence: { groupOrder: 1 },
         },
       },
       ...LONG_PROOF,

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import { operatorRound } from '../support/random/operator-round.ts';
 
-const ACTIONS = 10;
+const ACTIONS = 8;
 const seed = Number(process.env['WALFERRY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 test(`whatever an operator asks for and whatever fails meanwhile, each update is answered, no write is lost, one side is live, and nothing is left`, async () => {

@@ -3,7 +3,7 @@
  * verified, rehearsed, switched, returned, finalized, aborted or cancelled in any order, and then led to an end.
  *
  * Whatever happens: each update is answered; one side takes writes at the end, the one that the result names; the application's
- * own ledger holds there; if nobody wrote during the end, both sides are equal; nothing of walferry is left but the seal of the
+ * own ledger holds there; if no one wrote during the end, both sides are equal; nothing of walferry is left but the seal of the
  * side that was left.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,6 +32,7 @@ const END_SECONDS = 300;
 /** After the migration has ended. */
 const ANSWER_SECONDS = 60;
 const MOST_PAUSE_MS = 1_200;
+const WRITE_PAUSE_MS = 15;
 const EARLY: readonly string[] = ['preflight', 'schema'];
 
 /** @throws Error with what was broken, and everything that happened in this round. */
@@ -75,6 +76,8 @@ class Round {
     this.#crew = new Crew(lab, new Pick(seed + 1), tell);
     const load = new Pick(seed + 2);
     this.#ledger = new Ledger(lab.pair, 3, async (client) => {
+      // A bounded rate: a round is about what happens, not about how fast.
+      await sleep(WRITE_PAUSE_MS);
       if (load.chance(0.5)) await client.query(...statement((n) => load.below(n), load.next));
     });
     this.#operator = new Operator(lab, this.#ledger, new Pick(seed + 3), tell);
@@ -105,7 +108,8 @@ class Round {
       ...(pick.chance(0.3) ? { cutover: { compare: 'off' } } : {}),
       copy: { parallelism: 1 + pick.below(4), chunkMegabytes: 1 },
       stream: {
-        batchChanges: pick.one([1, 7, 100, 20_000]),
+        // Smaller ones would take minutes for what the writers do in seconds.
+        batchChanges: pick.one([20, 500, 20_000]),
         batchMilliseconds: pick.one([0, 10, 200]),
         leaseSeconds: 5,
       },
@@ -136,10 +140,13 @@ class Round {
   }
 
   async #end(): Promise<RoundCounts> {
-    const quiet = this.#pick.chance(0.7);
-    if (quiet) await this.#ledger.stop();
-    this.#tell(quiet ? 'the end, with no writer' : 'the end, with writers');
-    const before = await this.#operator.leadToEnd(END_SECONDS, quiet && !(await this.#hasEnded()));
+    const writersStopped = this.#pick.chance(0.7);
+    if (writersStopped) await this.#ledger.stop();
+    this.#tell(writersStopped ? 'the end, with no writer' : 'the end, with writers');
+    const before = await this.#operator.leadToEnd(
+      END_SECONDS,
+      writersStopped && !(await this.#hasEnded()),
+    );
     const { status, text } = await this.#lab.ending();
     this.#tell(`${status} ${text.slice(0, 600)}`);
     await until('every update to be answered', () => this.#operator.open.length === 0, {
@@ -148,7 +155,7 @@ class Round {
     const wrong = [...this.#operator.wrong(), ...wrongEnding(status, text)];
     const live = await this.#live(status, text, wrong);
     await this.#ledger.keepTo(null);
-    if (!quiet) await this.#goesOn(live);
+    if (!writersStopped) await this.#goesOn(live);
     await this.#ledger.stop();
     wrong.push(...(await this.#ledger.check(live, { returned: true })));
     wrong.push(...[...this.#ledger.unexpected].map(([text, times]) => `${text} (${times} times)`));

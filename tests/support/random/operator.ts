@@ -11,14 +11,21 @@ import type { Pick } from './pick.ts';
 import { Updates } from './updates.ts';
 
 type Request = UpdateName | 'cancel';
+type Shares = Readonly<Partial<Record<Request, number>>>;
 
 /** How often each is asked for: enough that all follow each other, and that most rounds are not over at once. */
-const SHARES: Readonly<Record<Request, number>> = {
+const SHARES: Shares = {
   ...{ pause: 4, resume: 5, setLimits: 3, verify: 4, repair: 1, approve: 2, 'await-cutover': 1 },
   ...{ rehearse: 5, cutover: 6, switchback: 4, finalize: 1, abort: 0.4, cancel: 0.4 },
 };
-const REQUESTS = Object.keys(SHARES).filter((name): name is Request => name in SHARES);
-const ALL = REQUESTS.reduce((sum, name) => sum + SHARES[name], 0);
+/** What is allowed in the two phases in which most happens; in a third of all requests anything is asked for. */
+const STREAMING: Shares = {
+  ...{ pause: 3, resume: 4, setLimits: 2, verify: 3, approve: 2, 'await-cutover': 1 },
+  ...{ rehearse: 4, cutover: 7 },
+};
+const REVERSE: Shares = { pause: 3, resume: 4, setLimits: 2, switchback: 5, finalize: 0.5 };
+const ANYTHING_SHARE = 0.35;
+const PROGRESS_MS = 1_000;
 const ENOUGH_SECONDS = 60;
 const LOOK_MS = 200;
 
@@ -52,7 +59,7 @@ export class Operator {
 
   /** Asks for something. At times waits for the answer. */
   async act(): Promise<void> {
-    const request = this.#drawn();
+    const request = this.#drawn(await this.#phase());
     this.#sent[request] = (this.#sent[request] ?? 0) + 1;
     if (request === 'cancel') {
       await this.#keepOld();
@@ -70,7 +77,7 @@ export class Operator {
     if (this.#pick.chance(0.6)) await Promise.race([answer, sleep(3_000)]);
   }
 
-  /** What was answered wrongly, and a verification that found a difference where nobody else writes. */
+  /** What was answered wrongly, and a verification that found a difference where no one else writes. */
   wrong(): string[] {
     const different = this.#updates.answers.filter(({ text }) => text.startsWith('Different'));
     return [
@@ -90,32 +97,32 @@ export class Operator {
 
   /**
    * Resumes, approves, cuts over, returns or finalizes until the migration has ended.
-   * @param quiet nobody writes: both sides have to become equal before a way back is ended.
+   * @param writersStopped no one writes: both sides have to become equal before a way back is ended.
    * @returns whether both sides must be equal afterwards.
    */
-  async leadToEnd(seconds: number, quiet: boolean): Promise<boolean> {
+  async leadToEnd(seconds: number, writersStopped: boolean): Promise<boolean> {
     // One cancelled cutover or lost worker more is met by the next look.
     await until(
       'the migration to end',
       async () => {
         const { status } = await this.#lab.handle.describe();
         if (status.name !== 'RUNNING') return true;
-        await this.#next(await this.#lab.progress(), quiet);
+        await this.#next(await this.#lab.progress(), writersStopped);
         return false;
       },
       { seconds, everyMilliseconds: LOOK_MS },
     );
-    return quiet;
+    return writersStopped;
   }
 
-  async #next(now: Progress, quiet: boolean): Promise<void> {
+  async #next(now: Progress, writersStopped: boolean): Promise<void> {
     const { last } = now.verification ?? {};
     if (last?.report.result === 'different')
       this.#different = JSON.stringify(last.report.differing);
     if (now.state === 'waiting') {
       this.#tell(`waits: ${now.waiting?.code} ${now.waiting?.reason}`);
       await this.#answered('resume');
-    } else if (now.phase === 'reverse') await this.#endWayBack(now, quiet);
+    } else if (now.phase === 'reverse') await this.#endWayBack(now, writersStopped);
     else if (now.phase === 'stream') await this.#switch(now);
   }
 
@@ -128,11 +135,11 @@ export class Operator {
     await this.#answered('cutover', { maxDowntimeSeconds: 90 });
   }
 
-  async #endWayBack(now: Progress, quiet: boolean): Promise<void> {
+  async #endWayBack(now: Progress, writersStopped: boolean): Promise<void> {
     if (now.cutover) return;
     if (now.state === 'paused') return this.#answered('resume');
     await this.#answered('setLimits', { applyChangesPerSecond: 0 });
-    if (quiet) await this.#equal();
+    if (writersStopped) await this.#equal();
     if (this.#pick.chance(0.5)) await this.#answered('finalize');
     else await this.#answered('switchback', { maxDowntimeSeconds: 90 });
   }
@@ -162,16 +169,29 @@ export class Operator {
     await this.#ledger.keepTo('source');
   }
 
-  #drawn(): Request {
-    let left = (this.#pick.below(1_000) / 1_000) * ALL;
-    return REQUESTS.find((name) => (left -= SHARES[name]) < 0) ?? 'cutover';
+  /** Unknown while no worker answers. */
+  async #phase(): Promise<string> {
+    const asked = this.#lab.progress().then(
+      ({ phase }) => phase,
+      () => '',
+    );
+    return Promise.race([asked, sleep(PROGRESS_MS, '')]);
+  }
+
+  #drawn(phase: string): Request {
+    const fitting = phase === 'reverse' ? REVERSE : STREAMING;
+    const shares = Object.entries(this.#pick.chance(ANYTHING_SHARE) ? SHARES : fitting);
+    let left = this.#pick.next() * shares.reduce((sum, [, share]) => sum + share, 0);
+    const found = shares.find(([, share]) => (left -= share) < 0);
+    // The keys are requests, which Object.entries does not say.
+    return (found?.[0] ?? 'cutover') as Request;
   }
 
   /** Null: none. */
   #input(request: string): object | null {
     const pick = this.#pick;
-    const from = new Date(Date.now() + pick.below(4_000)).toISOString();
-    const to = new Date(Date.now() + 30_000).toISOString();
+    const from = inSeconds(pick.below(5));
+    const to = inSeconds(30);
     switch (request) {
       case 'setLimits':
         return pick.one([
@@ -198,4 +218,9 @@ export class Operator {
         return null;
     }
   }
+}
+
+/** As an operator types it: without a fraction of a second. */
+function inSeconds(seconds: number): string {
+  return `${new Date(Date.now() + seconds * 1_000).toISOString().slice(0, 19)}Z`;
 }

@@ -16,6 +16,8 @@ export interface Answer {
 }
 
 const AGAIN_MS = 300;
+/** Types that say nothing to an operator: an error of ours, and an update that the end of the workflow has overtaken. */
+const NO_ANSWERS = ['Internal', 'AcceptedUpdateCompletedWorkflow'];
 
 export class Updates {
   readonly answers: Answer[] = [];
@@ -78,7 +80,7 @@ function answered(name: UpdateName, error: unknown): Answer | undefined {
   const isNamed =
     cause instanceof ApplicationFailure &&
     (cause.type ?? 'Error') !== 'Error' &&
-    cause.type !== 'Internal' &&
+    !NO_ANSWERS.includes(cause.type ?? '') &&
     cause.message.length > 0;
   if (isNamed) return { name, kind: 'refused', type: cause.type ?? '', text: cause.message };
   const type = cause instanceof ApplicationFailure ? (cause.type ?? '') : (cause?.name ?? '');
