@@ -6,7 +6,7 @@ import { duration } from './duration.ts';
 import { fenceExtrasField, fenceField } from './fence.ts';
 import { guardField } from './guard.ts';
 import { limitsField } from './limits.ts';
-import { verifyField } from './verification-state.ts';
+import { verifyField, verifySliceField } from './verification-state.ts';
 import { whole } from './whole.ts';
 import { windowField } from './window.ts';
 
@@ -230,6 +230,7 @@ export const inputSchema = v.strictObject({
     {},
   ),
   verify: verifyField,
+  verifySliceMinutes: verifySliceField,
   fence: fenceField,
   fenceExtras: fenceExtrasField,
   switchback: v.optional(

@@ -124,7 +124,7 @@ export function judge(
     ...ofSlot(facts),
     ...ofTarget(facts, known),
     ...ofWriters(facts),
-    ...(known.verification ? judgeVerification(known.verification) : []),
+    ...(known.verification ? verificationFindings(known.verification) : []),
   ];
   return {
     ready: findings.every(({ level, code }) => level === 'warns' || accepted.includes(code)),
@@ -202,7 +202,7 @@ function ofWriters({ writer, prepared }: ReadinessFacts): ReadinessFinding[] {
 }
 
 /** What verifications say against a cutover, without any measured fact. */
-export function judgeVerification(verification: KnownVerification): ReadinessFinding[] {
+export function verificationFindings(verification: KnownVerification): ReadinessFinding[] {
   const { wanted, last } = verification;
   if (last?.result === 'different' && !last.outdated)
     return [finding('verification-different', 'the last verification found differing rows')];

@@ -10,6 +10,7 @@ import {
   type VerificationReport,
   type VerificationResult,
 } from './verification.ts';
+import { whole } from './whole.ts';
 
 const VERIFY_MODES = ['off', 'before-cutover', 'continuous'] as const;
 export const verifyMode = v.picklist(
@@ -26,6 +27,15 @@ export const verifyField = v.optional(
     'When every row of every table is compared without being asked: `"before-cutover"` as soon as the target has caught up, and again when the result is a day old or tables were resynced; `"continuous"` one verification after another, with pauses; `"off"` only when you call `verify`.',
   ),
   'before-cutover',
+);
+
+/** `verifySliceMinutes` of the input. */
+export const verifySliceField = v.optional(
+  described(
+    whole(1, 1440),
+    'How long a verification reads one state, minutes: so long vacuum removes nothing on either side. A table has to be read on both sides within it; one that does not fit is named as not compared.',
+  ),
+  15,
 );
 
 /** Hours after which a result is too old to cut over on; `before-cutover` repeats it then. */

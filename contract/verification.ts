@@ -12,9 +12,6 @@ export const MOST_NOT_COMPARED = 20;
 /** Keys stored for one table; further ones are only counted. */
 export const MOST_DIFFERENT_KEYS = 1_000;
 
-/** Which tables a verification compares: all, or those with differences in the newest verification that ended. */
-export type VerifiedTables = 'all' | 'changed';
-
 /** Consecutive pieces that one `comparePieces` activity compares. */
 export interface VerificationRun {
   /** Unique within the verification: activity id and log field. */

@@ -169,9 +169,10 @@ async function repairRows(run: Execution, id: string, verification: string): Pro
 }
 
 function holdAnchor(run: Execution, verification: string) {
+  const { verifySliceMinutes: sliceMinutes, guard } = run.input;
   return long.holdAnchor.executeWithOptions(
     { ...ANCHOR_OWNER, activityId: 'anchor', summary: 'hold an anchor' },
-    [{ ...run.bare, verification }],
+    [{ ...run.bare, verification, sliceMinutes, ...(guard ? { guard } : {}) }],
   );
 }
 
@@ -233,7 +234,7 @@ async function compareRuns(
 function compareOne(run: Execution, verification: string, next: VerificationRun) {
   return long.comparePieces.executeWithOptions(
     { ...LONG, activityId: next.id, summary: `compare ${next.label}` },
-    [{ ...run.bare, verification, run: next }],
+    [{ ...run.bare, verification, run: next, sliceMinutes: run.input.verifySliceMinutes }],
   );
 }
 

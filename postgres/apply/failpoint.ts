@@ -13,6 +13,8 @@ export type FailPoint =
   | 'after-barrier-commit'
   | 'before-clearing-commit'
   | 'after-clearing-commit'
+  /** A repair that has the control row locked, before its first write. */
+  | 'repair-locked'
   | CutoverPoint;
 
 /** Before and after each durable step of a cutover, in their order; those of the end are before the answer to the caller. */

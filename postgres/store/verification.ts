@@ -1,9 +1,8 @@
 /** Verifications of a migration, and the anchors at which they compare, in the control schema. */
 import type pg from 'pg';
-import * as v from 'valibot';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { verificationReport, type VerificationReport } from '../../contract/verification.ts';
+import type { VerificationReport } from '../../contract/verification.ts';
 
 /** A verification of a migration. */
 export interface Verified {
@@ -59,21 +58,22 @@ export async function recordAnchor(
   );
 }
 
-/** An anchor of the verification; null if it is not recorded. */
+/** An anchor of the verification, with its age by the target's clock; null if it is not recorded. */
 export async function readAnchor(
   target: pg.ClientBase,
   { migration, verification }: Verified,
   id: string,
-): Promise<RecordedAnchor | null> {
+): Promise<(RecordedAnchor & { readonly ageMs: number }) | null> {
   const { rows } = await target.query<{
     lsn: string;
     source: string;
     target: string;
     source_visible: string;
     target_visible: string;
+    age: number;
   }>(
     /* sql */ `
-    select lsn::text, source_snapshot as source, target_snapshot as target, source_visible, target_visible
+    select (extract(epoch from pg_catalog.clock_timestamp() - taken_at) * 1000)::float8 as age, lsn::text, source_snapshot as source, target_snapshot as target, source_visible, target_visible
       from walferry.verification_anchor where migration = $1 and verification = $2 and anchor = $3`,
     [migration.id, verification, id],
   );
@@ -82,6 +82,7 @@ export async function readAnchor(
   return {
     id,
     lsn: parseLsn(row.lsn),
+    ageMs: row.age,
     snapshots: {
       source: { name: row.source, visible: row.source_visible },
       target: { name: row.target, visible: row.target_visible },
@@ -125,20 +126,4 @@ export async function endVerification(
      where migration = $1 and id = $2`,
     [migration.id, verification, JSON.stringify(report)],
   );
-}
-
-/** The result of the newest verification that ended; null if there is none. */
-export async function readNewestReport(
-  target: pg.ClientBase,
-  migration: Migration,
-): Promise<VerificationReport | null> {
-  const { rows } = await target.query<{ report: unknown }>(
-    /* sql */ `
-    select report from walferry.verification
-     where migration = $1 and report is not null order by ended_at desc limit 1`,
-    [migration.id],
-  );
-  // Another version's report may have fields that this one does not know, or lack some.
-  const parsed = v.safeParse(verificationReport, rows[0]?.report);
-  return parsed.success ? parsed.output : null;
 }

@@ -5,7 +5,8 @@ import type { StandingSource } from './held-state.ts';
 
 export const anchorStates: StandingSource = {
   live: (target, migration: Migration) => liveAnchor(target, migration),
-  hold: (migration, work, use) => withAnchor(migration, work, use),
+  hold: (migration, work, use, holdMs) =>
+    withAnchor(migration, work, use, holdMs === undefined ? {} : { holdMs }),
   holdStanding: (migration, work, locked, use) =>
     withAnchor(migration, work, (anchor) => use(anchor), { locked }),
 };

@@ -22,12 +22,14 @@ export interface StateSource {
   live(target: pg.ClientBase, migration: Migration): Promise<HeldState | null>;
   /**
    * Holds a state while `use` runs. Its signal is aborted when the state is over; `use` must end then.
+   * @param holdMs how long at most; unset: 15 minutes.
    * @throws MigrationError, retryable, when the stream could not stand at one.
    */
   hold<T>(
     migration: Migration,
     work: Work,
     use: (state: HeldState, signal: AbortSignal) => Promise<T>,
+    holdMs?: number,
   ): Promise<T>;
 }
 

@@ -20,10 +20,13 @@ import { sumPiece, type PieceWork } from './piece-sums.ts';
 import { openSides } from './sides.ts';
 import { UnreadableTable } from './table-reading.ts';
 import { beginUnderState } from './under-state.ts';
+import { sliceMs } from './verification-hold.ts';
 
 /** A run of pieces, as the plan lists them. */
 export interface RunOfVerification extends Verified {
   readonly run: VerificationRun;
+  /** Unset: 15. */
+  readonly sliceMinutes?: number;
 }
 
 /**
@@ -31,7 +34,7 @@ export interface RunOfVerification extends Verified {
  * @throws MigrationError `Unreachable`, `Contention`, `Denied`, `CheckpointMissing`; `signal.reason` when aborted.
  */
 export async function comparePieces(
-  { migration, verification, run }: RunOfVerification,
+  { migration, verification, run, ...slice }: RunOfVerification,
   work: Work,
 ): Promise<VerificationRunReport> {
   try {
@@ -41,6 +44,7 @@ export async function comparePieces(
     const place = { migration, verification };
     const range = { first: run.firstPiece, last: run.lastPiece };
     const pieces = await readPieces(target, place, range);
+    const holdMs = sliceMs(slice);
     const counters = { pieces: 0, rows: 0, bytes: 0 };
     const describe = () => ({ step: `comparing ${run.label}`, ...counters });
     // The load guard knows the copy by the number of its newest snapshot.
@@ -57,7 +61,7 @@ export async function comparePieces(
       for (const piece of pieces) {
         if (piece.done) continue;
         await throttled.ready();
-        const done = await comparePiece(place, piece, target, { sides, work, passed });
+        const done = await comparePiece(place, piece, target, { sides, work, passed, holdMs });
         if (done === 'over') return;
         if (done === 'marked') counters.pieces += 1;
       }
@@ -101,8 +105,11 @@ async function tryPiece(
   if (anchor === null || !(await beginUnderState(reader, piece.side, anchor))) return 'over';
   const tables = await readVerifiedTables(target, place, piece.tables);
   const current = tables.filter(({ state, anchor: at }) => state === 'summing' && at === anchor.id);
-  const { sums, unreadable } = await sumPiece(piece, current, how);
+  const ends = performance.now() + how.holdMs - anchor.ageMs;
+  const summed = await sumPiece(piece, current, how, ends);
   await reader.query(/* sql */ `commit`);
+  if (summed === null) return 'over';
+  const { sums, unreadable } = summed;
   await holdAt('before-mark', target, () => {
     how.work.signal.throwIfAborted();
     how.work.beat({ step: 'held by a test' });

@@ -16,6 +16,8 @@ export interface PieceWork {
   readonly work: Work;
   /** Called with the bytes that a statement has read. Null: continue; otherwise wait for the promise. */
   readonly passed: (bytes: number, rows: number) => Promise<void> | null;
+  /** How long a state is read at most: a reader's snapshot outlives the anchor's own session. */
+  readonly holdMs: number;
 }
 
 export interface SummedPiece {
@@ -25,12 +27,17 @@ export interface SummedPiece {
   readonly unreadable: readonly number[];
 }
 
-/** Reads a piece; the reader of its side is in a transaction under the state. */
+/**
+ * Reads a piece; the reader of its side is in a transaction under the state.
+ * @param ends of the slice, by `performance.now()`: no statement begins after it, so that a slow piece does not hold back vacuum.
+ * @returns null when it was not finished by then.
+ */
 export async function sumPiece(
   piece: PieceRow,
   tables: readonly VerifiedTable[],
   { sides, work, passed }: PieceWork,
-): Promise<SummedPiece> {
+  ends: number,
+): Promise<SummedPiece | null> {
   const reading = tables.flatMap((table) => partsOf(piece, table));
   const unreadable = await lockForReading(sides, piece.side, reading, work);
   const sums = new Map(tables.map(({ id }) => [id, new BucketSums()]));
@@ -41,6 +48,7 @@ export async function sumPiece(
     const ranges = rangesOf(piece);
     for (const range of ranges) {
       work.signal.throwIfAborted();
+      if (performance.now() > ends) return null;
       const before = found.rows;
       const rows = await readTable(
         sides,

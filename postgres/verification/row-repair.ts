@@ -10,8 +10,8 @@ import type { RepairReport } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { Defaults } from '../connection/defaults.ts';
+import { failPoint } from '../apply/failpoint.ts';
 import { classify } from '../connection/failure.ts';
-import { disableEnabledTriggers } from '../schema/disable-found-trigger.ts';
 import { firingStates, readEnabledTriggers } from '../schema/enabled-trigger.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectTarget } from '../session/open.ts';
@@ -33,6 +33,14 @@ import { openSides, type Sides } from './sides.ts';
 import { keyText, rowDifference, scanAtAnchor, type SuspectTable } from './suspect-tables.ts';
 import { lockForReading } from './table-reading.ts';
 import { beginUnderState } from './under-state.ts';
+
+/**
+ * A worker that freezes with the control row locked would keep every lease of the stream from its epoch, and without another
+ * attempt of the repair no one would end its session: then the server does. Below the time that a lease waits for the row.
+ */
+const FROZEN_MS = 8_000;
+/** How often the session shows that it lives, while the source is read. */
+const ALIVE_EVERY_MS = 1_000;
 
 export interface RepairStep extends Verified {
   readonly input: MigrationInput;
@@ -62,17 +70,15 @@ export async function repairRows(
 ): Promise<RepairReport> {
   const { migration } = step;
   try {
-    await using target = await connectTarget(migration, 'verify', { signal: work.signal });
+    await using target = await connectTarget(migration, 'verify', {
+      ...{ signal: work.signal, idleInTransactionTimeoutMs: FROZEN_MS },
+    });
     await target.takeOver();
     await requireMigration(target, migration);
     const replicaRole = await takeReplicaRole(target);
     const tables = (await readVerifiedTables(target, step)).flatMap((one): SuspectTable[] =>
       one.state === 'different' && one.shape ? [{ ...one, shape: one.shape }] : [],
     );
-    await disableEnabledTriggers(target, migration, tables, {
-      ...work,
-      ...{ replicaRole, purpose: 'verify' },
-    });
     await using sides = await openSides(migration, target, work.signal);
     const parts: RepairParts = {
       ...{ step, target, sides, work, states },
@@ -104,6 +110,8 @@ async function repairTable(
   const { step, target, sides, work, states } = parts;
   const { source } = sides.readers;
   return states.holdStanding(step.migration, work, target, async (state) => {
+    failPoint('repair-locked');
+    using _ = keptAlive(target);
     try {
       const describe = () => ({ step: 'repairing rows', table: nameOf(table) });
       return await whileWatched([source, target], work, describe, async () => {
@@ -115,6 +123,8 @@ async function repairTable(
           ...{ ...one, comparison: table.id, shape: table.shape },
         }));
         if ((await lockForReading(sides, 'source', read, work)).size > 0) throw moved(table);
+        // Before anything fires: its effects outside of the database would not be rolled back.
+        await refuseFired(target, table, parts.firing);
         const rows = await replaceRows({ ...parts, source }, table, differences);
         await refuseFired(target, table, parts.firing);
         await target.query(/* sql */ `commit`);
@@ -137,7 +147,25 @@ function moved(table: SuspectTable): MigrationError {
   );
 }
 
-/** From the first written row on, the table's lock keeps others from creating a trigger. */
+/** Without it, a long read of the source would look like a frozen worker to the target. */
+function keptAlive(target: pg.Client): Disposable {
+  let asked = false;
+  const timer = setInterval(() => {
+    if (asked) return;
+    asked = true;
+    // A lost connection is noticed by the next statement.
+    void target
+      .query(/* sql */ `select`)
+      .catch(() => undefined)
+      .finally(() => (asked = false));
+  }, ALIVE_EVERY_MS);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/**
+ * Disables nothing itself: an attempt that wakes up after the cutover would disable triggers of a live database. A lease disables
+ * what it finds at its start. From the first written row on, the table's lock keeps others from creating a trigger.
+ */
 async function refuseFired(
   target: pg.Client,
   table: SuspectTable,
@@ -147,7 +175,7 @@ async function refuseFired(
   if (!fired) return;
   throw new MigrationError(
     'Contention',
-    `${fired.kind} ${fired.name} of the target's ${nameOf(table)} may have fired for repaired rows: they are rolled back and repaired again`,
+    `${fired.kind} ${fired.name} of the target's ${nameOf(table)} would fire for repaired rows: nothing was written; the next lease of the stream disables it, then they are repaired`,
     { table: nameOf(table) },
   );
 }

@@ -1,15 +1,31 @@
 /** Holds one anchor for a verification: one slice. Vacuum removes nothing on either side meanwhile. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { GuardInput } from '../../contract/guard.ts';
 import type { AnchorHoldReport } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Verified } from '../store/verification.ts';
 import { readLeft } from '../store/verification-table.ts';
-import type { StateSource } from './held-state.ts';
+import { Guard } from '../guard/guard.ts';
+import { readNewestSnapshot } from '../store/exported-snapshot.ts';
+import { HOLD_MS } from './anchor.ts';
+import type { HeldState, StateSource } from './held-state.ts';
 
-/** Tables that a slice does not finish begin again under the next anchor. */
-export const SLICE_MS = 900_000;
+/** Step input. Tables that a slice does not finish begin again under the next anchor. */
+export interface HeldSlice extends Verified {
+  /** Unset: 15. */
+  readonly sliceMinutes?: number;
+  /** What must not be exceeded on the source while rows are compared. */
+  readonly guard?: GuardInput;
+}
+
+const MS_PER_MINUTE = 60_000;
 const LOOK_EVERY_MS = 500;
+
+/** Milliseconds that a state is read at most. */
+export const sliceMs = ({ sliceMinutes }: Pick<HeldSlice, 'sliceMinutes'>): number =>
+  sliceMinutes === undefined ? HOLD_MS : sliceMinutes * MS_PER_MINUTE;
 
 /**
  * Holds an anchor until every table is summed up, only tables are left that need another one, the slice is over, or the work is
@@ -17,28 +33,42 @@ const LOOK_EVERY_MS = 500;
  * @throws what holding an anchor throws.
  */
 export async function holdVerification(
-  step: Verified,
+  step: HeldSlice,
   work: Work,
   states: StateSource,
-  sliceMs = SLICE_MS,
 ): Promise<AnchorHoldReport> {
   try {
-    const left = await states.hold(step.migration, work, async ({ id }, over) => {
+    const holdMs = sliceMs(step);
+    const use = async ({ id }: HeldState, over: AbortSignal) => {
       await using target = await connectTarget(step.migration, 'verify', { signal: work.signal });
-      const ends = performance.now() + sliceMs;
+      await using guard = await guarding(step, target, work);
+      const ends = performance.now() + holdMs;
       let seen = await readLeft(target, step, id);
       while (seen === 'something' && performance.now() < ends && !over.aborted) {
         await sleep(LOOK_EVERY_MS, undefined, { signal: over }).catch(() => undefined);
         work.signal.throwIfAborted();
         seen = await readLeft(target, step, id);
         // The anchor's sessions report life themselves; this one shows that the target answers.
-        work.beat({ step: 'holding an anchor' });
+        work.beat({ step: 'holding an anchor', ...guard?.details });
       }
       return seen;
-    });
+    };
+    const left = await states.hold(step.migration, work, use, holdMs);
     return { nothingLeft: left === 'nothing' };
   } catch (error) {
     if (work.signal.aborted) return { nothingLeft: false };
     throw error;
   }
+}
+
+/** Measures the source as during the copy, which the streams that compare obey. Null without a guard in the input. */
+async function guarding(
+  { migration, guard }: Pick<HeldSlice, 'migration' | 'guard'>,
+  target: pg.ClientBase,
+  { signal, log, beat }: Work,
+): Promise<Guard | null> {
+  // The streams know its decisions by the newest snapshot of the copy.
+  const pass = (await readNewestSnapshot(target, migration))?.number ?? 0;
+  // Without `tell`: the workflow shows a guard only while rows are copied, and each report costs four events of its history.
+  return Guard.begin(migration, guard, pass, { signal, log, beat });
 }

@@ -5,11 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import {
-  MOST_DIFFERING_TABLES,
-  type VerificationPlan,
-  type VerifiedTables,
-} from '../../contract/verification.ts';
+import type { VerificationPlan } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { lockCapacity, within } from '../catalog/capacity.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -22,7 +18,6 @@ import { requireMigration } from '../store/migration.ts';
 import {
   beginVerification,
   lockVerification,
-  readNewestReport,
   recordAnchor,
   type Verified,
 } from '../store/verification.ts';
@@ -48,8 +43,6 @@ const MOST_ATTEMPTS = 5;
 
 export interface PlannedStep extends Verified {
   readonly input: MigrationInput;
-  /** Unset: `all`. */
-  readonly tables?: VerifiedTables;
 }
 
 /**
@@ -158,9 +151,7 @@ async function planAt(
     await recordAnchor(target, step, anchor);
     await settleTables(target, step);
     const known = await readVerifiedTables(target, step);
-    const scope = known.length === 0 ? await scopeOf(target, step) : null;
-    const wanted = scope === null ? found : found.filter(scope);
-    await restart(target, step, state, known, wanted, tablesPerPiece);
+    await restart(target, step, state, known, found, tablesPerPiece);
     return true;
   });
 }
@@ -173,20 +164,6 @@ async function pieceSize({ input }: PlannedStep, sides: readonly pg.ClientBase[]
   const sizes = [];
   for (const side of sides) sizes.push(await lockCapacity(side));
   return within(Math.min(...sizes), input.copy.parallelism * LOCKS_PER_TABLE, TABLES_PER_PIECE);
-}
-
-/** The tables of a verification of what was not equal. */
-async function scopeOf(
-  target: pg.ClientBase,
-  { migration, tables }: PlannedStep,
-): Promise<((table: FoundTable) => boolean) | null> {
-  if (tables !== 'changed') return null;
-  const report = await readNewestReport(target, migration);
-  if (report === null || report.result === 'incomplete') return null;
-  // A full list may lack some.
-  if (report.differing.length >= MOST_DIFFERING_TABLES) return null;
-  const names = new Set(report.differing.map(({ table }) => table));
-  return (table) => names.has(nameOf(table));
 }
 
 async function restart(

@@ -1,21 +1,16 @@
 /** A whole verification in one process: the same steps in the same order as the workflow's. For tests and for measuring. */
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import type {
-  VerificationReport,
-  VerificationRun,
-  VerifiedTables,
-} from '../../contract/verification.ts';
+import type { VerificationReport, VerificationRun } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Verified } from '../store/verification.ts';
 import { concludeVerification } from './conclusion.ts';
 import type { StateSource } from './held-state.ts';
 import { comparePieces } from './piece-run.ts';
-import { holdVerification } from './verification-hold.ts';
+import { holdVerification, type HeldSlice } from './verification-hold.ts';
 import { planVerification } from './verification-plan.ts';
 
 export interface WholeVerification extends Verified {
   readonly input: MigrationInput;
-  readonly tables?: VerifiedTables;
 }
 
 /**
@@ -31,7 +26,10 @@ export async function runVerification(
 ): Promise<VerificationReport> {
   const failed = new AbortController();
   const bound: Work = { ...work, signal: AbortSignal.any([work.signal, failed.signal]) };
-  const holding = holdAll(step, bound, states).catch((error: unknown) => {
+  const { migration, verification, input } = step;
+  const { guard, verifySliceMinutes: sliceMinutes } = input;
+  const slice = { migration, verification, sliceMinutes, ...(guard ? { guard } : {}) };
+  const holding = holdAll(slice, bound, states).catch((error: unknown) => {
     failed.abort(error);
     throw error;
   });
@@ -52,7 +50,7 @@ export async function runVerification(
   return concludeVerification(step, work, states);
 }
 
-async function holdAll(step: Verified, work: Work, states: StateSource): Promise<void> {
+async function holdAll(step: HeldSlice, work: Work, states: StateSource): Promise<void> {
   while (!work.signal.aborted && !(await holdVerification(step, work, states)).nothingLeft);
 }
 

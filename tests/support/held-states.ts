@@ -14,7 +14,7 @@ export interface TestStates extends StandingSource {
   onHold: (count: number) => Promise<void>;
 }
 
-export function statesOf(db: FreshPair): TestStates {
+export function statesOf(db: Pick<FreshPair, 'source' | 'target'>): TestStates {
   const held: HeldState[] = [];
   let live: HeldState | null = null;
   const states: TestStates = {

@@ -26,6 +26,7 @@ describe('workflow input', () => {
         stream: { batchChanges: 20_000, batchMilliseconds: 0, leaseSeconds: 300 },
         cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
         verify: 'before-cutover',
+        verifySliceMinutes: 15,
         fenceExtras: {
           endSessions: false,
         },
@@ -72,7 +73,7 @@ describe('workflow input', () => {
     [{ source: 'a', target: 'a' }, '"target" must be a different service'],
     [
       { source: 'a', target: 'b', sorce: 1 },
-      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, fence, fenceExtras, switchback, approval, window, limits, guard',
+      'unknown field "sorce"; known fields: source, target, tables, schema, ignore, copy, index, stream, cutover, verify, verifySliceMinutes, fence, fenceExtras, switchback, approval, window, limits, guard',
     ],
     [
       { source: 'a', target: 'b', copy: { threads: 1 } },

@@ -1,7 +1,7 @@
 /** Readiness as it follows from the state: from measured facts, and from what the workflow knows itself. Pure. */
 import {
   judge,
-  judgeVerification,
+  verificationFindings,
   type ReadinessFinding,
   type Known,
   type KnownVerification,
@@ -29,7 +29,7 @@ export function unverifiedOf(
   now: string,
 ): ReadinessFinding[] {
   const { accepted = [] } = state;
-  return judgeVerification(verificationKnown(state, verify, now)).filter(
+  return verificationFindings(verificationKnown(state, verify, now)).filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
 }
