@@ -90,7 +90,7 @@ export async function requireReady(
 
 /**
  * Refuses a cutover that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
- * who asks again and again would keep it from ever ending. Changes nothing.
+ * who asks every minute would keep it from ever ending. Changes nothing.
  * @throws ApplicationFailure `NotReady`.
  */
 export function requireVerified(run: Execution): void {

@@ -1,9 +1,6 @@
 /** A whole verification in one process: the same steps in the same order as the workflow's. For a cutover that compares every row, for tests and for measuring. */
 import type { MigrationInput } from '../../contract/input-schema.ts';
-import type {
-  VerificationReport,
-  VerificationRun,
-} from '../../contract/verification.ts';
+import type { VerificationReport, VerificationRun } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import type { Verified } from '../store/verification.ts';
 import { concludeVerification } from './conclusion.ts';
