@@ -146,7 +146,12 @@ export const steps = {
   ) => {
     const { batchChanges, batchMilliseconds } = input.stream;
     const { tables, ignore } = input;
-    const options = { floor, until, leaseMs, batchChanges, batchMilliseconds, ...tables, ignore };
+    const limits = { floor, until, leaseMs, batchChanges, batchMilliseconds };
+    // The old database keeps the fence of its source.
+    const joined = () => (back ? Promise.resolve() : closeBeforeRows(migration, work));
+    // Also those that joined in a lease whose worker died. Within a cutover every moment counts.
+    if (until === null) await joined();
+    const options = { ...limits, ...tables, ignore, joined };
     const samples = new LagSamples();
     const stream = back ? streamReverse : streamChanges;
     return samples.addedTo(await stream(migration, options, samples.watching(work), parked));

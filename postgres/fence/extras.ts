@@ -98,11 +98,7 @@ export async function missingForExtras(
 export async function giveBackExtras(source: pg.ClientBase, migration: Migration): Promise<void> {
   try {
     await using target = await connectTarget(migration, 'cutover', { unregistered: 'any more' });
-    if (!(await hasStore(target))) return;
-    for (const one of await readFenceSettings(target, migration)) {
-      await giveBack(source, one);
-      await forgetFenceSetting(target, migration, one.what);
-    }
+    if (await hasStore(target)) await giveBackStored(source, target, migration);
   } catch (error) {
     throw classify(
       error,
@@ -110,6 +106,20 @@ export async function giveBackExtras(source: pg.ClientBase, migration: Migration
       'FenceRefused',
     );
   }
+}
+
+/** The same on a session of the target. @returns what was given back. @throws an error of the driver. */
+export async function giveBackStored(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Pick<Migration, 'id'>,
+): Promise<string[]> {
+  const stored = await readFenceSettings(target, migration);
+  for (const one of stored) {
+    await giveBack(source, one);
+    await forgetFenceSetting(target, migration, one.what);
+  }
+  return stored.map(({ what }) => what);
 }
 
 async function readDatabase(source: pg.ClientBase): Promise<Database> {

@@ -79,7 +79,7 @@ const roles = storedFence({
 
 const command = storedFence({
   kind: 'command',
-  rights: (source) => commandRights(source),
+  rights: commandRights,
   proves: true,
   check: () => Promise.resolve(void commandsOf()),
   note: () => Promise.resolve(),

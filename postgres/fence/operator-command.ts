@@ -17,8 +17,8 @@ export interface OperatorCommands {
   readonly milliseconds: number;
 }
 
-const DEFAULT_SECONDS = 10;
-const MOST_SECONDS = 600;
+export const DEFAULT_SECONDS = 10;
+export const MOST_SECONDS = 600;
 
 /**
  * Reads `WALFERRY_FENCE_CLOSE`, `WALFERRY_FENCE_OPEN` and `WALFERRY_FENCE_SECONDS`.

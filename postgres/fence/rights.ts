@@ -115,14 +115,18 @@ export async function roleRights(
         refuses: false,
       }),
       ...(await subscriptions(source, tables)),
-      noDeadline,
+      noDeadline(REVOKED),
       ...everybody(await readGeneral(source)),
     ],
   };
 }
 
 /** Of the kind `command`. */
-export async function commandRights(source: pg.ClientBase): Promise<FenceRights> {
+export async function commandRights(
+  source: pg.ClientBase,
+  { tables: selection }: Pick<FencedInput, 'tables'>,
+): Promise<FenceRights> {
+  const { tables } = await readFencedTables(source, selection);
   let missing: string[] = [];
   try {
     commandsOf();
@@ -139,7 +143,8 @@ export async function commandRights(source: pg.ClientBase): Promise<FenceRights>
         action: 'Make sure that every application does, or use the fence "trigger".',
         refuses: false,
       },
-      noDeadline,
+      ...(await subscriptions(source, tables)),
+      noDeadline(CLOSED),
       ...everybody(await readGeneral(source)),
     ],
   };
@@ -159,12 +164,17 @@ export const noRights: FenceRights = {
   ],
 };
 
-const noDeadline: Passing = {
+/** What remains when everything of ours is gone. */
+const noDeadline = (how: string): Passing => ({
   name: 'no-deadline',
-  what: 'the writes do not come back by themselves when all workers are gone',
+  what: `the writes do not come back by themselves when all workers are gone: ${how}`,
   action: 'Keep a worker running until the cutover has ended.',
   refuses: false,
-};
+});
+const REVOKED =
+  'the rights stay revoked until a worker grants them back from what the target has stored';
+const CLOSED =
+  'what the command has closed stays closed until a worker runs the other command, or you do';
 
 async function subscriptions(
   source: pg.ClientBase,

@@ -22,10 +22,18 @@ const row = v.object({
   expired: v.boolean(),
 });
 
+/** Whether the control schema has these tables: one of earlier code has none. */
+export async function hasFenceGates(target: pg.ClientBase): Promise<boolean> {
+  const { rows } = await target.query<{ there: boolean }>(
+    /* sql */ `select pg_catalog.to_regclass('walferry.fence_gate') is not null as there`,
+  );
+  return rows[0]?.there === true;
+}
+
 /** Creates the open gate, or records another selection for the one that is there. */
 export async function storeFenceGate(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   { include, exclude }: Patterns,
 ): Promise<void> {
   await target.query(
@@ -38,7 +46,7 @@ export async function storeFenceGate(
 
 export async function readFenceGate(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
 ): Promise<(Gate & Patterns) | null> {
   const { rows } = await target.query<Patterns>(
     /* sql */ `

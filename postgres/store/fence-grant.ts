@@ -17,7 +17,7 @@ export interface FenceGrant {
 /** @param grants in the order in which they can be granted. */
 export async function storeFenceGrants(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   grants: readonly FenceGrant[],
 ): Promise<void> {
   await target.query(
@@ -33,7 +33,7 @@ export async function storeFenceGrants(
 /** In the order in which they can be granted. */
 export async function readFenceGrants(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
 ): Promise<FenceGrant[]> {
   const { rows } = await target.query<FenceGrant>(
     /* sql */ `
@@ -44,6 +44,6 @@ export async function readFenceGrants(
   return rows;
 }
 
-export async function forgetFenceGrants(target: pg.ClientBase, { id }: Migration): Promise<void> {
+export async function forgetFenceGrants(target: pg.ClientBase, { id }: Pick<Migration, 'id'>): Promise<void> {
   await target.query(/* sql */ `delete from walferry.fence_grant where migration = $1`, [id]);
 }

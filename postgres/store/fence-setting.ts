@@ -7,7 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 /** Keeps the value that was stored first: a repetition would store our own. */
 export async function storeFenceSetting(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   { what, previous }: FenceSetting,
 ): Promise<void> {
   await target.query(
@@ -18,7 +18,7 @@ export async function storeFenceSetting(
 
 export async function readFenceSettings(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
 ): Promise<FenceSetting[]> {
   const { rows } = await target.query(
     /* sql */ `select what, previous from walferry.fence_setting where migration = $1 order by what`,
@@ -29,7 +29,7 @@ export async function readFenceSettings(
 
 export async function forgetFenceSetting(
   target: pg.ClientBase,
-  { id }: Migration,
+  { id }: Pick<Migration, 'id'>,
   what: FenceSetting['what'],
 ): Promise<void> {
   await target.query(

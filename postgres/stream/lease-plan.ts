@@ -68,6 +68,8 @@ export async function readPlan(
     readonly leaveAll: boolean;
     /** Called with the current step. */
     readonly tell?: (what: string) => void;
+    /** See `StreamOptions`. */
+    readonly joined?: () => Promise<void>;
   },
 ): Promise<StreamPlan> {
   const {
@@ -78,6 +80,7 @@ export async function readPlan(
     leaveAll,
     compared = false,
     tell = () => undefined,
+    joined = () => Promise.resolve(),
   } = parts;
   const turn = async (tables: number): Promise<void> => {
     tell(`comparing tables: ${tables}`);
@@ -100,7 +103,11 @@ export async function readPlan(
   };
   let { rows, checked } = await look();
   // New partitions are in the plan now, and are checked like all others.
-  while (checked.grown) ({ rows, checked } = await look());
+  while (checked.grown) {
+    tell('closing new partitions of the target');
+    await joined();
+    ({ rows, checked } = await look());
+  }
   const { awaited } = checked;
   const recorded = await readRecordedSchemas(target, migration);
   const doubt = new Doubt(

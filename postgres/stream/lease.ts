@@ -187,6 +187,7 @@ async function oneLease(
         readPlan(source, applier.client, migration, {
           ...{ selection: options, attempt, met, leaveAll, compared: mayStayOpen },
           ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
+          ...(options.joined === undefined ? {} : { joined: options.joined }),
           tell: (what) => (doing = what),
         }),
     );

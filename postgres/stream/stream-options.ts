@@ -18,6 +18,8 @@ export interface StreamOptions {
   readonly mayBeSplit?: readonly string[];
   /** Which limitations of single tables the operator accepts. */
   readonly ignore?: IgnorePatterns;
+  /** Awaited when partitions have joined the plan without a copy, before a change of theirs is applied. */
+  readonly joined?: () => Promise<void>;
   /** For tests: smaller limits make rare cases cheap. */
   readonly limits?: Partial<
     ReaderLimits & Omit<LoopLimits, 'changes' | 'age'> & { readonly stuckMs: number }

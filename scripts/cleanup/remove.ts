@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
 import { reverseOf } from '../../contract/reversed.ts';
+import { endStoredFence } from '../../postgres/fence/end-stored-fence.ts';
 import { forgetSides } from '../../postgres/store/side.ts';
 import { hasWayBack } from '../../postgres/store/way-back.ts';
 import { endOnTarget } from '../../postgres/schema/drop-control.ts';
@@ -64,8 +65,12 @@ export async function remove(
     say(`dropped slot ${name} on "${services.source}"`);
   }
   for (const { id, workflowId, slot } of selection.controls) {
+    const migration = { id, workflowId, slot, ...services };
     // Before the control row goes: a second call finds it by that.
     await removeWayBack(sides, { id, workflowId, slot, ...services }, say);
+    for (const line of await endStoredFence(sides.source, sides.target, migration)) {
+      say(line);
+    }
     // The operator named the servers: the target may be a copy of the original one.
     await forgetSides(sides.target, id);
     // Only the control schema knows which triggers were disabled for the stream.

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { MOST_NAME_BYTES } from '../../contract/input.ts';
 import { inputSchema } from '../../contract/input-schema.ts';
+import { DEFAULT_SECONDS, MOST_SECONDS } from '../../postgres/fence/operator-command.ts';
 import { MAX_COPIES, MAX_MIGRATIONS, TASK_QUEUE } from '../../workers/options.ts';
 import { expectPage, generatedBy, table } from './page.ts';
 
@@ -139,6 +140,14 @@ test('the page lists every field of the input with its values and default', asyn
         [
           '`NODE_OPTIONS`',
           'Read by Node: `--max-old-space-size=6144` for a hundred thousand tables.',
+        ],
+        [
+          '`WALFERRY_FENCE_CLOSE`, `WALFERRY_FENCE_OPEN`',
+          'With `"fence": "command"`: absolute paths of the programs that stop the writes and give them back ([the fence](../explanation/fence.md#the-other-kinds)). No input can name a program. Set them on every worker.',
+        ],
+        [
+          '`WALFERRY_FENCE_SECONDS`',
+          `How long either may run before it is killed with its children, 1 to ${MOST_SECONDS}; ${DEFAULT_SECONDS} by default.`,
         ],
       ],
     ),

@@ -157,6 +157,7 @@ export const TARGET: TargetFacts = {
   unlogged: [],
   control: { state: 'absent', migrations: [] },
   gates: [],
+  subscribed: [],
   objects: { otherTables: 0, eventTriggers: [], eventTriggerNames: [], defaultPrivileges: false },
   offer: { extensions: [], members: [] },
   missingCollations: [],

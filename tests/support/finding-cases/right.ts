@@ -47,6 +47,11 @@ export const RIGHT_CASES: readonly Case[] = [
     source({ fence: { kind: 'roles', missing: [], passes: [{ ...PASSING, refuses: false }] } }),
   ],
   [
+    'target-subscription',
+    'error',
+    target({ subscribed: [{ schema: 'public', name: 't', subscription: 's' }] }),
+  ],
+  [
     'leftover-fence',
     'error',
     target({ gates: [{ id: 'old', workflowId: 'old', state: 'closed' }] }),

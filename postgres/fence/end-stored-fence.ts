@@ -1,0 +1,61 @@
+/**
+ * Ends a fence whose gate is on the target, without a worker: for whoever removes the control schema, and with it the only record of
+ * what the fence has taken.
+ */
+import type pg from 'pg';
+import type { Migration } from '../../contract/migration.ts';
+import {
+  hasFenceGates,
+  openFenceGate,
+  readFenceGate,
+} from '../store/fence-gate.ts';
+import { forgetFenceGrants, readFenceGrants } from '../store/fence-grant.ts';
+import { decide, readOutcome } from '../store/outcome.ts';
+import { giveBackStored } from './extras.ts';
+import { grantBack } from './write-right.ts';
+
+/**
+ * Decides a cutover that is open as undone, and gives back rights and settings; after a switch only the settings. Idempotent.
+ * @returns what was done and what is left to a person, as sentences without a full stop; empty: nothing was taken.
+ * @throws MigrationError `FenceRefused`; an error of the driver.
+ */
+export async function endStoredFence(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<string[]> {
+  if (!(await hasFenceGates(target))) return [];
+  const done: string[] = [];
+  const gate = await readFenceGate(target, migration);
+  if (gate !== null && gate.state !== 'open' && gate.cutover !== null) {
+    done.push(await openStored(source, target, migration, gate.cutover));
+  }
+  const settings = await giveBackStored(source, target, migration);
+  if (settings.length > 0) {
+    done.push(`gave back on "${migration.source}" what the fence had set: ${settings.join(', ')}`);
+  }
+  return done;
+}
+
+async function openStored(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Migration,
+  cutover: string,
+): Promise<string> {
+  const grants = await readFenceGrants(target, migration);
+  const rights = `${grants.length} rights to write on "${migration.source}"`;
+  // The outcome first, as in every undo: after a switch the old database stays closed.
+  await decide(target, migration, cutover, 'undone');
+  if ((await readOutcome(target, cutover))?.what === 'switched') {
+    return grants.length === 0
+      ? `what the fence has closed on "${migration.source}" stays closed: the cutover has switched`
+      : `${rights} stay revoked: the cutover has switched`;
+  }
+  await grantBack(source, grants);
+  await forgetFenceGrants(target, migration);
+  await openFenceGate(target, migration, cutover);
+  return grants.length === 0
+    ? `if a command has stopped the writes on "${migration.source}", run its counterpart, the program of WALFERRY_FENCE_OPEN`
+    : `granted back ${rights}`;
+}

@@ -1,0 +1,80 @@
+/** Tables that are created while the stream runs: the target is closed for them before their first row, the source at the next cutover. */
+import { expect, test } from 'vitest';
+import { steps } from '../../../activities/steps.ts';
+import { MigrationError } from '../../../contract/failure.ts';
+import { fenceOf } from '../../../postgres/fence/kinds.ts';
+import { connectSource } from '../../../postgres/session/open.ts';
+import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
+import { holding, recordedWork } from '../../support/control.ts';
+import { freshPair, type FreshPair } from '../../support/database.ts';
+import { Steps } from '../../support/steps.ts';
+import { REFUSED, stateOf } from './fenced.ts';
+
+const SCHEMA = /* sql */ `
+  create table person (id int primary key);
+  create table parted (id int, r int, primary key (id, r)) partition by list (r);
+  create table parted_0 partition of parted for values in (0);
+  insert into person values (1); insert into parted values (1, 0)`;
+const PARTITION = /* sql */ `create table public.parted_1 partition of public.parted for values in (1)`;
+const TABLE = /* sql */ `create table public.later (id int primary key)`;
+
+/** Fails the first row of a table that has no fence: a check constraint binds walferry's sessions, too. */
+const CLOSED = (table: string): string => /* sql */ `
+  create function public.${table}_closed() returns boolean language sql as
+    $$ select exists (select from pg_catalog.pg_trigger where tgrelid = 'public.${table}'::regclass and tgname like '~walferry_fence%') $$;
+  alter table public.${table} add constraint ${table}_is_closed check (public.${table}_closed())`;
+
+/** Applies everything with the workflow's own step, and copies what it asks for. */
+async function follow(db: FreshPair, { migration, input }: Steps): Promise<void> {
+  const step = { migration, input };
+  const until = await writeEndMark(migration);
+  for (;;) {
+    try {
+      const lease = { ...step, floor: null, until, leaseMs: 60_000 };
+      if ((await steps.streamChanges(lease, recordedWork())).reached) return;
+    } catch (error) {
+      if (!(error instanceof MigrationError && error.code === 'Resync')) throw error;
+      await using _owner = await holding(db, migration);
+      const { pass, runs } = await steps.planCopy(step, recordedWork());
+      for (const run of runs) await steps.copyChunks({ migration, pass, run }, recordedWork());
+    }
+  }
+}
+
+test('a table and a partition that join a running migration are fenced on the target before their first row, and on the source before it is armed', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(SCHEMA);
+  await using run = new Steps(db.source, db.target);
+  const { migration, input } = run;
+  await steps.copySchema({ migration, input }, recordedWork());
+  await run.copy();
+  await run.indexes();
+  await run.drain();
+  await using source = await connectSource(migration, 'cutover');
+  const fence = fenceOf('trigger');
+  await fence.install(source, migration, input, recordedWork());
+  // On the target first, as walferry asks for.
+  await db.targetClient.query(`${PARTITION}; ${TABLE}; ${CLOSED('parted_1')}; ${CLOSED('later')}`);
+  await db.sourceClient.query(`${PARTITION}; ${TABLE}`);
+  await db.sourceClient.query(
+    /* sql */ `insert into parted values (2, 1); insert into later select generate_series(1, 10)`,
+  );
+  await follow(db, run);
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select (select count(*)::int from public.parted_1) as parted, (select count(*)::int from public.later) as later`,
+  );
+  expect(rows).toEqual([{ parted: 1, later: 10 }]);
+  const early = [
+    /* sql */ `insert into public.parted_1 values (3, 1)`,
+    /* sql */ `delete from public.later`,
+  ];
+  for (const sql of early) expect(await stateOf(db.targetClient, sql), sql).toBe(REFUSED);
+
+  expect(await fence.install(source, migration, input, recordedWork())).toMatchObject({
+    ...{ tables: 5, waiting: [] },
+  });
+  await fence.arm(source, migration, { cutover: 'late', milliseconds: 60_000 });
+  for (const sql of early) expect(await stateOf(db.sourceClient, sql), sql).toBe(REFUSED);
+  await fence.open(source, migration, 'late');
+  await fence.remove(source, migration, recordedWork());
+});
