@@ -66,6 +66,9 @@ test('roles: a right that is granted while the writes are stopped makes the proo
   await admin.query(/* sql */ `grant insert, update on a to pg_monitor with grant option`);
   const before = (await admin.query(ACL)).rows;
   const limit = (await admin.query(DATABASE)).rows;
+  // A rehearsal proves before anything is revoked.
+  await f.fence.install(f.source, f.migration, f.input, recordedWork());
+  expect(await f.prove()).toMatchObject({ holders: 0 });
   await f.arm();
   await takeExtras(f.source, f.migration, {
     ...{ readOnlyDefault: false, connect: false, connectionLimit: true },
