@@ -114,7 +114,10 @@ function programs() {
 }
 
 /** A cutover that is under way when its worker dies; on a slow machine the first ones may be undone before they arm. */
-async function stoppedBy(worker: WorkerProcess, lab: Lab): Promise<{ answer: Promise<CliOutcome> }> {
+async function stoppedBy(
+  worker: WorkerProcess,
+  lab: Lab,
+): Promise<{ answer: Promise<CliOutcome> }> {
   for (const maxDowntimeSeconds of [BOX_SECONDS, 5 * BOX_SECONDS, 20 * BOX_SECONDS]) {
     const answer = lab.update('cutover', { maxDowntimeSeconds });
     let early = false;
@@ -131,6 +134,7 @@ const BOX_SECONDS = 6;
 
 test.each(['roles', 'command'] as const)(
   '%s: the writes that a killed worker has stopped stay stopped past the deadline, the next worker gives them back exactly, and a second cutover switches',
+  { timeout: 900_000 },
   async (kind) => {
     await using lab = await Lab.open(TABLES);
     await using roles = await rolesOf(lab);
@@ -143,12 +147,16 @@ test.each(['roles', 'command'] as const)(
     await until('some rows', () => app.committed > 50);
 
     const undone = await stoppedBy(first, lab);
-    await until('the deadline to pass', async () => {
-      const [gate] = await lab.onTarget<{ over: boolean }>(
-        /* sql */ `select clock_timestamp() > deadline as over from walferry.fence_gate`,
-      );
-      return gate?.over === true;
-    }, { seconds: 150 });
+    await until(
+      'the deadline to pass',
+      async () => {
+        const [gate] = await lab.onTarget<{ over: boolean }>(
+          /* sql */ `select clock_timestamp() > deadline as over from walferry.fence_gate`,
+        );
+        return gate?.over === true;
+      },
+      { seconds: 150 },
+    );
     const stopped = app.committed;
     await sleep(300);
     expect(app.committed).toBe(stopped);

@@ -228,8 +228,8 @@ test('a subscription whose worker writes to a fenced table is refused by name un
   await f.arm();
   const { message } = await failure(f.prove(), 'FenceRefused');
   expect(message).toContain(subscription.name);
-  const expected = { schema: 'public', name: 'a', subscription: subscription.name };
-  expect(await readSubscribed(f.source)).toEqual([expected]);
+  const written = { schema: 'public', name: 'a', subscription: subscription.name };
+  expect(await readSubscribed(f.source)).toEqual([written]);
   // It does pass: that is why it is refused.
   await publisher.query(/* sql */ `insert into a values (500, 1)`);
   await until('the worker to write through the fence', async () => {
