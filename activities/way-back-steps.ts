@@ -56,8 +56,7 @@ export const wayBackSteps = {
   settleOld: (
     { migration, input, oldDatabase }: Step & { readonly oldDatabase: OldDatabase },
     work: Work,
-  ): Promise<OldDatabaseReport> =>
-    settleOld(migration, fenceFor(input), oldDatabase, work),
+  ): Promise<OldDatabaseReport> => settleOld(migration, fenceFor(input), oldDatabase, work),
 
   dropReverseSlot: ({ migration }: BareStep) => dropReverseSlot(migration),
 

@@ -4,11 +4,7 @@
  */
 import type pg from 'pg';
 import type { Migration } from '../../contract/migration.ts';
-import {
-  hasFenceGates,
-  openFenceGate,
-  readFenceGate,
-} from '../store/fence-gate.ts';
+import { hasFenceGates, openFenceGate, readFenceGate } from '../store/fence-gate.ts';
 import { forgetFenceGrants, readFenceGrants } from '../store/fence-grant.ts';
 import { decide, readOutcome } from '../store/outcome.ts';
 import { giveBackStored } from './extras.ts';

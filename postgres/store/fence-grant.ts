@@ -44,6 +44,9 @@ export async function readFenceGrants(
   return rows;
 }
 
-export async function forgetFenceGrants(target: pg.ClientBase, { id }: Pick<Migration, 'id'>): Promise<void> {
+export async function forgetFenceGrants(
+  target: pg.ClientBase,
+  { id }: Pick<Migration, 'id'>,
+): Promise<void> {
   await target.query(/* sql */ `delete from walferry.fence_grant where migration = $1`, [id]);
 }

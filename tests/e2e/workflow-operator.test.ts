@@ -316,7 +316,9 @@ describe('cutover', () => {
       ]) {
         expect(await migration.ask('cutover', wrong)).toMatchObject({
           allowed: false,
-          text: text(/^omit the input of cutover, or give \{"compare": "changed", "full", "exact" or "off"\}/),
+          text: text(
+            /^omit the input of cutover, or give \{"compare": "changed", "full", "exact" or "off"\}/,
+          ),
         });
       }
       expect((await migration.ask('cutover', { compare: 'off' })).text).toMatch(/not compared/);

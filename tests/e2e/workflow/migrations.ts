@@ -130,7 +130,8 @@ export class Migrations implements AsyncDisposable {
       ...options,
       taskQueue: this.#taskQueue,
       workflowId,
-      args: args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new', verify: 'off' }],
+      args:
+        args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new', verify: 'off' }],
     });
     return new SimulatedMigration(handle, world, handle.firstExecutionRunId);
   }
