@@ -85,7 +85,13 @@ const LEFT = /* sql */ `
 test('a report of a migration that switched back has every second without writes, and names the sealed fence, which is all that is left', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
-  await lab.start({ fence: 'trigger', switchback: '1h', stream: { leaseSeconds: 5 } });
+  const box = { maxDowntimeSeconds: 120 };
+  await lab.start({
+    fence: 'trigger',
+    switchback: '1h',
+    cutover: box,
+    stream: { leaseSeconds: 5 },
+  });
   await lab.phase('stream');
   // On a busy machine it runs over its 5 s, and is undone: that counts as well.
   await lab.update('rehearse', { fence: true });
