@@ -68,9 +68,15 @@ export function storedFence(taking: Taking): Fence {
     arm: (source, migration, arming) => arm(taking, source, migration, arming),
     prove: async (source, migration, work, how) => {
       if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
-      const found = await onTarget(migration, (target) => fencedOids(source, target, migration));
-      const tables = found ?? [];
-      await taking.complete?.(source, { migration, tables });
+      const found = await onTarget(migration, async (target) => ({
+        gate: await readFenceGate(target, migration),
+        tables: await fencedOids(source, target, migration),
+      }));
+      const { gate = null, tables = [] } = found ?? {};
+      // A rehearsal proves without arming.
+      if (gate !== null && gate.state !== 'open') {
+        await taking.complete?.(source, { migration, tables });
+      }
       return untilNoOneWrites(source, tables, work, how);
     },
     seal: async (_source, migration, cutover) =>

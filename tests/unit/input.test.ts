@@ -27,7 +27,8 @@ describe('workflow input', () => {
         cutover: { compare: 'exact', refresh: true, maxDowntimeSeconds: 30 },
         verify: 'before-cutover',
         fenceExtras: {
-          endSessions: false,
+          ...{ endSessions: false, readOnlyDefault: false, connect: false },
+          connectionLimit: false,
         },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },

@@ -30,10 +30,7 @@ export const fenceRight = defineCheck({
 });
 
 /** Its worker fires no statement trigger, so the closed target does not stop it, and its rows are not the source's. */
-function subscribing(
-  selected: readonly Relation[],
-  subscribed: readonly SubscribedTable[],
-): Found {
+function subscribing(selected: readonly Relation[], subscribed: readonly SubscribedTable[]): Found {
   const names = new Set(selected.map((one) => keyOfName(destinationOf(one))));
   const found = subscribed.filter((one) => names.has(keyOfName(one)));
   const subscriptions = [...new Set(found.map(({ subscription }) => subscription))];

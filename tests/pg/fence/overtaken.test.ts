@@ -22,6 +22,7 @@ const DATABASE = /* sql */ `select datconnlimit as limit from pg_database where 
 afterEach(() => {
   delete process.env['WALFERRY_FENCE_CLOSE'];
   delete process.env['WALFERRY_FENCE_OPEN'];
+  delete process.env['WALFERRY_FENCE_SECONDS'];
 });
 
 test('command: a close that ends after its cutover was undone is followed by another open, and one that begins after it is refused', async () => {
@@ -38,6 +39,7 @@ test('command: a close that ends after its cutover was undone is followed by ano
     `touch ${at('begun')}; while [ ! -e ${at('go')} ]; do sleep 0.02; done`,
   );
   process.env['WALFERRY_FENCE_OPEN'] = program('open', '');
+  process.env['WALFERRY_FENCE_SECONDS'] = '120';
   await using f = await fenced(SCHEMA, {}, 'command');
   await f.fence.install(f.source, f.migration, f.input, recordedWork());
   const cutover = randomUUID();
@@ -66,6 +68,9 @@ test('roles: a right that is granted while the writes are stopped makes the proo
   await admin.query(/* sql */ `grant insert, update on a to pg_monitor with grant option`);
   const before = (await admin.query(ACL)).rows;
   const limit = (await admin.query(DATABASE)).rows;
+  // A rehearsal proves before anything is revoked.
+  await f.fence.install(f.source, f.migration, f.input, recordedWork());
+  expect(await f.prove()).toMatchObject({ holders: 0 });
   await f.arm();
   await takeExtras(f.source, f.migration, {
     ...{ readOnlyDefault: false, connect: false, connectionLimit: true },

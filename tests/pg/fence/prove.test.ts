@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
+import { readSubscribed } from '../../../postgres/fence/subscription.ts';
 import { recordedWork } from '../../support/control.ts';
 import { failure } from '../schema/schema-fidelity.ts';
 import { freshPair, sourceServer, type FreshPair } from '../../support/database.ts';
@@ -227,6 +228,8 @@ test('a subscription whose worker writes to a fenced table is refused by name un
   await f.arm();
   const { message } = await failure(f.prove(), 'FenceRefused');
   expect(message).toContain(subscription.name);
+  const written = { schema: 'public', name: 'a', subscription: subscription.name };
+  expect(await readSubscribed(f.source)).toEqual([written]);
   // It does pass: that is why it is refused.
   await publisher.query(/* sql */ `insert into a values (500, 1)`);
   await until('the worker to write through the fence', async () => {
@@ -234,6 +237,7 @@ test('a subscription whose worker writes to a fenced table is refused by name un
     return rowCount === 1;
   });
   await subscription.disable();
+  expect(await readSubscribed(f.source)).toEqual([]);
   expect(await f.prove()).toMatchObject({ ended: 0 });
 });
 
