@@ -28,7 +28,8 @@ describe('workflow input', () => {
         verify: 'before-cutover',
         verifySliceMinutes: 15,
         fenceExtras: {
-          endSessions: false,
+          ...{ endSessions: false, readOnlyDefault: false, connect: false },
+          connectionLimit: false,
         },
         limits: { copyStreams: 0, copyBytesPerSecond: 0, applyChangesPerSecond: 0 },
       },

@@ -22,6 +22,7 @@ const DATABASE = /* sql */ `select datconnlimit as limit from pg_database where 
 afterEach(() => {
   delete process.env['WALFERRY_FENCE_CLOSE'];
   delete process.env['WALFERRY_FENCE_OPEN'];
+  delete process.env['WALFERRY_FENCE_SECONDS'];
 });
 
 test('command: a close that ends after its cutover was undone is followed by another open, and one that begins after it is refused', async () => {
@@ -38,6 +39,7 @@ test('command: a close that ends after its cutover was undone is followed by ano
     `touch ${at('begun')}; while [ ! -e ${at('go')} ]; do sleep 0.02; done`,
   );
   process.env['WALFERRY_FENCE_OPEN'] = program('open', '');
+  process.env['WALFERRY_FENCE_SECONDS'] = '120';
   await using f = await fenced(SCHEMA, {}, 'command');
   await f.fence.install(f.source, f.migration, f.input, recordedWork());
   const cutover = randomUUID();
