@@ -29,6 +29,7 @@ import type { State } from './state/state.ts';
 import { transition } from './state/transition.ts';
 import { verificationOf } from './state/verification-fact.ts';
 import { interruptedText, verificationNotes } from './verification-text.ts';
+import { LIMITS_NOTE, POSITION_NOTE } from './wording.ts';
 
 /** A running `streamChanges` activity. */
 export interface Lease {
@@ -65,15 +66,9 @@ export interface Verifier {
   readonly ended: Deferred<void>;
 }
 
-const POSITION_NOTE =
-  'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
-
-const LIMITS_NOTE =
-  'new limits are not in force yet: they could not be written into the control schema on the target';
-
 export class Execution {
   readonly migration: Migration;
-  readonly input: MigrationInput;
+  readonly #input: MigrationInput;
   #state: State;
   lease: Lease | undefined;
   /** From the request to its answer. */
@@ -104,7 +99,7 @@ export class Execution {
 
   constructor(migration: Migration, input: MigrationInput, state: State) {
     this.migration = migration;
-    this.input = input;
+    this.#input = input;
     this.#state = state;
     // Current Details begin empty in every run of a continue-as-new chain.
     this.#show();
@@ -112,6 +107,12 @@ export class Execution {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** As the operator gave it, with the fence that was chosen where it names none. */
+  get input(): MigrationInput {
+    const { fence } = this.#state;
+    return fence === undefined ? this.#input : { ...this.#input, fence };
   }
 
   get at(): At {

@@ -60,3 +60,9 @@ export function limitsText(limits: ShownLimits): string {
 export function moment(iso: string): string {
   return iso.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
+
+export const POSITION_NOTE =
+  'the stream has stopped, but its position is not known yet; the position shown is that of the last checkpoint';
+
+export const LIMITS_NOTE =
+  'new limits are not in force yet: they could not be written into the control schema on the target';

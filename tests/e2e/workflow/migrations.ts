@@ -48,6 +48,14 @@ Runtime.install({ logger });
 const HEARTBEAT_THROTTLE = '100 milliseconds';
 
 /** One Temporal server and one task queue. */
+const SERVICES = { source: 'orders_old', target: 'orders_new' };
+
+/** Without a fence unless the input has one: most tests are about something else. `fence: undefined` asks for the default. */
+function withoutFence(input: unknown): unknown {
+  const given = typeof input === 'object' && input !== null && 'source' in input;
+  return given && !('fence' in input) ? { ...input, fence: 'none' } : input;
+}
+
 export class Migrations implements AsyncDisposable {
   readonly client: Client;
   readonly #taskQueue = `simulated-${randomUUID()}`;
@@ -130,7 +138,7 @@ export class Migrations implements AsyncDisposable {
       ...options,
       taskQueue: this.#taskQueue,
       workflowId,
-      args: args.length > 0 ? args : [{ source: 'orders_old', target: 'orders_new' }],
+      args: args.length > 0 ? args.map(withoutFence) : [withoutFence(SERVICES)],
     });
     return new SimulatedMigration(handle, world, handle.firstExecutionRunId);
   }
