@@ -16,7 +16,7 @@ export type FenceKind = (typeof FENCE_KINDS)[number];
 export const fenceField = v.optional(
   described(
     v.picklist(FENCE_KINDS, 'must be "trigger", "roles", "command" or "none"'),
-    'How the writes on the source are stopped for the cutover. `"trigger"`: a trigger on each selected table refuses them, also those of superusers. `"roles"`: the rights to write are revoked and granted back exactly. `"command"`: the programs that `WALFERRY_FENCE_CLOSE` and `WALFERRY_FENCE_OPEN` name on the worker. `"none"`: you stop the writers.',
+    'How the writes on the source are stopped for the cutover. `"trigger"`: a trigger on each selected table refuses them, also those of superusers. `"roles"`: the rights to write are revoked and granted back exactly. `"command"`: the programs that `WALFERRY_FENCE_CLOSE` and `WALFERRY_FENCE_OPEN` name on the worker. `"none"`: you stop the writers. Unset: `"trigger"` where the rights and the source allow it, otherwise `"none"`, with a warning of preflight that says what is missing.',
   ),
 );
 
@@ -116,9 +116,15 @@ export interface Gate {
   readonly expired: boolean;
 }
 
+/** The kind that an input without one gets where it can be made, and the finding that says that it cannot. */
+export const DEFAULT_FENCE: FenceKind = 'trigger';
+export const NO_DEFAULT_FENCE = 'fence-default';
+
 /** What the rights allow, and what each kind leaves open. */
 export interface FenceRights {
   readonly kind: FenceKind;
+  /** The input asks for none, and this is the default. */
+  readonly byDefault?: true;
   /** Why this kind cannot be taken; empty: it can. */
   readonly missing: readonly string[];
   /** What writes in spite of the fence, each with what to do. Names only. */

@@ -71,7 +71,7 @@ export interface Verifier {
 
 export class Execution {
   readonly migration: Migration;
-  readonly input: MigrationInput;
+  readonly #input: MigrationInput;
   #state: State;
   lease: Lease | undefined;
   /** From the request to its answer. */
@@ -86,10 +86,11 @@ export class Execution {
   asking: CancellationScope | undefined;
   /** Why the cutover goes on without a way back, which the operator accepts; unset: with one, where it is asked for. */
   withoutWayBack: string | undefined;
-  /** What became of the slot at the end of a cutover, and why an opened fence is still there; unset before. */
+  /** What became of the slot at the end of a cutover; unset before. */
   slot: { readonly kept: Reason | null } | undefined;
   /** How the way back ended; empty before. */
   readonly backEnd: WayBackEnd = {};
+  /** Why an opened fence is still there. */
   openFence: string | undefined;
   /** Limits are being written into the control schema; resolves with the first answer to that. */
   storing:
@@ -107,7 +108,7 @@ export class Execution {
 
   constructor(migration: Migration, input: MigrationInput, state: State) {
     this.migration = migration;
-    this.input = input;
+    this.#input = input;
     this.#state = state;
     // Current Details begin empty in every run of a continue-as-new chain.
     this.#show();
@@ -115,6 +116,12 @@ export class Execution {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** As the operator gave it, with the fence that was chosen where it names none. */
+  get input(): MigrationInput {
+    const { fence } = this.#state;
+    return fence === undefined ? this.#input : { ...this.#input, fence };
   }
 
   get at(): At {
@@ -199,9 +206,8 @@ export class Execution {
     if (this.cutover) return;
     // A position that was read after the release would skip the application's changes.
     if (this.#state.wayBack) this.tell({ type: 'wayBackAdvanced', position: null });
-    const unasked = { updateId: undefined, answer: new Deferred<string>() };
-    const begun = { scope: undefined, cancelled: false };
-    this.cutover = { ...orderOf(this.input, {}), ...unasked, ...begun };
+    const begun = { updateId: undefined, scope: undefined, cancelled: false };
+    this.cutover = { ...orderOf(this.input, {}), ...begun, answer: new Deferred<string>() };
     this.tell({ type: 'cutover' });
   }
 
@@ -244,13 +250,9 @@ export class Execution {
 
   progress(): Progress {
     const { stage, startedAt, asOf, confirmedLsn, snapshot, indexes, stream } = this.#state;
-    const { placeWait, guard, tables, verification, definitions } = this.#state;
+    const { placeWait, guard, tables, verification, definitions, accepted = [] } = this.#state;
     const { phase: shown, state } = STAGES[stage.at];
     const phase = this.isBack && (shown === 'stream' || shown === 'cutover') ? 'reverse' : shown;
-    const {
-      unsure,
-      state: { accepted = [] },
-    } = this;
     // What was measured before a cutover or an end is no longer of interest there.
     const ready =
       phase === 'stream' || phase === 'cutover' ? readinessOf(this.#state, this.input) : undefined;
@@ -274,7 +276,7 @@ export class Execution {
       verify: this.input.verify,
       ...(verification ? { verification } : {}),
       ...{ startedAt, asOf },
-      notes: progressNotes(this.#state, unsure),
+      notes: progressNotes(this.#state, this.unsure),
     };
   }
 

@@ -10,9 +10,11 @@ import {
   CancellationScope,
   CancelledFailure,
   isCancellation,
+  patched,
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import { DEFAULT_FENCE, NO_DEFAULT_FENCE } from '../contract/fence.ts';
 import { countFindings, noteFindings, renderFindings } from '../contract/finding.ts';
 import { parseInput } from '../contract/input.ts';
 import { type MigrationInput } from '../contract/input-schema.ts';
@@ -90,8 +92,12 @@ function refuseSwitchBack(run: Execution): void {
   run.refuseCutover({ code: 'Cancelled', message }, '');
 }
 
+const CHOOSES_FENCE = 'fence-default';
+
 /** Errors end the migration before anything is changed; warnings stay visible. */
 async function preflight(run: Execution): Promise<void> {
+  // A migration that earlier code has begun goes on without.
+  const choosing = run.input.fence === undefined && patched(CHOOSES_FENCE);
   const findings = await long.preflight.executeWithOptions(
     { ...LONG, activityId: 'preflight', summary: 'preflight' },
     [run.step],
@@ -101,6 +107,10 @@ async function preflight(run: Execution): Promise<void> {
   if (findings.some(({ level }) => level === 'error')) {
     const found = countFindings(findings);
     throw ending('Preflight', `preflight found ${found}:\n${renderFindings(findings)}`);
+  }
+  if (choosing) {
+    const none = findings.some(({ code }) => code === NO_DEFAULT_FENCE);
+    run.tell({ type: 'fenceChosen', fence: none ? 'none' : DEFAULT_FENCE });
   }
 }
 

@@ -26,7 +26,8 @@ export class BenchMigration {
     const handle = await client.workflow.start('migrateDatabase', {
       taskQueue: TASK_QUEUE,
       workflowId: `bench-${process.pid}-${started}`,
-      args: [{ source, target, ...input }],
+      // Its source is used again, which a fence would leave sealed.
+      args: [{ source, target, fence: 'none', ...input }],
     });
     return new BenchMigration(handle);
   }

@@ -3,17 +3,15 @@
  * the application's own: what its commits returned, and nothing of walferry's.
  */
 import { expect, test } from 'vitest';
-import { Lab } from '../support/lab.ts';
+import { BY_DEFAULT, Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
-const FENCED = { fence: 'trigger', cutover: { sequenceMargin: 0 } };
-
-test('a cutover with a fence stops the writers itself, says for how long, and leaves a sealed source that equals the target', async () => {
+test('a cutover with the default fence stops the writers itself, says for how long, and leaves a sealed source that equals the target', async () => {
   await using lab = await Lab.open(LOAD_TABLES);
   await lab.worker();
   const load = lab.load();
-  await lab.start(FENCED);
+  await lab.start(BY_DEFAULT);
   await lab.phase('stream');
   await until('some load', () => load.committed > 200);
   await until('a verification', async () => (await lab.progress()).verification?.last);

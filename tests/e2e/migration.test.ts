@@ -2,7 +2,7 @@
  * The complete main case: copy and stream under load, cut over, nothing lost, nothing left behind.
  */
 import { expect, test } from 'vitest';
-import { Lab } from '../support/lab.ts';
+import { BY_DEFAULT, Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
@@ -18,7 +18,7 @@ test('a database under constant writes arrives complete, with its sequences', as
     create view cheap as select * from item where price < 10;`);
   await lab.worker();
   const load = lab.load();
-  await lab.start();
+  await lab.start(BY_DEFAULT);
   await lab.phase('stream');
   const atStream = load.committed;
   await until('more load to be committed while streaming', () => load.committed > atStream + 200);
@@ -45,7 +45,7 @@ test('values that neither JavaScript nor JSON can represent arrive exactly, copi
       at timestamptz, list text[], doc json, docb jsonb, words text, day date, yes boolean, tiny float8);
     ${rows(1)};`);
   await lab.worker();
-  await lab.start();
+  await lab.start(BY_DEFAULT);
   await lab.phase('stream');
   await lab.onSource(rows(10));
   await lab.onSource(`update fidelity set id = id + 100 where id in (1, 10)`);

@@ -1,7 +1,7 @@
 /** Only tables whose copy under one snapshot cannot finish start over under the next one. */
 import { expect, test } from 'vitest';
 import { BIG, snapshotOf, marks, stalled } from '../support/copying.ts';
-import { Lab } from '../support/lab.ts';
+import { BY_DEFAULT, Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
 import { until } from '../support/until.ts';
 
@@ -9,7 +9,7 @@ test('a lost snapshot costs only the tables that were not finished', async () =>
   await using lab = await Lab.open(LOAD_TABLES + BIG);
   await lab.worker();
   lab.load();
-  await lab.start({ copy: { parallelism: 4, chunkMegabytes: 8 } });
+  await lab.start({ ...BY_DEFAULT, copy: { parallelism: 4, chunkMegabytes: 8 } });
   const lock = await stalled(lab);
   await until('the other tables to be copied', async () => {
     const now = await marks(lab);
@@ -41,7 +41,7 @@ test.each([
   await using lab = await Lab.open(LOAD_TABLES + BIG);
   await lab.worker();
   lab.load();
-  await lab.start({ copy: { parallelism: 4, chunkMegabytes: 8 } });
+  await lab.start({ ...BY_DEFAULT, copy: { parallelism: 4, chunkMegabytes: 8 } });
   const lock = await stalled(lab);
   await lock.sql(sql);
   await lock.release();

@@ -68,6 +68,28 @@ test.concurrent(
   },
 );
 
+test.concurrent(
+  'an input without a fence gets the trigger; where preflight says that it cannot be made, the cutover has none and the warning stays visible',
+  async () => {
+    const asked = { ...FENCED, fence: undefined };
+    const fenced = await migrations.streaming(undefined, asked);
+    expect(await fenced.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(/writes were stopped for 1\.2 s\. .*stays sealed/),
+    });
+    const without = await migrations.streaming((world) => {
+      const message = 'nothing stops the writes for the cutover';
+      world.findings = [{ level: 'warning', code: 'fence-default', message, action: 'Grant it.' }];
+    }, asked);
+    expect((await without.progress()).notes?.join()).toContain('nothing stops the writes');
+    expect(await without.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(/^Cutover complete: "orders_new" is ready/),
+    });
+    expect(without.world.count('armCutover')).toBe(0);
+  },
+);
+
 test.concurrent('pause while writes are stopped gives them back', async () => {
   const migration = await streaming();
   migration.world.hold('compareCounts');

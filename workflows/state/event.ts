@@ -1,8 +1,8 @@
 /** Everything that can happen to a migration. */
 import type { GivenApproval } from '../../contract/approval.ts';
 import type { HeldCutover } from '../../contract/cutover-request.ts';
-import type { FenceSetting } from '../../contract/fence.ts';
 import type { DefinitionReport } from '../../contract/definition.ts';
+import type { FenceKind, FenceSetting } from '../../contract/fence.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -83,6 +83,8 @@ export type Move =
 /** Changes what is known, in any stage: results of steps may arrive after the stage has changed. */
 export type Fact =
   | { readonly type: 'preflightNoted'; readonly notes: readonly string[] }
+  /** Of an input that names none. */
+  | { readonly type: 'fenceChosen'; readonly fence: FenceKind }
   | {
       readonly type: 'schemaCopied';
       readonly totals: Totals;

@@ -21,6 +21,8 @@ export function noted(state: State, event: Fact, now: string): State {
   switch (event.type) {
     case 'preflightNoted':
       return { ...state, notes: { ...notes, preflight: event.notes } };
+    case 'fenceChosen':
+      return { ...state, fence: event.fence };
     case 'schemaCopied':
       return {
         ...built(state, {

@@ -6,8 +6,8 @@
 import * as v from 'valibot';
 import { approval } from '../../contract/approval.ts';
 import { heldCutover } from '../../contract/cutover-request.ts';
-import { fenceSetting } from '../../contract/fence.ts';
 import { comparedDefinitions } from '../../contract/definition.ts';
+import { FENCE_KINDS, fenceSetting } from '../../contract/fence.ts';
 import {
   confirmedLsn,
   guardState,
@@ -85,6 +85,8 @@ const schema = v.pipe(
     ),
     /** Set from the switch on, with a way back. */
     back: v.exactOptional(back),
+    /** Chosen at the start, when the input names none. Absent: the input's; in migrations that earlier code began, none. */
+    fence: v.exactOptional(v.picklist(FENCE_KINDS)),
     /** Values of the source's database before a fence replaced them: for whoever has to restore them by hand. */
     fenceSettings: v.exactOptional(v.pipe(v.array(fenceSetting), v.readonly())),
     /** No worker has a free place for the stream or the copy. */

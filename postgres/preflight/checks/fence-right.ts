@@ -1,7 +1,11 @@
 /** The fence that the input asks for: whether the rights allow it, and what writes in spite of it. */
-import type { FenceRights, Passing } from '../../../contract/fence.ts';
+import {
+  DEFAULT_FENCE,
+  NO_DEFAULT_FENCE,
+  type FenceRights,
+  type Passing,
+} from '../../../contract/fence.ts';
 import { listed } from '../../../contract/listed.ts';
-import type { FencedInput } from '../../fence/fence-contract.ts';
 import { fenceFor } from '../../fence/kinds.ts';
 import { readSubscribed, type SubscribedTable } from '../../fence/subscription.ts';
 import type { Relation } from '../../catalog/relation.ts';
@@ -9,22 +13,29 @@ import { destinationOf } from '../../catalog/row-destination.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
 import { relations } from '../facts/selected.ts';
-import type { SourceReading, TargetReading } from '../reading.ts';
+import { shared, type SourceReading, type TargetReading } from '../reading.ts';
 import { identifier, list, nameOf, statements } from '../wording.ts';
 
 const { codes, error, warning } = raising({
   'fence-right': refuses('The role cannot make the fence that "fence" asks for.'),
   'fence-subscription': refuses('A subscription writes to selected tables, whatever the fence.'),
+  [NO_DEFAULT_FENCE]: warns('The input has no "fence", and the default one cannot be made.'),
   'fence-passes': warns('Some writes pass the fence.'),
   'target-subscription': refuses('A subscription writes to tables of the target.'),
 });
 
+/** What the fence of the cutover would need; null: the operator stops the writers. */
+export const fence = shared(readFence);
+
 export const fenceRight = defineCheck({
   codes,
-  source: { fence: readFence, relations },
+  source: { fence, relations },
   target: { subscribed: ({ client }: TargetReading) => readSubscribed(client) },
   find: ({ source, target }) => [
-    source?.fence && [missing(source.fence), passing(source.fence)],
+    source?.fence &&
+      (willBeFenced(source.fence)
+        ? [missing(source.fence), passing(source.fence)]
+        : noDefault(source.fence)),
     source !== null && target !== null && subscribing(source.relations, target.subscribed),
   ],
 });
@@ -44,11 +55,31 @@ function subscribing(selected: readonly Relation[], subscribed: readonly Subscri
   );
 }
 
-/** Null: the input asks for none, or the operator stops the writers. */
+/** Null: the operator stops the writers. */
 async function readFence({ client, input }: SourceReading): Promise<FenceRights | null> {
-  const { fence: kind }: FencedInput = input;
-  if (kind === undefined || kind === 'none') return null;
-  return fenceFor(input).rights(client, input);
+  if (input.fence === 'none') return null;
+  if (input.fence !== undefined) return fenceFor(input).rights(client, input);
+  const byDefault = { ...input, fence: DEFAULT_FENCE };
+  return { ...(await fenceFor(byDefault).rights(client, byDefault)), byDefault: true };
+}
+
+/** Why an input without a fence gets none; empty: it gets the default one. Pure. */
+function inTheWay({ missing: why, passes }: FenceRights): string[] {
+  return [...why, ...passes.flatMap(({ refuses: stops, what }) => (stops ? [what] : []))];
+}
+
+/** Whether the cutover will have a fence. Pure. @param rights null: the input says that it has none. */
+export function willBeFenced(rights: FenceRights | null): boolean {
+  return rights !== null && (rights.byDefault !== true || inTheWay(rights).length === 0);
+}
+
+/** The migration goes on without one; the finding says what a fence would take. */
+function noDefault(rights: FenceRights): Found {
+  return warning(
+    NO_DEFAULT_FENCE,
+    `nothing stops the writes for the cutover, because the fence "${rights.kind}" cannot be made: ${listed(inTheWay(rights), SHOWN, '; ')}`,
+    'Do what is missing and start again; or choose another "fence" (roles, command); or stop every writer yourself before you call cutover ("none" says so).',
+  );
 }
 
 const ANOTHER = 'or choose another "fence": trigger, roles, command, none.';

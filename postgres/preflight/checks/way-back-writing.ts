@@ -3,6 +3,7 @@ import { isFenced } from '../../../contract/cutover.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, warns } from '../check.ts';
 import { returning } from '../facts/returning.ts';
+import { fence, willBeFenced } from './fence-right.ts';
 
 const { codes, error, warning } = raising({
   'way-back-fence': refuses('A way back needs a cutover with a fence.'),
@@ -14,7 +15,7 @@ const { codes, error, warning } = raising({
 
 export const wayBackWriting = defineCheck({
   codes,
-  source: { returning },
+  source: { returning, fence },
   find: ({ source, input }) => {
     if (source?.returning == null) return [];
     const { returning: facts, role, database } = source;
@@ -22,9 +23,10 @@ export const wayBackWriting = defineCheck({
     return [
       input.switchback !== undefined &&
         !isFenced(input) &&
+        !(input.fence === undefined && willBeFenced(source.fence)) &&
         error(
           'way-back-fence',
-          '"switchback" is set and "fence" is "none": only a fence proves that both databases hold the same rows at the switch, where the way back starts',
+          '"switchback" is set and the cutover has no fence: only a fence proves that both databases hold the same rows at the switch, where the way back starts',
           'Set "fence": "trigger", or omit "switchback".',
         ),
       !facts.mayCreate &&

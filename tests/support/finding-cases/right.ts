@@ -37,6 +37,16 @@ export const RIGHT_CASES: readonly Case[] = [
     source({ fence: { kind: 'trigger', missing: ['no right'], passes: [] } }),
   ],
   [
+    'fence-default',
+    'warning',
+    source({ fence: { kind: 'trigger', byDefault: true, missing: ['no right'], passes: [] } }),
+  ],
+  [
+    'fence-default',
+    'warning',
+    source({ fence: { kind: 'trigger', byDefault: true, missing: [], passes: [PASSING] } }),
+  ],
+  [
     'fence-subscription',
     'error',
     source({ fence: { kind: 'trigger', missing: [], passes: [PASSING] } }),
