@@ -52,7 +52,7 @@ export function judge(
     ...ofWayBack(facts, known),
     ...ofDowntime(estimate, known),
     ...ofWriters(facts),
-    ...(known.verification ? judgeVerification(known.verification) : []),
+    ...(known.verification ? verificationFindings(known.verification) : []),
   ];
   return {
     ready: findings.every(({ level, code }) => level === 'warns' || accepted.includes(code)),
@@ -176,7 +176,7 @@ function ofWriters({ writer, prepared }: ReadinessFacts): ReadinessFinding[] {
 }
 
 /** What verifications say against a cutover, without any measured fact. */
-export function judgeVerification(verification: KnownVerification): ReadinessFinding[] {
+export function verificationFindings(verification: KnownVerification): ReadinessFinding[] {
   const { wanted, last } = verification;
   if (last?.result === 'different' && !last.outdated)
     return [finding('verification-different', 'the last verification found differing rows')];

@@ -43,8 +43,8 @@ const OR_FINALIZE =
 const ON_WAY_BACK: Partial<Record<FailureCode, string>> = {
   SchemaDrift: `Run the DDL that the message names on the old database, too, then resume. ${OR_FINALIZE}`,
   UnknownRelation: `Create a new partition on the old database, too, then resume. Any other new table ends the way back, because nothing is copied back: drop it and resume, or call finalize. The application on the new database is not affected.`,
-  ChangeFailed: `Read the key from walferry.stopped_change on the old database, let the old database accept the change (its constraints and types) or change the row on the new one, then resume. ${OR_FINALIZE}`,
-  RowMissing: `Something else wrote to the old database: read the key from walferry.stopped_change there, \`set walferry.apply = on\`, restore the row, then resume. ${OR_FINALIZE}`,
+  ChangeFailed: `Look up the key in walferry.stopped_change on the old database, let the old database accept the change (its constraints and types) or change the row on the new one, then resume. ${OR_FINALIZE}`,
+  RowMissing: `Something else wrote to the old database: look up the key in walferry.stopped_change there, \`set walferry.apply = on\`, restore the row, then resume. ${OR_FINALIZE}`,
 };
 
 /** What the operator can do about a failure of this direction. */

@@ -25,6 +25,7 @@ const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     types: 'tests/pg/drift/stream-type.test.ts',
     labels: 'tests/pg/drift/stream-label.test.ts',
     migration: 'tests/e2e/ddl.test.ts',
+    definitions: 'tests/e2e/definitions.test.ts',
   },
 };
 /** Files that contain further titles of a test file. */

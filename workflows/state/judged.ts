@@ -8,7 +8,7 @@ import type {
   Readiness,
   ReadinessFinding,
 } from '../../contract/readiness.ts';
-import { judge, judgeVerification } from '../../contract/readiness-judge.ts';
+import { judge, verificationFindings } from '../../contract/readiness-judge.ts';
 import { NO_VERIFICATION } from '../../contract/verification-state.ts';
 import type { State } from './state.ts';
 
@@ -50,7 +50,7 @@ export function unverifiedOf(
   now: string,
 ): ReadinessFinding[] {
   const { accepted = [] } = state;
-  return judgeVerification(verificationKnown(state, input, now)).filter(
+  return verificationFindings(verificationKnown(state, input, now)).filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
 }

@@ -1,19 +1,14 @@
 /** The fence that the input asks for: whether the rights allow it, and what writes in spite of it. */
-import {
-  DEFAULT_FENCE,
-  NO_DEFAULT_FENCE,
-  type FenceRights,
-  type Passing,
-} from '../../../contract/fence.ts';
+import { NO_DEFAULT_FENCE, type FenceRights, type Passing } from '../../../contract/fence.ts';
 import { listed } from '../../../contract/listed.ts';
-import { fenceFor } from '../../fence/kinds.ts';
 import { readSubscribed, type SubscribedTable } from '../../fence/subscription.ts';
 import type { Relation } from '../../catalog/relation.ts';
 import { destinationOf } from '../../catalog/row-destination.ts';
 import { keyOfName } from '../../catalog/table-name.ts';
 import { defineCheck, raising, refuses, warns, type Found } from '../check.ts';
+import { fence, inTheWay, willBeFenced } from '../facts/wanted-fence.ts';
 import { relations } from '../facts/selected.ts';
-import { shared, type SourceReading, type TargetReading } from '../reading.ts';
+import type { TargetReading } from '../reading.ts';
 import { identifier, list, nameOf, statements } from '../wording.ts';
 
 const { codes, error, warning } = raising({
@@ -23,9 +18,6 @@ const { codes, error, warning } = raising({
   'fence-passes': warns('Some writes pass the fence.'),
   'target-subscription': refuses('A subscription writes to tables of the target.'),
 });
-
-/** What the fence of the cutover would need; null: the operator stops the writers. */
-export const fence = shared(readFence);
 
 export const fenceRight = defineCheck({
   codes,
@@ -53,24 +45,6 @@ function subscribing(selected: readonly Relation[], subscribed: readonly Subscri
       `Disable them on the target, and leave them so until the cutover: ${statements(subscriptions.map((one) => `alter subscription ${identifier(one)} disable`))}`,
     )
   );
-}
-
-/** Null: the operator stops the writers. */
-async function readFence({ client, input }: SourceReading): Promise<FenceRights | null> {
-  if (input.fence === 'none') return null;
-  if (input.fence !== undefined) return fenceFor(input).rights(client, input);
-  const byDefault = { ...input, fence: DEFAULT_FENCE };
-  return { ...(await fenceFor(byDefault).rights(client, byDefault)), byDefault: true };
-}
-
-/** Why an input without a fence gets none; empty: it gets the default one. Pure. */
-function inTheWay({ missing: why, passes }: FenceRights): string[] {
-  return [...why, ...passes.flatMap(({ refuses: stops, what }) => (stops ? [what] : []))];
-}
-
-/** Whether the cutover will have a fence. Pure. @param rights null: the input says that it has none. */
-export function willBeFenced(rights: FenceRights | null): boolean {
-  return rights !== null && (rights.byDefault !== true || inTheWay(rights).length === 0);
 }
 
 /** The migration goes on without one; the finding says what a fence would take. */

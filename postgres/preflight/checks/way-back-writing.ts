@@ -2,8 +2,8 @@
 import { isFenced } from '../../../contract/cutover.ts';
 import { identifier, list, nameOf, sqlName, statements } from '../wording.ts';
 import { defineCheck, raising, refuses, warns } from '../check.ts';
+import { fence, willBeFenced } from '../facts/wanted-fence.ts';
 import { returning } from '../facts/returning.ts';
-import { fence, willBeFenced } from './fence-right.ts';
 
 const { codes, error, warning } = raising({
   'way-back-fence': refuses('A way back needs a cutover with a fence.'),
