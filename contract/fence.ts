@@ -42,14 +42,14 @@ export const fenceExtrasField = v.optional(
     connect: v.optional(
       described(
         flag,
-        "Revoke CONNECT on the source's database from everybody else meanwhile. Superusers and open sessions stay.",
+        "Revoke CONNECT on the source's database from everybody else while the fence stops the writes. Superusers and open sessions stay.",
       ),
       false,
     ),
     connectionLimit: v.optional(
       described(
         flag,
-        "Set the connection limit of the source's database to 0 meanwhile: only superusers get in, so walferry must be one.",
+        "Set the connection limit of the source's database to 0 while the fence stops the writes: only superusers get in, so walferry must be one.",
       ),
       false,
     ),

@@ -203,7 +203,7 @@ export const inputSchema = v.strictObject({
       compare: v.optional(
         described(
           v.picklist(COMPARISONS, 'must be "changed", "full", "exact" or "off"'),
-          'What is compared after the drain, while no one writes. `"exact"` counts the rows of every table on both sides and compares generated columns. `"changed"`: and the rows that changed since the last verification, in a quarter of `maxDowntimeSeconds` at most. `"full"`: and every row. `"off"` compares nothing, and the summary says so. Without a fence `"changed"` and `"full"` mean `"exact"`.',
+          'What is compared after the drain, while no one writes. `"exact"` counts the rows of every table on both sides and compares generated columns. `"changed"` also compares the rows that changed since the last verification, for a quarter of `maxDowntimeSeconds` at most. `"full"` also compares every row. `"off"` compares nothing, and the summary says so. Without a fence `"changed"` and `"full"` mean `"exact"`.',
         ),
         'changed',
       ),
@@ -234,7 +234,7 @@ export const inputSchema = v.strictObject({
             ),
             v.maxLength(20, 'must contain at most 20 statements'),
           ),
-          'SQL statements that run on the target after a cutover with a fence has released it, one after the other, up to the first error, which is reported and undoes nothing. They are stored in the history of the workflow: no secret belongs there. After a lost worker they run again.',
+          'SQL statements that run on the target after a cutover with a fence has released it, one after the other, up to the first error, which is reported and undoes nothing. The history of the workflow stores them, so include no secret. After a lost worker they may run again.',
         ),
       ),
       sequenceMargin: v.optional(

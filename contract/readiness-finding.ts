@@ -59,14 +59,14 @@ export const READINESS = {
   'definition-differs': {
     level: 'blocks',
     meaning:
-      'The target is wrong without what differs: a column, a constraint, a unique index, a trigger, a function, a grant or the like is missing there or differs.',
+      'The target is wrong: a column, a constraint, a unique index, a trigger, a function, a grant or the like is missing there or differs, and an application would notice.',
     action:
       'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, then call `verify` or `cutover` again.',
   },
   'definition-other': {
     level: 'warns',
     meaning:
-      'Something beside rows differs that makes nothing wrong: an index, statistics, a storage setting, a comment, or what only the target has; or you created the tables there yourself.',
+      'A definition differs, but the target is not wrong: an index, statistics, a storage setting, a comment, or something that only the target has. Or you created the tables there yourself.',
     action:
       'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, or leave it as it is.',
   },
@@ -88,7 +88,7 @@ export const READINESS = {
   'fence-open': {
     level: 'blocks',
     meaning:
-      'The fence cannot be made with the rights that walferry has, or something writes to selected tables whatever the fence.',
+      'walferry lacks a right that the fence needs, or something writes to selected tables in spite of any fence.',
     action: 'Grant or stop what the finding names on the source.',
   },
   'fence-passes': {
@@ -99,7 +99,7 @@ export const READINESS = {
   'no-way-back': {
     level: 'blocks',
     meaning:
-      'The input asks for a way back, and its slot on the target could not be made or is lost. Accepted, the cutover goes on without a way back if there is none.',
+      'The input asks for a way back, and its slot on the target could not be made or is lost. If you accept this finding and there is still no way back, the cutover goes on without one.',
     action: 'Correct what the finding names on the target; it is tried again with the next lease.',
   },
   'not-analyzed': {

@@ -33,7 +33,7 @@ export const verifyField = v.optional(
 export const verifySliceField = v.optional(
   described(
     whole(1, 1440),
-    'How long a verification reads one state, minutes: so long vacuum removes nothing on either side. A table has to be read on both sides within it; one that does not fit is named as not compared.',
+    'Minutes for which a verification reads one state; vacuum is held back on both sides meanwhile. A table must be read on both sides within this time; one that does not fit is named as not compared.',
   ),
   15,
 );

@@ -21,7 +21,7 @@ export async function runAfterRelease(run: Execution): Promise<string> {
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
-    return ` What was to be done after the release is not done (${reason.message}).`;
+    return ` The steps after the release failed (${reason.message}).`;
   }
 }
 

@@ -17,7 +17,7 @@ import { BOXED_DRAIN, LONG } from './options.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import type { Counts } from './summary.ts';
 import { verificationOf } from './state/verification-fact.ts';
-import { count } from './wording.ts';
+import { count, counted } from './wording.ts';
 
 type Order = Pick<CutoverOrder, 'compare'> & { readonly seconds: number };
 
@@ -42,7 +42,7 @@ export async function check(run: Execution, since: Lsn, order: Order): Promise<C
   const more = others.length > 0 ? ` and ${others.length} more` : '';
   throw ending(
     'StillWriting',
-    `${first}${more} changed behind the fence on ${from}, after the end mark ${since}: nothing was switched. Find what writes there, then call ${call} again`,
+    `${first}${more} changed on ${from} in spite of the fence, after the end mark ${since}: nothing was switched. Find what writes there, then call ${call} again`,
   );
 }
 
@@ -62,7 +62,10 @@ async function compared(run: Execution, order: Order): Promise<Counts> {
         [run.step],
       ),
     );
-    return { ...counts, compared: `each of ${count(rows)} rows the same${except(notCompared)}` };
+    return {
+      ...counts,
+      compared: `each of the ${count(rows)} rows is the same${except(notCompared)}`,
+    };
   }
   const milliseconds = order.seconds * 1000 * SHARE;
   const report = await inBox(run, 'compare changed rows', () =>
@@ -81,12 +84,12 @@ function comparesRows(run: Execution, { compare }: Order): boolean {
 
 function changedText({ since, rows, notCompared, more = 0 }: ChangedReport): string {
   if (since === null) return 'no verification to compare changed rows with';
-  return `the ${count(rows)} rows that changed since the verification at ${since} the same${except(notCompared, more)}`;
+  return `${counted(rows, 'row')} changed since the verification at ${since} and ${rows === 1 ? 'is' : 'are'} the same${except(notCompared, more)}`;
 }
 
 function except(names: readonly string[], more = 0): string {
   if (names.length === 0) return '';
-  return ` except in ${listed(names, SHOWN, '; ', names.length + more)}`;
+  return ` [only counted: ${listed(names, SHOWN, '; ', names.length + more)}]`;
 }
 
 /**

@@ -245,7 +245,7 @@ function slipped(run: Execution, mark: Lsn, since: Lsn): Error {
   const { what, from, call } = directionOf(run);
   return ending(
     'StillWriting',
-    `selected tables changed between the end mark ${mark} and the seal at ${since}, behind the fence: the ${what} is undone. Find what writes past the fence on ${from}, for example a trigger that was disabled, then call ${call} again`,
+    `selected tables changed between the end mark ${mark} and the seal at ${since}, in spite of the fence: the ${what} is undone. Find what writes past the fence on ${from}, for example a trigger that was disabled, then call ${call} again`,
   );
 }
 

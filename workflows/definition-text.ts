@@ -21,9 +21,9 @@ export function definitionSentence(report: DefinitionReport): string {
     notCompared.length === 0
       ? ''
       : ` Printed differently by the two versions, so compare by hand: ${listed(notCompared, SHOWN)}.`;
-  if (total === 0) return ` Nothing differs beside rows.${unknown}`;
+  if (total === 0) return ` Definitions do not differ.${unknown}`;
   const names = listed(differences.map(wordDifference), SHOWN, '; ', total);
-  return ` Beside rows ${countText(report)}: ${names}.${unknown}`;
+  return ` The definitions have ${countText(report)}: ${names}.${unknown}`;
 }
 
 /** `3 differences, 1 of them makes the target wrong`. */
@@ -45,8 +45,8 @@ export function definitionLines(
 ): string[] {
   if (definitions === undefined) return [];
   const { report, at } = definitions;
-  if (countDifferences(report) === 0) return [`nothing differs beside rows, ${moment(at)}`];
+  if (countDifferences(report) === 0) return [`definitions do not differ, ${moment(at)}`];
   return [
-    `beside rows ${countText(report)}, ${moment(at)}; all, with SQL: ${compareCommand({ source, target }, workflowId)}`,
+    `definitions have ${countText(report)}, ${moment(at)}; all, with SQL: ${compareCommand({ source, target }, workflowId)}`,
   ];
 }

@@ -35,7 +35,7 @@ export async function compareWithVerification(run: Execution): Promise<string> {
     throwIfStopped();
     const reason = reasonOf(error) ?? raise(error);
     log.warn('definitions were not compared', { ...reason });
-    return ` Objects beside rows were not compared: ${reason.message}.`;
+    return ` Definitions were not compared: ${reason.message}.`;
   }
 }
 

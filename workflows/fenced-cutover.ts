@@ -243,7 +243,7 @@ async function lookAt(
     const reason = reasonOf(error);
     if (!reason) throw error;
     differences.push(
-      `${from} could not be looked at after the switch (${reason.message})${settingsOf(run)}`,
+      `${from} could not be checked after the switch (${reason.message})${settingsOf(run)}`,
     );
     return null;
   }

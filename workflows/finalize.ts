@@ -42,7 +42,7 @@ export async function settleOld(run: Execution): Promise<void> {
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
-    const text = `the fence on "${source}" is as it was (${reason.message})`;
+    const text = `the fence on "${source}" could not be changed (${reason.message})`;
     run.backEnd.oldDatabase = { text, left: [text] };
   }
 }
@@ -61,7 +61,7 @@ function settledText(
   }
   const how =
     statement === null
-      ? 'as its fence left it'
+      ? 'no single statement opens it'
       : `to open it exactly as it was before: psql service=${shellWord(source)} -c ${shellWord(statement)}`;
   const text = `"${source}" stays closed for writes; ${how}`;
   return { text, left: [`the fence on "${source}", as asked for with finalize; ${how}`] };

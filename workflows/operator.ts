@@ -71,7 +71,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(cutoverUpdate, (options) => cutover(run, options), {
     description:
-      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares counts, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "changed" | "full" | "exact" | "off", "maxDowntimeSeconds": n, "accept": ["finding of readiness", …], "window": {"from": …, "to": …}}',
+      'Finish the migration: stops the writes (with a fence; otherwise stop the writers first), drains the stream, compares rows, sets sequences, drops the slot. Asked for before its window, or before it is approved, it is answered at once and runs later. Optional input: {"compare": "changed" | "full" | "exact" | "off", "maxDowntimeSeconds": n, "accept": ["finding of readiness", …], "window": {"from": …, "to": …}}',
     validator: (options) => {
       mayAsk(run, 'cutover');
       const wanted = requireOptions(options);

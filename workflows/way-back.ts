@@ -84,5 +84,5 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
 
 /** The one moment in which no one can write: whoever is called at night has to see it. */
 function notOpened({ migration: { source, target } }: Execution, reason: Reason): string {
-  return `NEITHER DATABASE TAKES WRITES: the switch back is decided and "${target}" is sealed, but "${source}" cannot be opened (${reason.message}). Bring "${source}" up; it is opened by itself within seconds`;
+  return `NEITHER DATABASE TAKES WRITES: the switch back is decided and "${target}" is sealed, but "${source}" cannot be opened (${reason.message}). Bring "${source}" up; walferry then opens it within seconds`;
 }

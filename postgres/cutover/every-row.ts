@@ -80,7 +80,7 @@ function notEqual({ differing }: VerificationReport): MigrationError {
   );
   return new MigrationError(
     'NotEqual',
-    `rows differ while no one writes, by table and number of keys: ${listed(names, SHOWN)}; their keys are stored, call repair, then cutover again`,
+    `rows differ while no one writes, by table and number of keys: ${listed(names, SHOWN)}; their keys are stored: call repair, then cutover again`,
     { table: differing[0]?.table ?? '' },
   );
 }

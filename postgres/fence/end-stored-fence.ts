@@ -40,7 +40,7 @@ async function openStored(
   cutover: string,
 ): Promise<string> {
   const grants = await readFenceGrants(target, migration);
-  const rights = `${grants.length} rights to write on "${migration.source}"`;
+  const rights = `rights to write on "${migration.source}" (${grants.length})`;
   // The outcome first, as in every undo: after a switch the old database stays closed.
   await decide(target, migration, cutover, 'undone');
   if ((await readOutcome(target, cutover))?.what === 'switched') {

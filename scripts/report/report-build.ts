@@ -65,7 +65,7 @@ function leftOf(newest: RunHistory, status: Status, changes: readonly Change[]):
   const { source = '?', target = '?' } = inputOf(newest) ?? {};
   const left = changes.flatMap(({ what, undone }) => (undone === null ? [what] : []));
   const command = cleanupCommand({ source, target }, newest.workflowId);
-  return left.length === 0 ? [] : [...left, `To look, and to remove it: ${command}`];
+  return left.length === 0 ? [] : [...left, `Remove it with: ${command}`];
 }
 
 /** Without a record: what earlier runs passed on, and the updates that a history has. */

@@ -149,6 +149,14 @@ test('the page lists every field of the input with its values and default', asyn
           '`WALFERRY_FENCE_SECONDS`',
           `How long either may run before it is killed with its children, 1 to ${MOST_SECONDS}; ${DEFAULT_SECONDS} by default.`,
         ],
+        [
+          '`WALFERRY_AFTER_RELEASE`',
+          'Absolute path of a program that runs after a cutover with a fence has released the target. It may run more than once. Set it on every worker.',
+        ],
+        [
+          '`WALFERRY_AFTER_RELEASE_SECONDS`',
+          'How long that program may run before it is killed with its children, 1 to 600; 60 by default.',
+        ],
       ],
     ),
     '',

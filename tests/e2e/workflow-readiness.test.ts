@@ -116,7 +116,7 @@ test.concurrent(
     const { world } = migration;
     world.definitions = DIFFERING;
     expect((await migration.ask('verify')).text).toMatch(
-      / Beside rows 2 differences, 1 of them makes the target wrong: public\.orders: column note is on the source only; public\.orders has its comment on the source only\.$/,
+      / The definitions have 2 differences, 1 of them makes the target wrong: public\.orders: column note is on the source only; public\.orders has its comment on the source only\.$/,
     );
     expect(world.count('compareDefinitions')).toBe(1);
     expect(await migration.progress()).toMatchObject({ definitions: { report: DIFFERING } });
@@ -145,7 +145,7 @@ test.concurrent(
       migration.world.fail('compareDefinitions', 'Denied', 'no right to read the catalog');
     }
     expect((await migration.ask('verify')).text).toMatch(
-      /^Equal: .* Objects beside rows were not compared: no right to read the catalog\.$/,
+      /^Equal: .* Definitions were not compared: no right to read the catalog\.$/,
     );
     await migration.ask('abort');
   },

@@ -58,7 +58,7 @@ describe('verify', () => {
       expect(await migration.ask('verify')).toEqual({
         allowed: true,
         text: text(
-          /^Equal: every row is the same on both sides \(2 tables, 600 rows, 65\.5 kB, at [0-9A-F]+\/[0-9A-F]+, in 42 s\)\. Nothing differs beside rows\.$/,
+          /^Equal: every row is the same on both sides \(2 tables, 600 rows, 65\.5 kB, at [0-9A-F]+\/[0-9A-F]+, in 42 s\)\. Definitions do not differ\.$/,
         ),
       });
       expect([...world.verifications.comparisons.values()]).toEqual([1, 1, 1, 1]);
@@ -251,7 +251,7 @@ describe('repair', () => {
       const { verifications } = migration.world;
       expect((await migration.ask('repair')).text).toMatch(/^nothing to repair/);
       expect((await migration.ask('verify')).text).toMatch(
-        /^Different: 3 rows differ in public\.orders \(3\) .* repair copies these rows again\. Nothing differs beside rows\.$/,
+        /^Different: 3 rows differ in public\.orders \(3\) .* repair copies these rows again\. Definitions do not differ\.$/,
       );
       expect(standingOf(await verificationOf(migration))).toBe('different');
       expect((await migration.progress()).notes).toEqual([

@@ -192,7 +192,7 @@ describe('without a record, as of a terminated or cancelled migration,', () => {
       'replication slot on "orders_old"',
       'control schema walferry on "orders_new"',
       'triggers and rules on "orders_new" disabled',
-      `To look, and to remove it: walferry cleanup orders_old orders_new --workflow-id ${run.workflowId}`,
+      `Remove it with: walferry cleanup orders_old orders_new --workflow-id ${run.workflowId}`,
     ]);
   });
 

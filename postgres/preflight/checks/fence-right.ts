@@ -42,7 +42,7 @@ function subscribing(selected: readonly Relation[], subscribed: readonly Subscri
     error(
       'target-subscription',
       `subscriptions of the target write to tables that are moved: ${list(found.map((one) => `${one.subscription} to ${nameOf(one)}`))}`,
-      `Disable them on the target, and leave them so until the cutover: ${statements(subscriptions.map((one) => `alter subscription ${identifier(one)} disable`))}`,
+      `Disable them on the target until the cutover: ${statements(subscriptions.map((one) => `alter subscription ${identifier(one)} disable`))}`,
     )
   );
 }
@@ -52,7 +52,7 @@ function noDefault(rights: FenceRights): Found {
   return warning(
     NO_DEFAULT_FENCE,
     `nothing stops the writes for the cutover, because the fence "${rights.kind}" cannot be made: ${listed(inTheWay(rights), SHOWN, '; ')}`,
-    'Do what is missing and start again; or choose another "fence" (roles, command); or stop every writer yourself before you call cutover ("none" says so).',
+    'Correct what the message names and start again, or choose another "fence" ("roles", "command"). Or set "fence": "none" and stop every writer before you call cutover.',
   );
 }
 
