@@ -24,7 +24,9 @@ test('DDL since the schema copy is named with its SQL, refuses the cutover while
     create unique index item_v on item (id, v); comment on table item is 'secret words'`);
   const verified = await lab.update('verify');
   expect(verified.code, verified.stderr).toBe(0);
-  expect(verified.stdout).toMatch(/The definitions have 3 differences, 2 of them make the target wrong/);
+  expect(verified.stdout).toMatch(
+    /The definitions have 3 differences, 2 of them make the target wrong/,
+  );
   const { definitions, readiness } = await lab.progress();
   expect(definitions?.report).toMatchObject({ wrong: 2, more: 0 });
   expect(readiness?.ready).toBe(false);

@@ -21,7 +21,9 @@ test('a cutover with the default fence stops the writers itself, says for how lo
     /Cutover complete: writes were stopped for \d+(\.\d)? s\. .* is ready/,
   );
   // What the load changed since the first verification was compared row by row.
-  expect(answer.stdout).toMatch(/rows? changed since the verification at [0-9A-F/]+ and (is|are) the same/);
+  expect(answer.stdout).toMatch(
+    /rows? changed since the verification at [0-9A-F/]+ and (is|are) the same/,
+  );
   process.stdout.write(answer.stdout);
   expect((await lab.ending()).status).toBe('COMPLETED');
   const { committed } = load;
