@@ -47,12 +47,12 @@ Runtime.install({ logger });
 /** Faster than in production, so that the tests do not wait for heartbeats. */
 const HEARTBEAT_THROTTLE = '100 milliseconds';
 
-const SERVICES = { source: 'orders_old', target: 'orders_new', verify: 'off' };
+const SERVICES = { source: 'orders_old', target: 'orders_new' };
 
-/** Without a fence unless the input has one: most tests are about something else. `fence: undefined` asks for the default. */
-function withoutFence(input: unknown): unknown {
+/** Without fence and verification unless the input has them: most tests are about something else. `undefined` asks for the default. */
+function plain(input: unknown): unknown {
   const given = typeof input === 'object' && input !== null && 'source' in input;
-  return given && !('fence' in input) ? { ...input, fence: 'none' } : input;
+  return given ? { fence: 'none', verify: 'off', ...input } : input;
 }
 
 /** One Temporal server and one task queue. */
@@ -138,7 +138,7 @@ export class Migrations implements AsyncDisposable {
       ...options,
       taskQueue: this.#taskQueue,
       workflowId,
-      args: args.length > 0 ? args.map(withoutFence) : [withoutFence(SERVICES)],
+      args: args.length > 0 ? args.map(plain) : [plain(SERVICES)],
     });
     return new SimulatedMigration(handle, world, handle.firstExecutionRunId);
   }
