@@ -25,7 +25,7 @@ import {
 } from '../store/verification.ts';
 import { readVerifiedTables, type VerifiedTable } from '../store/verification-table.ts';
 import { openSides, type Sides } from '../verification/sides.ts';
-import { compareChangedRows, type ChangedTable } from './changed-rows.ts';
+import { compareChangedRows, NO_TIME, type ChangedTable } from './changed-rows.ts';
 
 /** As many as count rows (compare-counts.ts). */
 const MOST_PAIRS = 4;
@@ -62,8 +62,7 @@ export async function compareChanged(
         for (let next = waiting.shift(); next; next = waiting.shift()) {
           signal.throwIfAborted();
           const left = () => ends - performance.now();
-          const rows =
-            left() < 1 ? 'no time was left' : await compareChangedRows(sides, next.table, left);
+          const rows = left() < 1 ? NO_TIME : await compareChangedRows(sides, next.table, left);
           if (typeof rows === 'string') {
             found.not.push(`${next.name}: ${rows}`);
             continue;
