@@ -30,6 +30,7 @@ import { connectTarget } from '../postgres/session/open.ts';
 import { refuseUnlogged } from '../postgres/cutover/unlogged-refusal.ts';
 import {
   closeBeforeRows,
+  closeBesideStream,
   closeAgain,
   openWithTriggers,
   removeFromTarget,
@@ -152,7 +153,7 @@ export const steps = {
     const { tables, ignore } = input;
     const limits = { floor, until, leaseMs, batchChanges, batchMilliseconds };
     // The old database keeps the fence of its source.
-    const joined = () => (back ? Promise.resolve() : closeBeforeRows(migration, work));
+    const joined = () => (back ? Promise.resolve() : closeBesideStream(migration, work));
     // Within a cutover every moment counts.
     if (until === null) {
       if (isFenced(input)) {

@@ -115,7 +115,7 @@ export interface EveryRowReport {
 
 /** What the operator's own SQL and command did after the release. */
 export interface AfterRelease {
-  /** Statements that ended without an error. */
+  /** Statements that ended without an error, also in an earlier attempt. */
   readonly statements: number;
   /** The statement that failed, counted from 1; those after it were not run. Null: none. */
   readonly failed: { readonly statement: number; readonly sqlstate: string | null } | null;

@@ -234,7 +234,7 @@ export const inputSchema = v.strictObject({
             ),
             v.maxLength(20, 'must contain at most 20 statements'),
           ),
-          'SQL statements that run on the target after a cutover with a fence has released it, one after the other, up to the first error, which is reported and undoes nothing. The history of the workflow stores them, so include no secret. After a lost worker they may run again.',
+          'SQL statements that run on the target after a cutover with a fence has released it, one after the other, up to the first error, which is reported and undoes nothing. The history of the workflow stores them, so include no secret. After a lost worker those that have finished do not run again, except SET and RESET; the one that was running may.',
         ),
       ),
       sequenceMargin: v.optional(

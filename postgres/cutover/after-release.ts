@@ -1,6 +1,7 @@
 /**
  * The operator's own SQL and command after the release: the target is the live database by then, so whatever fails is reported and
- * undoes nothing. Both may run again after a lost worker.
+ * undoes nothing. After a lost worker the statements that have finished are left out: the first of them would fail when it is
+ * repeated (`create …`), and those after the last one would never run.
  */
 import path from 'node:path';
 import type { AfterRelease } from '../../contract/cutover.ts';
@@ -10,9 +11,12 @@ import type { Work } from '../../contract/work.ts';
 import { classify, sqlstate } from '../connection/failure.ts';
 import { runProgram, whyNotRun } from '../fence/operator-program.ts';
 import { connectTarget } from '../session/open.ts';
+import { countRun, noteStatement } from '../store/statement-mark.ts';
 
 /** For each statement. */
 const STATEMENT_MS = 60_000;
+/** Applies to the statements after it, so a repetition runs it again. */
+const SETTING = /^\s*(set|reset)\s/i;
 const DEFAULT_SECONDS = 60;
 const MOST_SECONDS = 600;
 
@@ -49,7 +53,11 @@ async function runStatements(
     await using target = await connectTarget(migration, 'cutover', {
       ...{ signal, withServerDefaults: true, statementTimeoutMs: STATEMENT_MS },
     });
+    // Not the operator's session, whose role may be another one by then.
+    await using notes = await connectTarget(migration, 'cutover', { signal });
+    const finished = await countRun(notes, migration, statements);
     for (const [at, statement] of statements.entries()) {
+      if (at < finished && !SETTING.test(statement)) continue;
       try {
         await target.query(statement);
       } catch (error) {
@@ -58,6 +66,7 @@ async function runStatements(
         if (state === undefined) throw error;
         return { statements: at, failed: { statement: at + 1, sqlstate: state } };
       }
+      await noteStatement(notes, migration, at, statement);
     }
     return { statements: statements.length, failed: null };
   } catch (error) {

@@ -10,6 +10,7 @@ import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { refuseOvertaken } from '../store/epoch.ts';
 import { readOutcome } from '../store/outcome.ts';
 import { markPosition } from '../stream/end-mark.ts';
 import { settleEarlier } from './settle-earlier.ts';
@@ -18,7 +19,7 @@ import { settleEarlier } from './settle-earlier.ts';
  * Arms, proves and marks. Idempotent while the gate is armed: a repeated attempt keeps the first deadline.
  * @returns the outcome instead, when the cutover is decided: nothing was armed then.
  * @throws MigrationError `WriterRemains` with the writer that did not end before the deadline; `AlreadySwitched`,
- *   `CutoverRepeated`, `FenceRefused`.
+ *   `CutoverRepeated`, `FenceRefused`; `Fenced` when a later attempt has taken over.
  */
 export async function armSource(
   migration: Migration,
@@ -26,7 +27,7 @@ export async function armSource(
   box: Box,
   work: Work & { readonly meet?: Meeting },
 ): Promise<Armed | AlreadyDecided> {
-  const { signal, meet } = work;
+  const { signal, meet, scheduledAt } = work;
   const { cutover, milliseconds, endSessions } = box;
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
@@ -38,7 +39,12 @@ export async function armSource(
     await settleEarlier({ source, target }, migration, fence, cutover, work);
     await cutoverPoint('before-arm', meet);
     const rehearsal = box.rehearsal ?? false;
-    const arming = { cutover, milliseconds, rehearsal, signal };
+    const arming = {
+      ...{ cutover, milliseconds, rehearsal, signal },
+      ...(scheduledAt === undefined ? {} : { scheduledAt }),
+    };
+    // One of a run before a reset: the present run looks once for what it has to give back, and has looked.
+    await refuseOvertaken(target, migration, scheduledAt ?? null);
     const { deadline } = await fence.arm(source, migration, arming);
     await cutoverPoint('after-arm', meet);
     const withinMs = await millisecondsUntil({ source, target }[fence.keeper], deadline);

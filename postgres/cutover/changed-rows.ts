@@ -7,7 +7,7 @@
  * was taken may have an older number there. A row that should be gone and is not has no new version; counting finds it.
  */
 import { MigrationError } from '../../contract/failure.ts';
-import { SQLSTATE } from '../connection/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { Session } from '../session/session.ts';
 import type { ComparedSide } from '../store/verification-piece.ts';
 import type { TableShape } from '../store/verification-shape.ts';
@@ -21,6 +21,9 @@ import { readTable, UnreadableTable } from '../verification/table-reading.ts';
 const MOST_ROWS = 100_000;
 /** Rows that only one side has in a new version. Each costs a query on both sides. */
 const MOST_LOOKUPS = 2_000;
+
+/** Why a table is not compared when its share of the time is over. */
+export const NO_TIME = 'no time was left';
 
 export interface ChangedTable {
   /** Number within the verification. */
@@ -55,7 +58,7 @@ export async function compareChangedRows(
   } catch (error) {
     if (error instanceof UnreadableTable) return error.reason;
     if (error instanceof TooOld) return 'too many transactions since the verification';
-    if (isTimeout(error)) return 'no time was left';
+    if (isTimeout(error)) return NO_TIME;
     throw error;
   } finally {
     // A session that was cut fails here a second time; its first failure says why.
@@ -83,9 +86,11 @@ async function compareUnder(
     const other = target.get(key);
     if (other !== undefined && other !== hash) differing += 1;
   }
-  const here = await lookup(sides, 'source', table);
-  const there = await lookup(sides, 'target', table);
+  const here = await lookup(sides, 'source', table, withinMs);
+  const there = await lookup(sides, 'target', table, withinMs);
   for (const key of alone) {
+    // Each is a round trip: over a slow line they alone would overrun the box.
+    if (withinMs() < 1) return NO_TIME;
     const [one, other] = await Promise.all([here(key), there(key)]);
     if (one !== other) differing += 1;
   }
@@ -97,7 +102,7 @@ const MOST_TRANSACTIONS = 2 ** 31 - 10_000_000;
 
 class TooOld extends Error {}
 
-/** Limits the next statement. @returns whether numbers of rows still tell which of them are newer. */
+/** Limits each of the next statements. @returns whether numbers of rows still tell which of them are newer. */
 async function begin(reader: Session, since: bigint, withinMs: number): Promise<boolean> {
   // At least a millisecond: 0 would be no limit.
   const { rows } = await reader.query<{ young: boolean }>(
@@ -109,8 +114,10 @@ async function begin(reader: Session, since: bigint, withinMs: number): Promise<
   return rows[0]?.young === true;
 }
 
+/** Of the driver (a lookup), or classified (a read): either would undo the cutover instead of leaving out one table. */
 function isTimeout(error: unknown): boolean {
-  return error instanceof MigrationError && error.details.sqlstate === SQLSTATE.queryCanceled;
+  const state = error instanceof MigrationError ? error.details.sqlstate : sqlstate(error);
+  return state === SQLSTATE.queryCanceled;
 }
 
 /** Hashes of the rows with a new version, by key; several of one key in their order. Null: too many. */
@@ -158,7 +165,8 @@ function writtenSince(since: bigint): string {
 async function lookup(
   sides: Sides,
   side: ComparedSide,
-  { shape }: ChangedTable,
+  { shape, since }: ChangedTable,
+  withinMs: () => number,
 ): Promise<(key: string) => Promise<string>> {
   const reader = sides.readers[side];
   const hash = rowHash(shape.columns, sides.hashing);
@@ -169,6 +177,7 @@ async function lookup(
       /* sql */ `select (${hash})::text as hash from only ${quoted(part)} t where ${condition}`,
     );
   }
+  await begin(reader, since[side], withinMs());
   return async (key) => {
     const texts: unknown = JSON.parse(key);
     const values = Array.isArray(texts) ? texts.map(String) : [];

@@ -1,7 +1,8 @@
 /**
- * The check within the box: rows that changed since the last verification, at the drained state. Together they say that every row is
- * the same: those that did not change were compared by the verification. It takes a part of the time that the writes may be stopped
- * and no more; tables that are left then are named, and a difference undoes the cutover.
+ * The check within the box: rows that changed since the last verification, at the drained state. Together they say of the tables of
+ * the verification that every row is the same: those that did not change were compared by it. Tables that joined since are named, not
+ * compared. It takes a part of the time that the writes may be stopped and no more; tables that are left then are named, too, and a
+ * difference undoes the cutover.
  */
 import { MOST_NOT_CHECKED, type ChangedReport } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
@@ -11,11 +12,13 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { parseSnapshot } from '../catalog/visibility.ts';
-import { nameOf } from '../catalog/table-name.ts';
+import { destinationOf } from '../catalog/row-destination.ts';
+import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { readPlannedSizes } from '../store/planned-relation.ts';
 import {
   readAnchor,
   readNewestEnded,
@@ -25,7 +28,7 @@ import {
 } from '../store/verification.ts';
 import { readVerifiedTables, type VerifiedTable } from '../store/verification-table.ts';
 import { openSides, type Sides } from '../verification/sides.ts';
-import { compareChangedRows, type ChangedTable } from './changed-rows.ts';
+import { compareChangedRows, NO_TIME, type ChangedTable } from './changed-rows.ts';
 
 /** As many as count rows (compare-counts.ts). */
 const MOST_PAIRS = 4;
@@ -62,8 +65,7 @@ export async function compareChanged(
         for (let next = waiting.shift(); next; next = waiting.shift()) {
           signal.throwIfAborted();
           const left = () => ends - performance.now();
-          const rows =
-            left() < 1 ? 'no time was left' : await compareChangedRows(sides, next.table, left);
+          const rows = left() < 1 ? NO_TIME : await compareChangedRows(sides, next.table, left);
           if (typeof rows === 'string') {
             found.not.push(`${next.name}: ${rows}`);
             continue;
@@ -104,7 +106,7 @@ async function readComparable(
   const tables = await readVerifiedTables(target, place);
   const anchors = new Map<string, RecordedAnchor | null>();
   const comparable: Comparable[] = [];
-  const not: string[] = [];
+  const not = await readNew(target, place, tables);
   for (const table of [...tables].sort((a, b) => a.bytes - b.bytes)) {
     const why = whyNot(table);
     const id = table.anchor ?? '';
@@ -124,6 +126,22 @@ async function readComparable(
     });
   }
   return { comparable, not };
+}
+
+/** Partitions and tables that are in the plan and were not when the verification began: it compared none of their rows. */
+async function readNew(
+  target: Session,
+  { migration }: Verified,
+  tables: readonly VerifiedTable[],
+): Promise<string[]> {
+  const parts = new Set(tables.flatMap(({ shape }) => shape?.source.map(keyOfName) ?? []));
+  // Named with the reason why it was not compared; its parts are not recorded.
+  const skipped = new Set(tables.filter(({ shape }) => shape === null).map(keyOfName));
+  const planned = await readPlannedSizes(target, migration);
+  return planned
+    .filter(({ kind, state }) => kind === 'r' && state !== 'absent')
+    .filter((one) => !parts.has(keyOfName(one)) && !skipped.has(keyOfName(destinationOf(one))))
+    .map((one) => `${nameOf(one)}: new since the verification`);
 }
 
 function whyNot({ state, reason, shape }: VerifiedTable): string | null {

@@ -5,6 +5,8 @@ import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
+import { overtakeEarlier } from '../store/epoch.ts';
+import { awaitFenceGate } from '../store/fence-gate.ts';
 import { alreadySwitched, decideUndone, type Attempting } from './undo-cutover.ts';
 
 /**
@@ -28,7 +30,8 @@ export async function settleEarlier(
 
 /**
  * The same before a stream begins, which no one asks for while a cutover stops the writes: whatever stopped them is forgotten. An
- * attempt that wakes up too late decides nothing, because the steps of the present cutover have taken the epoch.
+ * attempt that wakes up too late decides nothing, because the steps of the present cutover have taken the epoch. An arming that was
+ * scheduled before this attempt is seen here, or finds that it is overtaken: nothing else would give the writes back.
  * @throws MigrationError as {@link settleEarlier}; `Fenced`.
  */
 export async function settleForgotten(
@@ -36,9 +39,11 @@ export async function settleForgotten(
   fence: Fence,
   attempt: Attempting,
 ): Promise<void> {
-  const { signal } = attempt;
+  const { signal, scheduledAt } = attempt;
   try {
     await using target = await connectTarget(migration, 'cutover', { signal });
+    if (scheduledAt !== undefined) await overtakeEarlier(target, migration, scheduledAt);
+    await awaitFenceGate(target, migration);
     await using source = await connectSource(migration, 'cutover', { signal, target });
     await settleEarlier({ source, target }, migration, fence, null, attempt);
   } catch (error) {

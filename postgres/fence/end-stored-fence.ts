@@ -48,10 +48,41 @@ async function openStored(
       ? `what the fence has closed on "${migration.source}" stays closed: the cutover has switched`
       : `${rights} stay revoked: the cutover has switched`;
   }
+  return giveBackRights(source, target, migration, cutover);
+}
+
+/**
+ * Opens the old database after a switch back that no worker has finished, as openOld does: the new one is sealed, and the record of
+ * what was revoked goes with the control schema.
+ * @param reverse the way back of the migration, whose outcome is on the old database.
+ * @returns as {@link endStoredFence}.
+ */
+export async function openReturned(
+  old: pg.ClientBase,
+  fresh: pg.ClientBase,
+  migration: Migration,
+  reverse: Migration,
+): Promise<string[]> {
+  if (!(await hasFenceGates(old)) || !(await hasFenceGates(fresh))) return [];
+  const back = await readFenceGate(old, reverse);
+  if (back === null || back.cutover === null || back.state === 'open') return [];
+  if ((await readOutcome(old, back.cutover))?.what !== 'switched') return [];
+  const gate = await readFenceGate(fresh, migration);
+  if (gate === null || gate.cutover === null || gate.state === 'open') return [];
+  return [await giveBackRights(old, fresh, migration, gate.cutover)];
+}
+
+async function giveBackRights(
+  source: pg.ClientBase,
+  target: pg.ClientBase,
+  migration: Migration,
+  cutover: string,
+): Promise<string> {
+  const grants = await readFenceGrants(target, migration);
   await grantBack(source, grants);
   await forgetFenceGrants(target, migration);
   await openFenceGate(target, migration, cutover);
   return grants.length === 0
     ? `if a command has stopped the writes on "${migration.source}", run its counterpart, the program of WALFERRY_FENCE_OPEN`
-    : `granted back ${rights}`;
+    : `granted back rights to write on "${migration.source}" (${grants.length})`;
 }

@@ -55,12 +55,13 @@ export async function takeExtras(
     const database = await readDatabase(source);
     refuseExtras(database, extras, migration);
     await using target = await connectTarget(migration, 'cutover');
-    await inTransaction(target, async () => {
+    const previous = await inTransaction(target, async () => {
       for (const one of previousOf(database, extras))
         await storeFenceSetting(target, migration, one);
+      return readFenceSettings(target, migration);
     });
     for (const { what } of previousOf(database, extras)) await source.query(taking(what, database));
-    return await readFenceSettings(target, migration);
+    return previous;
   } catch (error) {
     throw classify(
       error,
@@ -106,6 +107,28 @@ export async function giveBackExtras(source: pg.ClientBase, migration: Migration
       'FenceRefused',
     );
   }
+}
+
+/**
+ * Gives back what an attempt has taken after others had given back what was stored: it may be stored no more.
+ * @param taken as {@link takeExtras} returned it.
+ * @throws as {@link giveBackExtras}.
+ */
+export async function giveBackTaken(
+  source: pg.ClientBase,
+  migration: Migration,
+  taken: readonly FenceSetting[],
+): Promise<void> {
+  try {
+    for (const one of taken) await giveBack(source, one);
+  } catch (error) {
+    throw classify(
+      error,
+      { step: 'giving back the extras of the fence', side: 'source' },
+      'FenceRefused',
+    );
+  }
+  await giveBackExtras(source, migration);
 }
 
 /** The same on a session of the target. @returns what was given back. @throws an error of the driver. */

@@ -25,6 +25,8 @@ export interface Arming {
   readonly rehearsal?: boolean;
   /** Ends an operator's command that is running. */
   readonly signal?: AbortSignal;
+  /** When the attempt was scheduled, milliseconds on the scheduler's clock: one that was overtaken arms nothing that stays. */
+  readonly scheduledAt?: number;
 }
 
 export interface Proving {

@@ -49,7 +49,6 @@ export async function installTriggers(
       const statements = some.flatMap((one) => statementsFor(migration, one));
       await inTransaction(client, () => client.query(statements.join(';\n')), BRIEFLY);
       result.done.push(...some);
-      beat({ step: 'installing the fence', tables: result.done.length, of: tables.length });
     } catch (error) {
       const state = sqlstate(error) ?? '';
       if (!EXPECTED.has(state)) throw error;
@@ -58,6 +57,8 @@ export async function installTriggers(
       else if (state === SQLSTATE.insufficientPrivilege) result.denied.push(...some);
       else if (!GONE.has(state)) result.waiting.push(...some);
     }
+    // Also after a wait for a lock: many locked tables in a row must not look like a lost worker.
+    beat({ step: 'installing the fence', tables: result.done.length, of: tables.length });
   };
   for (let at = 0; at < tables.length; at += together)
     await install(tables.slice(at, at + together));

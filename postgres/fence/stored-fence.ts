@@ -18,6 +18,7 @@ import {
   sealFenceGate,
   storeFenceGate,
 } from '../store/fence-gate.ts';
+import { refuseOvertaken } from '../store/epoch.ts';
 import { readOutcome } from '../store/outcome.ts';
 import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
@@ -106,7 +107,7 @@ async function arm(
   taking: Taking,
   source: Session,
   migration: Migration,
-  { cutover, milliseconds, rehearsal, signal }: Arming,
+  { cutover, milliseconds, rehearsal, signal, scheduledAt }: Arming,
 ): Promise<{ deadline: string }> {
   await using target = await connectTarget(migration, 'cutover');
   const tables = await fencedOids(source, target, migration);
@@ -121,6 +122,8 @@ async function arm(
     const armed = await armFenceGate(target, migration, cutover, milliseconds);
     // The gate's row is locked: an undo that comes later finds it armed, and one that came before is seen here.
     if ((await readOutcome(target, cutover)) !== null) throw overtaken(migration);
+    // The same for the first lease of another run, which overtakes this attempt before it waits for the gate (settleForgotten).
+    await refuseOvertaken(target, migration, scheduledAt ?? null);
     if (armed.first) await taking.note(source, to);
     return armed;
   });
@@ -135,7 +138,7 @@ async function arm(
   return { deadline };
 }
 
-const overtaken = ({ source }: Migration): MigrationError =>
+export const overtaken = ({ source }: Migration): MigrationError =>
   new MigrationError(
     'FenceRefused',
     `the cutover was undone while the writes on "${source}" were being stopped: they are given back`,

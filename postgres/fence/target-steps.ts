@@ -21,6 +21,17 @@ export const closeBeforeRows = (migration: Migration, work: Work): Promise<void>
     }
   });
 
+/** The same for tables that join a stream, which goes on without it: a failure is logged, and the next lease tries again. */
+export async function closeBesideStream(migration: Migration, work: Work): Promise<void> {
+  try {
+    await closeBeforeRows(migration, work);
+  } catch (error) {
+    work.signal.throwIfAborted();
+    const message = error instanceof Error ? error.message : String(error);
+    work.log.warn('the fence of the target was not installed on every table', { message });
+  }
+}
+
 /** In a cutover, before the application comes. An attempt that was superseded opens nothing. */
 export const openWithTriggers = (migration: Migration, work: Work): Promise<void> =>
   onTarget(migration, work, 'opening the target', (target) =>

@@ -6,10 +6,22 @@ import {
   DATABASE_EXTRAS,
   type DatabaseExtras,
   type FenceRights,
+  type FenceSetting,
   type Passing,
 } from '../../contract/fence.ts';
-import type { Fence } from './fence-contract.ts';
-import { giveBackExtras, missingForExtras, previousValues, takeExtras } from './extras.ts';
+import type { Migration } from '../../contract/migration.ts';
+import { connectTarget } from '../session/open.ts';
+import type { Session } from '../session/session.ts';
+import { refuseOvertaken } from '../store/epoch.ts';
+import type { Arming, Fence } from './fence-contract.ts';
+import {
+  giveBackExtras,
+  giveBackTaken,
+  missingForExtras,
+  previousValues,
+  takeExtras,
+} from './extras.ts';
+import { overtaken } from './stored-fence.ts';
 
 /** Whether the input asks for any; inputs of earlier code have none. */
 export const takesAny = (extras: Partial<DatabaseExtras> | undefined): extras is DatabaseExtras =>
@@ -27,7 +39,9 @@ export function withExtras(fence: Fence, extras: DatabaseExtras): Fence {
     arm: async (source, migration, arming) => {
       const armed = await fence.arm(source, migration, arming);
       // A rehearsal stops writes for seconds: whoever connects meanwhile is refused by the fence itself.
-      if (arming.rehearsal !== true) await takeExtras(source, migration, extras);
+      if (arming.rehearsal === true) return armed;
+      const taken = await takeExtras(source, migration, extras);
+      await lookAgain(fence, source, migration, arming, taken);
       return armed;
     },
     open: async (source, migration, cutover) => {
@@ -43,6 +57,32 @@ export function withExtras(fence: Fence, extras: DatabaseExtras): Fence {
       return fence.remove(source, migration, work);
     },
   };
+}
+
+/**
+ * An attempt that was frozen before it took them, and whose cutover was undone or forgotten meanwhile, has taken what no one else
+ * gives back.
+ * @throws MigrationError `FenceRefused`, `Fenced`.
+ */
+async function lookAgain(
+  fence: Fence,
+  source: Session,
+  migration: Migration,
+  { cutover, scheduledAt }: Arming,
+  taken: readonly FenceSetting[],
+): Promise<void> {
+  try {
+    const gate = await fence.gate(source, migration);
+    const isArmed = gate !== null && gate.state !== 'open';
+    // Those of another cutover are its own.
+    if (isArmed && gate.cutover !== cutover) return;
+    if (!isArmed) throw overtaken(migration);
+    await using target = await connectTarget(migration, 'cutover');
+    await refuseOvertaken(target, migration, scheduledAt ?? null);
+  } catch (error) {
+    await giveBackTaken(source, migration, taken);
+    throw error;
+  }
 }
 
 const STAY: Passing = {

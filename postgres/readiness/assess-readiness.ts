@@ -12,7 +12,7 @@ import { readCandidates } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { readWanted } from '../cutover/sequence-state.ts';
-import { fenceAsked, fenceOf } from '../fence/kinds.ts';
+import { fenceFor } from '../fence/kinds.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { whileWatched } from '../session/liveness.ts';
 import type { Session } from '../session/session.ts';
@@ -134,7 +134,7 @@ async function fenceOfInput(
   input: MigrationInput,
 ): Promise<Pick<ReadinessFacts, 'fence'>> {
   if (!isFenced(input)) return {};
-  const { kind, missing, passes } = await fenceOf(fenceAsked(input)).rights(source, input);
+  const { kind, missing, passes } = await fenceFor(input).rights(source, input);
   const said = ({ what, action }: Passing): string => `${what}. ${action.replace(/\.$/, '')}`;
   return {
     fence: {

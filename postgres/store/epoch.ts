@@ -78,6 +78,34 @@ export async function continueEpoch(
   return row === undefined || row === 'locked' ? null : attemptOf(row, migration, null);
 }
 
+/**
+ * Makes every attempt that was scheduled earlier overtaken, and leaves the epoch alone: an open stream goes on.
+ * @throws MigrationError as {@link takeEpoch}.
+ */
+export async function overtakeEarlier(
+  client: pg.ClientBase,
+  migration: Migration,
+  scheduledAt: number,
+): Promise<void> {
+  await refuseOvertaken(client, migration, scheduledAt);
+  const mark = () =>
+    controlQuery(
+      client,
+      migration,
+      /* sql */ `
+      update walferry.migration set attempt_scheduled = $2
+       where id = $1 and coalesce(attempt_scheduled < $2, true)`,
+      scheduledAt,
+    );
+  try {
+    await inTransaction(client, mark, BEGIN_TAKE);
+  } catch (error) {
+    if (sqlstate(error) !== SQLSTATE.lockNotAvailable) throw error;
+    // A frozen attempt has locked the row: its backend has to be ended.
+    await takeEpoch(client, migration, null, scheduledAt);
+  }
+}
+
 /** `for update` instead of a no-op update: the same lock and recheck, without a dead row version. */
 const HOLD_EPOCH = /* sql */ `select id from walferry.migration where id = $1 and epoch = $2 for update`;
 
@@ -124,11 +152,11 @@ export async function raiseEpoch(target: pg.ClientBase, { id }: Migration): Prom
 }
 
 /**
- * Refuses a superseded attempt before it terminates a session of the newer one. The row may still change after this check;
- * {@link takeEpoch} decides in the update itself.
+ * Refuses a superseded attempt before it terminates a session of the newer one, or stops writes that no one would give back. The row
+ * may still change after this check; {@link takeEpoch} decides in the update itself.
  * @throws MigrationError `Fenced`, `CheckpointMissing`.
  */
-async function refuseOvertaken(
+export async function refuseOvertaken(
   client: pg.ClientBase,
   migration: Migration,
   scheduledAt: number | null,

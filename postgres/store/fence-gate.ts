@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Gate } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
+import { inTransaction } from '../connection/in-transaction.ts';
 
 interface Patterns {
   readonly include: readonly string[];
@@ -68,6 +69,26 @@ export async function holdFenceGate(
     migration.id,
   ]);
   return readFenceGate(target, migration);
+}
+
+/** Longest wait for a transaction that arms the gate. */
+const ARMING_MS = 10_000;
+
+/** Waits for a transaction that changes the gate: what is read after this call shows it. */
+export async function awaitFenceGate(
+  target: pg.ClientBase,
+  migration: Pick<Migration, 'id'>,
+): Promise<void> {
+  if (!(await hasFenceGates(target))) return;
+  const begin = /* sql */ `begin; set local lock_timeout = ${ARMING_MS}`;
+  await inTransaction(
+    target,
+    () =>
+      target.query(/* sql */ `select from walferry.fence_gate where migration = $1 for update`, [
+        migration.id,
+      ]),
+    begin,
+  );
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { shellWord } from '../../contract/shell-command.ts';
 import { sharedId } from '../../contract/reversed.ts';
 import { slotName } from '../../contract/slot-name.ts';
-import { endStoredFence } from '../../postgres/fence/end-stored-fence.ts';
+import { endStoredFence, openReturned } from '../../postgres/fence/end-stored-fence.ts';
 import { forgetSides } from '../../postgres/store/side.ts';
 import { endOnTarget } from '../../postgres/schema/drop-control.ts';
 import { runLateGrants } from '../../postgres/schema/late-grant.ts';
@@ -97,6 +97,10 @@ export async function removeWayBack(
   if ((await removeSlot(target, slot)) === 'dropped') {
     say(`dropped slot ${slot} on "${services.target}"`);
   }
+  // Only the control schema on the old database knows what a switch back has taken on the new one.
+  for (const line of await endStoredFence(target, source, reverse)) say(line);
+  const migration = { ...services, id: sharedId(id), workflowId, slot };
+  for (const line of await openReturned(source, target, migration, reverse)) say(line);
   await forgetSides(source, id);
   await enableTriggers(reverse, {}, 'nothing');
   await endOnTarget(source, reverse);

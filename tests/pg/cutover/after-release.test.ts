@@ -45,6 +45,38 @@ test('statements run on the target in their order, as an application would, up t
   expect(await ids()).toEqual([101, 102, 103]);
 });
 
+test('a repetition leaves out the statements that have finished, and runs again what they have set', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const input = inputOf(db, {
+    cutover: {
+      afterRelease: [
+        /* sql */ `create schema app`,
+        /* sql */ `set search_path = app`,
+        /* sql */ `create table once (id int)`,
+        /* sql */ `insert into once values ((select 1 / go from public.closed))`,
+        /* sql */ `insert into once values (2)`,
+      ],
+    },
+  });
+  // The fourth fails, as it does when its worker is lost.
+  await db.targetClient.query(
+    /* sql */ `create table public.closed (go int); insert into public.closed values (0)`,
+  );
+  const env = { WALFERRY_AFTER_RELEASE: program('exit 0') };
+  expect(await afterRelease(migration, input, recordedWork(), env)).toMatchObject({
+    ...{ statements: 3, failed: { statement: 4, sqlstate: '22012' } },
+  });
+  await db.targetClient.query(/* sql */ `update public.closed set go = 1`);
+  for (const _ of ['after the failure', 'after the end']) {
+    expect(await afterRelease(migration, input, recordedWork(), env)).toEqual({
+      ...{ statements: 5, failed: null, command: 'announce', commandFailed: null },
+    });
+  }
+  const { rows } = await db.targetClient.query('select id from app.once order by id');
+  expect(rows).toEqual([{ id: 1 }, { id: 2 }]);
+});
+
 test('the command learns what was released, and its exit code, its time limit and a wrong path are reported', async () => {
   await using db = await freshPair();
   const migration = await registered(db);

@@ -96,6 +96,17 @@ test('rows that changed alike on both sides are compared and equal, also those o
   expect(report.rows).toBe(14);
 });
 
+test('a partition that joined after the verification is named as not compared', async () => {
+  await using lab = await verified();
+  await lab.db.targetClient.query(/* sql */ `
+    insert into walferry.relation (migration, id, source_oid, schema_name, table_name, kind, state, pass, pages, estimated_rows, estimated_bytes)
+    select migration, 1000, 1, 'public', 'joined', kind, 'ready', 1, 0, 0, 0 from walferry.relation where table_name = 't'`);
+  expect((await lab.compare()).notCompared).toEqual([
+    'public.joined: new since the verification',
+    'public.keyless: it has no key',
+  ]);
+});
+
 test.each([
   [
     'a change that is missing',

@@ -7,10 +7,19 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { cutoverId } from '../../../contract/cutover.ts';
+import { armSource } from '../../../postgres/cutover/arm-source.ts';
+import { settleForgotten } from '../../../postgres/cutover/settle-earlier.ts';
 import { endStoredFence } from '../../../postgres/fence/end-stored-fence.ts';
 import { takeExtras } from '../../../postgres/fence/extras.ts';
-import { decide } from '../../../postgres/store/outcome.ts';
+import type { Fence } from '../../../postgres/fence/fence-contract.ts';
+import { fenceOf } from '../../../postgres/fence/kinds.ts';
+import { withExtras } from '../../../postgres/fence/with-extras.ts';
+import { overtakeEarlier } from '../../../postgres/store/epoch.ts';
+import { armFenceGate } from '../../../postgres/store/fence-gate.ts';
+import { decide, readOutcome } from '../../../postgres/store/outcome.ts';
 import { recordedWork } from '../../support/control.ts';
+import { connectTo } from '../../support/database.ts';
 import { until } from '../../support/until.ts';
 import { failure } from '../schema/schema-fidelity.ts';
 import { fenced } from './fenced.ts';
@@ -98,3 +107,70 @@ test('roles: a right that is granted while the writes are stopped makes the proo
   ]);
   expect((await admin.query(ACL)).rows).not.toEqual(before);
 });
+
+test('an attempt that was scheduled before the first lease of another run stops no write, and one that was under way is undone by that lease', async () => {
+  await using f = await fenced(SCHEMA, {}, 'roles');
+  const admin = await f.app();
+  const { targetClient: target } = f.db;
+  await admin.query(/* sql */ `grant insert on public.a to pg_monitor`);
+  const before = (await admin.query(ACL)).rows;
+  await f.fence.install(f.source, f.migration, f.input, recordedWork());
+  // As a migration that streams has one.
+  await target.query(/* sql */ `update walferry.migration set consistent_lsn = '0/1'`);
+  const cutover = cutoverId(f.migration, 'late');
+  // An arming that has locked the gate when the lease looks.
+  await using late = await connectTo(f.db.target);
+  await late.query('begin');
+  await armFenceGate(late, f.migration, cutover, 60_000);
+  const lease = settleForgotten(f.migration, f.fence, { ...recordedWork(), scheduledAt: 2_000 });
+  await until('the lease to wait for the gate', async () => {
+    const { rowCount } = await target.query(
+      /* sql */ `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%fence_gate%' and datname = current_database()`,
+    );
+    return rowCount === 1;
+  });
+  await late.query('commit');
+  await lease;
+  expect((await readOutcome(target, cutover))?.what).toBe('undone');
+  expect(await f.fence.gate(f.source, f.migration)).toMatchObject({ state: 'open' });
+
+  const arming = { cutover: cutoverId(f.migration, 'later'), milliseconds: 60_000 };
+  await failure(f.fence.arm(f.source, f.migration, { ...arming, scheduledAt: 1_000 }), 'Fenced');
+  const box = { ...arming, endSessions: false };
+  const work = { ...recordedWork(), scheduledAt: 1_000 };
+  for (const fence of [f.fence, fenceOf('trigger')]) {
+    await fence.install(f.source, f.migration, f.input, recordedWork());
+    await failure(armSource(f.migration, fence, box, work), 'Fenced');
+    expect(await fence.gate(f.source, f.migration)).toMatchObject({ state: 'open' });
+  }
+  expect((await admin.query(ACL)).rows).toEqual(before);
+  await f.fence.arm(f.source, f.migration, { ...arming, scheduledAt: 2_000 });
+  expect((await admin.query(ACL)).rows).not.toEqual(before);
+});
+
+test.each(['undone', 'forgotten'] as const)(
+  'extras that an attempt takes after its cutover was %s are given back by that attempt',
+  async (how) => {
+    await using f = await fenced(SCHEMA);
+    const admin = await f.app();
+    const limit = (await admin.query(DATABASE)).rows;
+    await f.fence.install(f.source, f.migration, f.input, recordedWork());
+    const extras = { readOnlyDefault: false, connect: false, connectionLimit: true };
+    // It freezes between the arming and the taking.
+    const frozen: Fence = {
+      ...f.fence,
+      arm: async (source, migration, arming) => {
+        const armed = await f.fence.arm(source, migration, arming);
+        if (how === 'undone') await f.fence.open(source, migration, arming.cutover);
+        else await overtakeEarlier(f.db.targetClient, migration, 2_000);
+        return armed;
+      },
+    };
+    const arming = { cutover: randomUUID(), milliseconds: 60_000, scheduledAt: 1_000 };
+    await failure(
+      withExtras(frozen, extras).arm(f.source, f.migration, arming),
+      how === 'undone' ? 'FenceRefused' : 'Fenced',
+    );
+    expect((await admin.query(DATABASE)).rows).toEqual(limit);
+  },
+);
