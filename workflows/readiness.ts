@@ -3,7 +3,8 @@
  * before a cutover, which it refuses before anything is changed.
  */
 import { CancellationScope, log, patched, sleep } from '@temporalio/workflow';
-import { wordFindings, type ReadinessFinding } from '../contract/readiness.ts';
+import { isFenced } from '../contract/cutover.ts';
+import { wordFindings, type Readiness, type ReadinessFinding } from '../contract/readiness.ts';
 import type { ReadinessCode } from '../contract/readiness-finding.ts';
 import { quick } from './activities.ts';
 import { compareBeforeCutover, compareWhenDue } from './definitions.ts';
@@ -19,6 +20,8 @@ import { verificationOf } from './state/verification-fact.ts';
 const PATCH = 'readiness-2';
 /** Histories of earlier code cut over without a verification. */
 const VERIFIED_PATCH = 'verified-cutover';
+/** Histories of earlier code refuse on the whole estimate, with what it guesses. */
+const MEASURED_PATCH = 'refuses-on-measured';
 const VERIFIED: readonly ReadinessCode[] = ['verification-missing', 'verification-old'];
 
 /** Measures while the lease runs. The stream depends in no way on it: failures are logged, and it ends with the lease. */
@@ -79,13 +82,25 @@ export async function requireReady(
   );
   run.tell({ type: 'readinessAssessed', facts });
   const found = readinessOf(run.state, run.input, order);
-  if (found === undefined || found.ready) return;
   const { accepted = [] } = run.state;
+  if (found?.ready === true && isGuessedTooLong(run, found, order, accepted)) throw notReady([]);
+  if (found === undefined || found.ready) return;
   const blocking = found.findings.filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
   if (blocking.every(({ code }) => VERIFIED.includes(code)) && !patched(VERIFIED_PATCH)) return;
   throw notReady(blocking);
+}
+
+/** Only in a replay. */
+function isGuessedTooLong(
+  { input }: Execution,
+  { estimateSeconds }: Readiness,
+  { maxDowntimeSeconds }: Pick<CutoverRequest, 'maxDowntimeSeconds'>,
+  accepted: readonly string[],
+): boolean {
+  const fits = estimateSeconds <= maxDowntimeSeconds || accepted.includes('downtime-too-long');
+  return isFenced(input) && !fits && !patched(MEASURED_PATCH);
 }
 
 /**

@@ -27,7 +27,8 @@ test('the page lists every finding of readiness with what it does, means and ask
     'last rehearsal or cutover measured it; before the first, an estimate from the number of rows), to set the sequences',
     'and to enable the triggers; and one second for proofs, marks, other checks and the release. ANALYZE, foreign keys and,',
     'with a fence, materialized views cost no downtime; without a fence, what is still to be built or refreshed',
-    'comes on top.',
+    'comes on top. `downtime-too-long` leaves the time to check the rows out: a cutover with a fence measures it before it',
+    'stops a write, and ends with `DowntimeTooLong` if the sum is more than is permitted.',
     '',
     ...table(['code', 'level', 'what it means', 'what to do'], rows),
   ]);

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => migrations[Symbol.asyncDispose]());
 
-const FENCED = { source: 'orders_old', target: 'orders_new', fence: 'trigger' };
+const FENCED = { source: 'orders_old', target: 'orders_new', fence: 'trigger', verify: 'off' };
 const text = (pattern: RegExp): unknown => expect.stringMatching(pattern);
 const streaming = (prepare?: (world: World) => void) => migrations.streaming(prepare, FENCED);
 
@@ -56,7 +56,7 @@ test.concurrent.each([
   expect(await migration.ask('cutover', { compare })).toMatchObject({
     allowed: true,
     text: text(
-      compare === 'full' ? /, each of 600 rows the same/ : /600 rows on both sides, 5 seq/,
+      compare === 'full' ? /, each of the 600 rows is the same/ : /600 rows on both sides, 5 seq/,
     ),
   });
   expect(migration.world.count('compareEveryRow')).toBe(counts.compareEveryRow);
@@ -64,18 +64,19 @@ test.concurrent.each([
 });
 
 test.concurrent(
-  'checks that take longer than the writes may be stopped refuse the cutover before it stops one',
+  'checks that take longer than the writes may be stopped refuse the cutover before it stops one, and the next one measures again',
   async () => {
     const migration = await streaming((world) => {
       world.checkSeconds = 40;
     });
     expect(await migration.ask('cutover')).toMatchObject({
       ...{ allowed: false, type: 'DowntimeTooLong' },
-      text: text(/comparing \{"compare": "changed"\} takes 40 s\. No write was stopped/),
+      text: text(/checking the rows 40\.0 s.*No write was stopped/),
     });
     expect(migration.world.count('armCutover')).toBe(0);
     expect((await migration.ask('rehearse')).text).toMatch(/its checks take 40 s/);
-    expect((await migration.ask('cutover', { compare: 'off' })).allowed).toBe(true);
+    migration.world.checkSeconds = 0.2;
+    expect((await migration.ask('cutover')).allowed).toBe(true);
   },
 );
 
