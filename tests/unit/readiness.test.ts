@@ -130,6 +130,16 @@ test('the estimate says what it is made of: writers, drains, counts, sequences a
   ]);
 });
 
+test('a session that the cutover would end is in the estimate and does not make the downtime too long', () => {
+  const facts = { ...READY, fence: FENCE, writer: { pid: 7, application: 'app', seconds: 9.5 } };
+  const codes = (endsSessions: boolean): string[] =>
+    judge(facts, { ...KNOWN, maxDowntimeSeconds: 10, endsSessions }, AT).findings.map(
+      ({ code }) => code,
+    );
+  expect(codes(false)).toEqual(['downtime-too-long']);
+  expect(codes(true)).toEqual([]);
+});
+
 test('checks of rows that are only guessed, or were slow once, are in the estimate and block nothing', () => {
   for (const checks of [{ rows: 10_000_000_000 }, { seconds: 5_000 }]) {
     const known: Known = { ...KNOWN, checks, maxDowntimeSeconds: 10 };

@@ -37,7 +37,7 @@ function knownOf(
     ...{ consistent, constraintsBuilt, lagSeconds: stream?.lagSeconds ?? 0 },
     verification: verificationKnown(state, input, at),
     ...(definitions ? { definitions: definitions.report } : {}),
-    ...(isFenced(input) ? { maxDowntimeSeconds } : {}),
+    ...(isFenced(input) ? { maxDowntimeSeconds, endsSessions: input.fenceExtras.endSessions } : {}),
     checks: compare === 'off' ? null : (checks ?? { rows: snapshot?.estimatedRows ?? 0 }),
     ...(input.switchback === undefined ? {} : { wayBack: { opened, why: failed } }),
   };
