@@ -6,6 +6,7 @@ import {
   parseCutoverOptions,
   type CutoverOptions,
 } from '../contract/cutover-request.ts';
+import { notAcceptedBy } from './accepted.ts';
 import { beginCutover } from './begin-cutover.ts';
 import { Deferred } from './deferred.ts';
 import { directionOf } from './direction.ts';
@@ -22,7 +23,7 @@ import { askForCutover } from './window.ts';
 export function cutover(run: Execution, raw: unknown): Promise<string> | string {
   const options = requireOptions(raw);
   const { accept = [] } = options;
-  // Kept in the state: the report names what was accepted.
+  // Kept in the state to be shown and reported; the request has its own.
   if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   return run.cutover ? joined(run, run.cutover, raw, options) : askForCutover(run, options);
 }
@@ -30,11 +31,23 @@ export function cutover(run: Execution, raw: unknown): Promise<string> | string 
 /** Carries out `switchback`. No window and no approval hold it back: whoever needs the old database needs it now. */
 export function switchBack(run: Execution, raw: unknown): Promise<string> {
   const options = optionsBack(raw);
+  const { accept = [] } = options;
+  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   if (run.cutover) return joined(run, run.cutover, raw, options);
   const answer = new Deferred<string>();
   const order = { ...orderOf(run.input, options), updateId: currentUpdateInfo()?.id };
   beginCutover(run, order, answer);
   return answer.promise;
+}
+
+/** For the validator alone: earlier code accepted every code, and a replay has to. @throws ApplicationFailure `Refused`. */
+export function requireOptionsBack(raw: unknown): void {
+  const { accept = [] } = optionsBack(raw);
+  if (accept.every((code) => code === 'downtime-too-long')) return;
+  throw ending(
+    'Refused',
+    'switchback asks for no readiness: the one finding that it can accept is "downtime-too-long"',
+  );
 }
 
 /** The options of `switchback`. @throws ApplicationFailure `Refused` naming what is possible. */
@@ -60,6 +73,13 @@ function joined(
     throw ending(
       'Refused',
       `a ${what} with ${orderText(cutover)} is under way: cancel it with pause, then call ${call} again`,
+    );
+  }
+  const missing = notAcceptedBy(cutover, options.accept ?? []);
+  if (missing.length > 0) {
+    throw ending(
+      'Refused',
+      `a ${what} that does not accept ${missing.join(', ')} is under way: cancel it with pause, then call ${call} again`,
     );
   }
   return cutover.answer.promise;

@@ -7,6 +7,7 @@ import {
   wordDowntime,
   type DowntimeFacts,
 } from '../contract/downtime.ts';
+import { acceptedBy } from './accepted.ts';
 import { directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
@@ -23,11 +24,12 @@ interface Measured {
 /** @throws ApplicationFailure `DowntimeTooLong`, unless the operator accepts that. No write was stopped. */
 export function refuseWhatCannotFit(
   run: Execution,
-  { compare, maxDowntimeSeconds: seconds }: CutoverRequest,
+  request: CutoverRequest,
   prepared: Prepared,
   { checking, draining }: Measured,
 ): void {
-  const { readiness, accepted = [] } = run.state;
+  const { compare, maxDowntimeSeconds: seconds } = request;
+  const { readiness } = run.state;
   // Those of the way back are not measured: what readiness knows is about the target, when it was one.
   const { sequences = 0, triggers = 0 } = (run.isBack ? undefined : readiness)?.facts ?? {};
   const parts = downtimeParts({
@@ -37,7 +39,7 @@ export function refuseWhatCannotFit(
     ...{ sequences, triggers },
   });
   const estimate = downtimeSeconds(parts);
-  if (estimate <= seconds || accepted.includes('downtime-too-long')) return;
+  if (estimate <= seconds || acceptedBy(run, request).includes('downtime-too-long')) return;
   throw ending(
     'DowntimeTooLong',
     `the ${directionOf(run).what} would stop the writes for about ${estimate} s, and ${seconds} s are permitted: ${wordDowntime(parts)}. No write was stopped`,

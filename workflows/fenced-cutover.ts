@@ -55,7 +55,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
-  await requireWayBack(run);
+  await requireWayBack(run, request);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
   const checking = await measureChecks(run, { compare, seconds });

@@ -6,6 +6,7 @@ import { CancellationScope, log, patched, sleep } from '@temporalio/workflow';
 import { isFenced } from '../contract/cutover.ts';
 import { wordFindings, type Readiness, type ReadinessFinding } from '../contract/readiness.ts';
 import type { ReadinessCode } from '../contract/readiness-finding.ts';
+import { acceptedBy } from './accepted.ts';
 import { quick } from './activities.ts';
 import { compareBeforeCutover, compareWhenDue } from './definitions.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
@@ -69,7 +70,7 @@ function firstWait({ readiness }: State): number {
  */
 export async function requireReady(
   run: Execution,
-  order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds'>,
+  order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds' | 'accept'>,
 ): Promise<void> {
   // Whoever needs the old database back needs it now.
   if (run.isBack || !patched(PATCH)) return;
@@ -81,8 +82,8 @@ export async function requireReady(
     ),
   );
   run.tell({ type: 'readinessAssessed', facts });
-  const found = readinessOf(run.state, run.input, order);
-  const { accepted = [] } = run.state;
+  const accepted = acceptedBy(run, order);
+  const found = readinessOf(run.state, run.input, order, accepted);
   if (found?.ready === true && isGuessedTooLong(run, found, order, accepted)) throw notReady([]);
   if (found === undefined || found.ready) return;
   const blocking = found.findings.filter(
@@ -97,7 +98,7 @@ function isGuessedTooLong(
   { input }: Execution,
   { estimateSeconds }: Readiness,
   { maxDowntimeSeconds }: Pick<CutoverRequest, 'maxDowntimeSeconds'>,
-  accepted: readonly string[],
+  accepted: readonly ReadinessCode[],
 ): boolean {
   const fits = estimateSeconds <= maxDowntimeSeconds || accepted.includes('downtime-too-long');
   return isFenced(input) && !fits && !patched(MEASURED_PATCH);
@@ -108,9 +109,10 @@ function isGuessedTooLong(
  * who asks every minute would keep it from ever ending. Changes nothing.
  * @throws ApplicationFailure `NotReady`.
  */
-export function requireVerified(run: Execution): void {
+export function requireVerified(run: Execution, order: Pick<CutoverRequest, 'accept'>): void {
   if (run.isBack || verificationOf(run.state).running === null) return;
-  const blocking = unverifiedOf(run.state, run.input, new Date().toISOString());
+  const now = new Date().toISOString();
+  const blocking = unverifiedOf(run.state, run.input, now, acceptedBy(run, order));
   // Asked last: histories of earlier code have no such refusal.
   if (blocking.length === 0 || !patched(VERIFIED_PATCH)) return;
   const { message } = notReady(blocking);

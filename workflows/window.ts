@@ -10,7 +10,13 @@ import {
   log,
   workflowInfo,
 } from '@temporalio/workflow';
-import { orderOf, requestText, type CutoverOptions } from '../contract/cutover-request.ts';
+import {
+  orderOf,
+  requestText,
+  type CutoverOptions,
+  type CutoverOrder,
+  type HeldCutover,
+} from '../contract/cutover-request.ts';
 import { sameWindow, windowText } from '../contract/window.ts';
 import { quick } from './activities.ts';
 import { isUnapproved } from './approved.ts';
@@ -60,7 +66,7 @@ export function askForCutover(run: Execution, options: CutoverOptions): Promise<
   const updateId = currentUpdateInfo()?.id;
   const order = orderOf(run.input, options);
   if (mayBegin(run)) {
-    requireVerified(run);
+    requireVerified(run, order);
     const answer = new Deferred<string>();
     begin(run, { ...order, updateId }, answer);
     return answer.promise;
@@ -128,7 +134,7 @@ async function watch(run: Execution): Promise<void> {
     }
     if (mayBegin(run)) {
       const { updateId } = held;
-      begin(run, { ...orderOf(run.input, held), updateId }, run.asked ?? new Deferred());
+      begin(run, { ...heldOrder(run, held), updateId }, run.asked ?? new Deferred());
       return;
     }
     const changed = () =>
@@ -140,6 +146,11 @@ async function watch(run: Execution): Promise<void> {
     if (next === undefined) await condition(changed);
     else await condition(changed, next.at - Date.now(), { summary: next.summary });
   }
+}
+
+/** A request that earlier code kept accepts what was accepted until then. */
+function heldOrder({ input, state }: Execution, held: HeldCutover): CutoverOrder {
+  return orderOf(input, { accept: state.accepted ?? [], ...held });
 }
 
 interface Moment {
