@@ -12,6 +12,7 @@ import { Deferred } from './deferred.ts';
 import { directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
+import { requireVerified } from './readiness.ts';
 import { rehearsalOf } from './rehearsal-options.ts';
 import { rule } from './state/policy.ts';
 import { askForCutover } from './window.ts';
@@ -94,12 +95,13 @@ export function requireOptions(raw: unknown): CutoverOptions {
 
 /** Carries out `rehearse`. @throws ApplicationFailure `Refused`. */
 export async function startRehearsal(run: Execution, options: unknown): Promise<string> {
-  const rehearsal = rehearsalOf(run, options);
+  const { rehearsal, accept } = rehearsalOf(run, options);
   // Two calls of one workflow task: the second was validated before the first began.
   const ruling = rule('rehearse', run.at, run.isBack);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
   const answer = new Deferred<string>();
-  const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
+  const order = { ...orderOf(run.input, { accept }), rehearsal, updateId: currentUpdateInfo()?.id };
+  requireVerified(run, order, 'rehearsal');
   beginCutover(run, order, answer, 'rehearse');
   return answer.promise;
 }

@@ -95,7 +95,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(rehearseUpdate, (options) => startRehearsal(run, options), {
     description:
-      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most',
+      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most; {"accept": ["finding of readiness", …]} as for cutover',
     validator: (options) => {
       mayAsk(run, 'rehearse');
       rehearsalOf(run, options);

@@ -21,6 +21,8 @@ import { verificationOf } from './state/verification-fact.ts';
 const PATCH = 'readiness-2';
 /** Histories of earlier code cut over without a verification. */
 const VERIFIED_PATCH = 'verified-cutover';
+/** Histories of earlier code interrupt the verification and are refused then. */
+const REFUSES_PATCH = { cutover: VERIFIED_PATCH, rehearsal: 'verified-rehearsal' } as const;
 /** Histories of earlier code refuse on the whole estimate, with what it guesses. */
 const MEASURED_PATCH = 'refuses-on-measured';
 const VERIFIED: readonly ReadinessCode[] = ['verification-missing', 'verification-old'];
@@ -105,18 +107,22 @@ function isGuessedTooLong(
 }
 
 /**
- * Refuses a cutover that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
+ * Refuses a cutover, or a rehearsal, that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
  * who asks every minute would keep it from ever ending. Changes nothing.
  * @throws ApplicationFailure `NotReady`.
  */
-export function requireVerified(run: Execution, order: Pick<CutoverRequest, 'accept'>): void {
+export function requireVerified(
+  run: Execution,
+  order: Pick<CutoverRequest, 'accept'>,
+  what: 'cutover' | 'rehearsal' = 'cutover',
+): void {
   if (run.isBack || verificationOf(run.state).running === null) return;
   const now = new Date().toISOString();
   const blocking = unverifiedOf(run.state, run.input, now, acceptedBy(run, order));
   // Asked last: histories of earlier code have no such refusal.
-  if (blocking.length === 0 || !patched(VERIFIED_PATCH)) return;
+  if (blocking.length === 0 || !patched(REFUSES_PATCH[what])) return;
   const { message } = notReady(blocking);
-  throw ending('NotReady', `cutover refused, the verification continues: ${message}`);
+  throw ending('NotReady', `${what} refused, the verification continues: ${message}`);
 }
 
 function notReady(findings: readonly ReadinessFinding[]) {
