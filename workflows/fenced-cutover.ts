@@ -21,7 +21,7 @@ import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
 import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
-import { runAfterRelease } from './after-release.ts';
+import { NOT_AGAIN, runAfterRelease } from './after-release.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize } from './summary.ts';
 import { beginWayBack, openOld } from './way-back.ts';
@@ -142,9 +142,10 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
     const why = await attempt(() => refreshAfter(run, mark));
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
   }
-  const after = await runAfterRelease(run);
   const kept = await lookAt(run, cutover, mark, differences);
   run.slot = { kept: kept ?? (await dropSlot(run)) };
+  // Last: a program of the operator may take minutes, and the source is looked at while its fence is fresh.
+  const after = mark === null ? NOT_AGAIN : await runAfterRelease(run);
   run.tell({ type: 'differencesFound', differences });
   const sequences = report.sequences ?? { sequences: 0, missing: [] };
   const counts = done.counts ?? { tables: state.snapshot?.tables ?? 0, rows: null };

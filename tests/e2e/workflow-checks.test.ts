@@ -111,3 +111,25 @@ test.concurrent(
     });
   },
 );
+
+test.concurrent(
+  'the operator’s own steps run after the slot is dropped, and not again where an earlier run has switched',
+  async () => {
+    const migration = await streaming();
+    const { world } = migration;
+    let slot: boolean | undefined;
+    world.script('afterRelease', () => {
+      slot = world.slot;
+      return Promise.resolve();
+    });
+    expect((await migration.ask('cutover')).allowed).toBe(true);
+    expect(slot).toBe(false);
+    const again = await streaming();
+    again.world.outcomes.set('a run before a reset', 'switched');
+    expect(await again.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(/ An earlier run of this workflow has switched: cutover\.afterRelease/),
+    });
+    expect(again.world.count('afterRelease')).toBe(0);
+  },
+);
