@@ -22,13 +22,16 @@ export interface CutoverOrder {
   readonly compare: Comparison;
   /** How long writes may be stopped before the cutover is undone; without a fence it has no meaning. */
   readonly maxDowntimeSeconds: number;
+  /** Findings of readiness that do not refuse this one. */
+  readonly accept: readonly ReadinessCode[];
 }
 
 /** Findings of readiness that can block a cutover. */
 const BLOCKING = Object.entries(READINESS).flatMap(([code, { level }]) =>
   level === 'blocks' ? [code] : [],
 );
-const accept = v.pipe(
+/** Findings that a caller accepts by code. */
+export const accept = v.pipe(
   v.array(v.custom<ReadinessCode>((code) => isReadinessCode(code) && BLOCKING.includes(code))),
   v.readonly(),
 );
@@ -42,8 +45,6 @@ const options = v.strictObject({
 });
 
 export interface CutoverOptions extends Partial<CutoverOrder> {
-  /** Findings of readiness that do not refuse it. */
-  readonly accept?: readonly ReadinessCode[];
   /** Replaces the window of the input. */
   readonly window?: CutoverWindow;
 }
@@ -55,7 +56,7 @@ export type ParsedOptions =
 const FORM =
   'omit the input of cutover, or give {"compare": "changed", "full", "exact" or "off"}, {"maxDowntimeSeconds": 1 to 3600} for one with a fence, {"accept": ["…"]} for findings of readiness, and {"window": {"from": …, "to": …}} to replace the window';
 
-const UNKNOWN_FINDING = `"accept" must be a list of findings that can block a cutover: ${BLOCKING.join(', ')}`;
+export const UNKNOWN_FINDING = `"accept" must be a list of findings that can block a cutover: ${BLOCKING.join(', ')}`;
 
 /** Parses the input of `cutover`. Never throws, repeats no value. */
 export function parseCutoverOptions(raw: unknown): ParsedOptions {
@@ -82,19 +83,23 @@ export function parseCutoverOptions(raw: unknown): ParsedOptions {
   }
 }
 
-/** The options of one call, completed by the settings of the input. */
+/** The options of one call, completed by the settings of the input. What another call accepted has no meaning for this one. */
 export function orderOf(
   { cutover }: MigrationInput,
-  { compare, maxDowntimeSeconds }: Partial<CutoverOrder>,
+  { compare, maxDowntimeSeconds, accept = [] }: Partial<CutoverOrder>,
 ): CutoverOrder {
   return {
     compare: compare ?? cutover.compare,
     maxDowntimeSeconds: maxDowntimeSeconds ?? cutover.maxDowntimeSeconds,
+    accept,
   };
 }
 
 /** As its options are given, for messages. */
-export function orderText({ compare, maxDowntimeSeconds }: CutoverOrder): string {
+export function orderText({
+  compare,
+  maxDowntimeSeconds,
+}: Pick<CutoverOrder, 'compare' | 'maxDowntimeSeconds'>): string {
   return `{"compare": "${compare}", "maxDowntimeSeconds": ${maxDowntimeSeconds}}`;
 }
 
@@ -105,6 +110,10 @@ export const heldCutover = v.pipe(
     at: v.string(),
     compare,
     maxDowntimeSeconds: v.exactOptional(maxDowntimeSeconds),
+    /** Absent in states of earlier code: then whatever was accepted so far. */
+    accept: v.exactOptional(
+      v.pipe(v.array(v.custom<ReadinessCode>(isReadinessCode)), v.readonly()),
+    ),
     /** Of the update. */
     updateId: v.exactOptional(v.string()),
   }),

@@ -81,14 +81,14 @@ export const READINESS = {
   'downtime-too-long': {
     level: 'blocks',
     meaning:
-      'A cutover with a fence would stop the writes for longer than `cutover.maxDowntimeSeconds` permits.',
+      'A cutover with a fence would stop the writes for longer than `cutover.maxDowntimeSeconds` permits, even without checking the rows: how long that takes is measured by the cutover.',
     action:
       'Wait until the lag is gone and long transactions have ended, or permit more: `--input \'{"maxDowntimeSeconds": …}\'`.',
   },
   'fence-open': {
     level: 'blocks',
     meaning:
-      'walferry lacks a right that the fence needs, or something writes to selected tables in spite of any fence.',
+      'The role of walferry lacks a right that the fence needs, or something writes to selected tables in spite of any fence.',
     action: 'Grant or stop what the finding names on the source.',
   },
   'fence-passes': {

@@ -1,6 +1,6 @@
 /** Judges readiness. Pure: the workflow judges, an activity measures. */
 import { isWrong, wordDifference } from './definition.ts';
-import { downtimeParts, downtimeSeconds, wordDowntime, type DowntimePart } from './downtime.ts';
+import { downtimeParts, downtimeSeconds, wordDowntime } from './downtime.ts';
 import { listed } from './listed.ts';
 import type {
   Known,
@@ -50,7 +50,7 @@ export function judge(
     ...ofDefinitions(known),
     ...ofFence(facts),
     ...ofWayBack(facts, known),
-    ...ofDowntime(estimate, known),
+    ...ofDowntime(facts, known),
     ...ofWriters(facts),
     ...(known.verification ? verificationFindings(known.verification) : []),
   ];
@@ -137,16 +137,21 @@ function ofWayBack({ wayBack: slot }: ReadinessFacts, { wayBack }: Known): Readi
   return why === null ? [] : [finding('no-way-back', why)];
 }
 
-function ofDowntime(
-  parts: readonly DowntimePart[],
-  { maxDowntimeSeconds }: Known,
-): ReadinessFinding[] {
+/**
+ * Without the checks of rows: they are a guess, or as old as the last cutover that measured them, and a cutover that is refused here
+ * never measures them again. It judges its own measurement before it stops a write.
+ */
+function ofDowntime(facts: ReadinessFacts, known: Known): ReadinessFinding[] {
+  const { maxDowntimeSeconds, endsSessions = false } = known;
+  // The cutover ends a session that writes, but it cannot end a prepared transaction.
+  const waited = endsSessions ? { ...facts, writer: null } : facts;
+  const parts = estimateOf(waited, { ...known, checks: null });
   const seconds = downtimeSeconds(parts);
   if (maxDowntimeSeconds === undefined || seconds <= maxDowntimeSeconds) return [];
   return [
     finding(
       'downtime-too-long',
-      `about ${seconds} s of downtime, and ${maxDowntimeSeconds} s are permitted: ${wordDowntime(parts)}`,
+      `about ${seconds} s of downtime besides checking the rows, and ${maxDowntimeSeconds} s are permitted: ${wordDowntime(parts)}`,
     ),
   ];
 }

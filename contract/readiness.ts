@@ -70,6 +70,8 @@ export interface Known {
   readonly lagSeconds: number;
   readonly verification?: KnownVerification;
   readonly definitions?: DefinitionReport;
+  /** The cutover ends sessions that write, instead of waiting for them. */
+  readonly endsSessions?: boolean;
   /** Longest permitted downtime of a cutover with a fence. */
   readonly maxDowntimeSeconds?: number;
   /** Rows that the cutover counts, or how long its checks of rows took when they were measured; null: none. */

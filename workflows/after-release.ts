@@ -9,6 +9,10 @@ import { UNDO } from './options.ts';
 /** Histories of earlier code have no such step. */
 const PATCH = 'after-release';
 
+/** Where the switch is only followed, after a reset: the run that switched has run them, or the operator looks. */
+export const NOT_AGAIN =
+  ' An earlier run of this workflow has switched: cutover.afterRelease and WALFERRY_AFTER_RELEASE were not run by this one; check what they have done.';
+
 /** @returns a sentence for the answer, with a space before it; empty: nothing was to be done, or there is nothing to say. */
 export async function runAfterRelease(run: Execution): Promise<string> {
   if (!patched(PATCH)) return '';

@@ -6,6 +6,7 @@
 import { patched } from '@temporalio/workflow';
 import type { ChangedReport } from '../contract/cutover.ts';
 import type { CutoverOrder } from '../contract/cutover-request.ts';
+import { countingSeconds } from '../contract/downtime.ts';
 import { listed } from '../contract/listed.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import { long } from './activities.ts';
@@ -94,10 +95,12 @@ function except(names: readonly string[], more = 0): string {
 
 /**
  * Runs what the box will run, without judging it: rows in flight differ. Reads both databases while the application writes.
- * @returns seconds; 0 when nothing is compared.
+ * @returns seconds, guessed from the number of rows where they are not measured; 0 when nothing is compared.
  */
 export async function measureChecks(run: Execution, order: Order): Promise<number> {
-  if (order.compare === 'off' || run.isBack || !patched(PATCH)) return 0;
+  if (order.compare === 'off') return 0;
+  // Not measured on the way back, nor by earlier code: still refused before a write is stopped rather than undone in the box.
+  if (run.isBack || !patched(PATCH)) return countingSeconds(run.state.snapshot?.estimatedRows ?? 0);
   const milliseconds = order.compare === 'changed' ? order.seconds * 1000 * SHARE : 0;
   const { seconds } = await retryUntilDone(run, 'measure the checks', (retry) =>
     long.measureChecks.executeWithOptions(

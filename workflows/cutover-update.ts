@@ -6,11 +6,13 @@ import {
   parseCutoverOptions,
   type CutoverOptions,
 } from '../contract/cutover-request.ts';
+import { notAcceptedBy } from './accepted.ts';
 import { beginCutover } from './begin-cutover.ts';
 import { Deferred } from './deferred.ts';
 import { directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending } from './failure.ts';
+import { requireVerified } from './readiness.ts';
 import { rehearsalOf } from './rehearsal-options.ts';
 import { rule } from './state/policy.ts';
 import { askForCutover } from './window.ts';
@@ -22,7 +24,7 @@ import { askForCutover } from './window.ts';
 export function cutover(run: Execution, raw: unknown): Promise<string> | string {
   const options = requireOptions(raw);
   const { accept = [] } = options;
-  // Kept in the state: the report names what was accepted.
+  // Kept in the state to be shown and reported; the request has its own.
   if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   return run.cutover ? joined(run, run.cutover, raw, options) : askForCutover(run, options);
 }
@@ -30,11 +32,23 @@ export function cutover(run: Execution, raw: unknown): Promise<string> | string 
 /** Carries out `switchback`. No window and no approval hold it back: whoever needs the old database needs it now. */
 export function switchBack(run: Execution, raw: unknown): Promise<string> {
   const options = optionsBack(raw);
+  const { accept = [] } = options;
+  if (accept.length > 0) run.tell({ type: 'findingsAccepted', codes: accept });
   if (run.cutover) return joined(run, run.cutover, raw, options);
   const answer = new Deferred<string>();
   const order = { ...orderOf(run.input, options), updateId: currentUpdateInfo()?.id };
   beginCutover(run, order, answer);
   return answer.promise;
+}
+
+/** For the validator alone: earlier code accepted every code, and a replay has to. @throws ApplicationFailure `Refused`. */
+export function requireOptionsBack(raw: unknown): void {
+  const { accept = [] } = optionsBack(raw);
+  if (accept.every((code) => code === 'downtime-too-long')) return;
+  throw ending(
+    'Refused',
+    'switchback asks for no readiness: the one finding that it can accept is "downtime-too-long"',
+  );
 }
 
 /** The options of `switchback`. @throws ApplicationFailure `Refused` naming what is possible. */
@@ -62,6 +76,13 @@ function joined(
       `a ${what} with ${orderText(cutover)} is under way: cancel it with pause, then call ${call} again`,
     );
   }
+  const missing = notAcceptedBy(cutover, options.accept ?? []);
+  if (missing.length > 0) {
+    throw ending(
+      'Refused',
+      `a ${what} that does not accept ${missing.join(', ')} is under way: cancel it with pause, then call ${call} again`,
+    );
+  }
   return cutover.answer.promise;
 }
 
@@ -74,12 +95,13 @@ export function requireOptions(raw: unknown): CutoverOptions {
 
 /** Carries out `rehearse`. @throws ApplicationFailure `Refused`. */
 export async function startRehearsal(run: Execution, options: unknown): Promise<string> {
-  const rehearsal = rehearsalOf(run, options);
+  const { rehearsal, accept } = rehearsalOf(run, options);
   // Two calls of one workflow task: the second was validated before the first began.
   const ruling = rule('rehearse', run.at, run.isBack);
   if (!ruling.allowed) throw ending('Refused', ruling.text);
   const answer = new Deferred<string>();
-  const order = { ...orderOf(run.input, {}), rehearsal, updateId: currentUpdateInfo()?.id };
+  const order = { ...orderOf(run.input, { accept }), rehearsal, updateId: currentUpdateInfo()?.id };
+  requireVerified(run, order, 'rehearsal');
   beginCutover(run, order, answer, 'rehearse');
   return answer.promise;
 }

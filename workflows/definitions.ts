@@ -20,6 +20,7 @@ import type { State } from './state/state.ts';
 
 /** Histories of earlier code compare in another step, at the end of a cutover. */
 const PATCH = 'definitions';
+const TRIED_PATCH = 'definitions-tried';
 
 /**
  * A failure does not hold back what is known of the rows: it is said.
@@ -48,11 +49,18 @@ export async function compareBeforeCutover(run: Execution): Promise<void> {
   );
 }
 
-/** Beside a lease, when it is time. @throws the failure of the step. */
+/** Beside a lease, when it is time, and not soon after a try that failed. @throws the failure of the step. */
 export async function compareWhenDue(run: Execution): Promise<void> {
   if (!isDue(run.state, Date.now()) || run.verifier) return;
+  // The patch is asked only where it decides: histories of earlier code try again with every measurement.
+  if (Date.now() - (tried.get(run) ?? 0) < BETWEEN_DIFFERENCES_MS && patched(TRIED_PATCH)) return;
+  tried.set(run, Date.now());
   await compare(run, BESIDE);
+  tried.delete(run);
 }
+
+/** When a comparison beside a lease began that had no result: where it takes longer than it may, the next one will, too. */
+const tried = new WeakMap<Execution, number>();
 
 /** Where something differed it is looked at more often: the operator runs what is missing. */
 function isDue({ definitions, startedAt }: State, now: number): boolean {

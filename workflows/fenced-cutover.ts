@@ -6,7 +6,6 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { Prepared } from '../contract/cutover.ts';
 import { definitionLines } from '../contract/definition.ts';
-import { downtimeParts, downtimeSeconds, wordDowntime } from '../contract/downtime.ts';
 import { formatLsn, type Lsn } from '../contract/lsn.ts';
 import { cleanupCommand } from '../contract/shell-command.ts';
 import type { CutoverCall, MigrationSummary } from '../contract/work.ts';
@@ -16,12 +15,13 @@ import { runBox, type Switched } from './box.ts';
 import { dropSlot } from './cleanup.ts';
 import { capital, directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
-import { ending, reasonOf } from './failure.ts';
+import { refuseWhatCannotFit } from './expected-downtime.ts';
+import { reasonOf } from './failure.ts';
 import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
 import { requireReady } from './readiness.ts';
 import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
-import { runAfterRelease } from './after-release.ts';
+import { NOT_AGAIN, runAfterRelease } from './after-release.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
 import { summarize } from './summary.ts';
 import { beginWayBack, openOld } from './way-back.ts';
@@ -55,11 +55,11 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   if (run.state.triggersEnabled) {
     await retryUntilDone(run, 'disable triggers again', (retry) => disableTriggers(run, retry));
   }
-  await requireWayBack(run);
+  await requireWayBack(run, request);
   const drainMs = await catchUp(run);
   const { compare, maxDowntimeSeconds: seconds } = request;
   const checking = await measureChecks(run, { compare, seconds });
-  refuseWhatCannotFit(run, request, checking, prepared, drainMs);
+  refuseWhatCannotFit(run, request, prepared, { checking, draining: drainMs / 1000 });
   return runBox(run, { seconds, compare });
 }
 
@@ -129,31 +129,6 @@ export async function drain(run: Execution, until: Lsn): Promise<void> {
   }
 }
 
-/** Refused before a write is stopped, with what was measured since readiness was judged; unless the operator accepts it. */
-function refuseWhatCannotFit(
-  run: Execution,
-  { compare, maxDowntimeSeconds: seconds }: CutoverRequest,
-  /** How long the checks of rows took, in seconds. */
-  checking: number,
-  { writer, writerMs }: Prepared,
-  drainMs: number,
-): void {
-  const { readiness, accepted = [] } = run.state;
-  const { sequences = 0, triggers = 0 } = readiness?.facts ?? {};
-  const parts = downtimeParts({
-    writer: writer === null ? null : { who: writer, seconds: writerMs / 1000 },
-    ...{ drains: 2, drainSeconds: drainMs / 1000 },
-    checks: compare === 'off' ? null : { seconds: checking },
-    ...{ sequences, triggers },
-  });
-  const estimate = downtimeSeconds(parts);
-  if (estimate <= seconds || accepted.includes('downtime-too-long')) return;
-  throw ending(
-    'DowntimeTooLong',
-    `the ${directionOf(run).what} would stop the writes for about ${estimate} s, and ${seconds} s are permitted: ${wordDowntime(parts)}. No write was stopped`,
-  );
-}
-
 /** After the point of no return. */
 async function complete(run: Execution, done: Switched): Promise<MigrationSummary | undefined> {
   if (run.isBack) return completeBack(run, done);
@@ -167,9 +142,10 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
     const why = await attempt(() => refreshAfter(run, mark));
     if (why) differences.push(`materialized views are as of before the switch (${why.message})`);
   }
-  const after = await runAfterRelease(run);
   const kept = await lookAt(run, cutover, mark, differences);
   run.slot = { kept: kept ?? (await dropSlot(run)) };
+  // Last: a program of the operator may take minutes, and the source is looked at while its fence is fresh.
+  const after = mark === null ? NOT_AGAIN : await runAfterRelease(run);
   run.tell({ type: 'differencesFound', differences });
   const sequences = report.sequences ?? { sequences: 0, missing: [] };
   const counts = done.counts ?? { tables: state.snapshot?.tables ?? 0, rows: null };

@@ -17,8 +17,8 @@ import type { MigrationRecord } from '../contract/record.ts';
 import { approve, requireApproval } from './approval.ts';
 import {
   cutover,
-  optionsBack,
   requireOptions,
+  requireOptionsBack,
   startRehearsal,
   switchBack,
 } from './cutover-update.ts';
@@ -95,7 +95,7 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(rehearseUpdate, (options) => startRehearsal(run, options), {
     description:
-      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most',
+      'Do everything of a cutover that is safe while the application writes, and answer how long it would have been stopped. {"fence": true} really stops the writes, for 5 s at most; {"accept": ["finding of readiness", …]} as for cutover',
     validator: (options) => {
       mayAsk(run, 'rehearse');
       rehearsalOf(run, options);
@@ -108,10 +108,10 @@ export function acceptOperator(run: Execution, work: CancellationScope): void {
   });
   setHandler(switchbackUpdate, (options) => switchBack(run, options), {
     description:
-      'Return to the old database: the same cutover in the other direction, while the way back is open. Optional input as for cutover, but no window',
+      'Return to the old database: the same cutover in the other direction, while the way back is open. Optional input as for cutover, but no window, and "accept" takes "downtime-too-long" only',
     validator: (options) => {
       mayAsk(run, 'switchback');
-      optionsBack(options);
+      requireOptionsBack(options);
     },
   });
   setHandler(finalizeUpdate, (options) => finalize(run, options), {

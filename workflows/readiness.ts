@@ -3,8 +3,10 @@
  * before a cutover, which it refuses before anything is changed.
  */
 import { CancellationScope, log, patched, sleep } from '@temporalio/workflow';
-import { wordFindings, type ReadinessFinding } from '../contract/readiness.ts';
+import { isFenced } from '../contract/cutover.ts';
+import { wordFindings, type Readiness, type ReadinessFinding } from '../contract/readiness.ts';
 import type { ReadinessCode } from '../contract/readiness-finding.ts';
+import { acceptedBy } from './accepted.ts';
 import { quick } from './activities.ts';
 import { compareBeforeCutover, compareWhenDue } from './definitions.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
@@ -19,6 +21,10 @@ import { verificationOf } from './state/verification-fact.ts';
 const PATCH = 'readiness-2';
 /** Histories of earlier code cut over without a verification. */
 const VERIFIED_PATCH = 'verified-cutover';
+/** Histories of earlier code interrupt the verification and are refused then. */
+const REFUSES_PATCH = { cutover: VERIFIED_PATCH, rehearsal: 'verified-rehearsal' } as const;
+/** Histories of earlier code refuse on the whole estimate, with what it guesses. */
+const MEASURED_PATCH = 'refuses-on-measured';
 const VERIFIED: readonly ReadinessCode[] = ['verification-missing', 'verification-old'];
 
 /** Measures while the lease runs. The stream depends in no way on it: failures are logged, and it ends with the lease. */
@@ -66,7 +72,7 @@ function firstWait({ readiness }: State): number {
  */
 export async function requireReady(
   run: Execution,
-  order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds'>,
+  order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds' | 'accept'>,
 ): Promise<void> {
   // Whoever needs the old database back needs it now.
   if (run.isBack || !patched(PATCH)) return;
@@ -78,9 +84,10 @@ export async function requireReady(
     ),
   );
   run.tell({ type: 'readinessAssessed', facts });
-  const found = readinessOf(run.state, run.input, order);
+  const accepted = acceptedBy(run, order);
+  const found = readinessOf(run.state, run.input, order, accepted);
+  if (found?.ready === true && isGuessedTooLong(run, found, order, accepted)) throw notReady([]);
   if (found === undefined || found.ready) return;
-  const { accepted = [] } = run.state;
   const blocking = found.findings.filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
@@ -88,18 +95,34 @@ export async function requireReady(
   throw notReady(blocking);
 }
 
+/** Only in a replay. */
+function isGuessedTooLong(
+  { input }: Execution,
+  { estimateSeconds }: Readiness,
+  { maxDowntimeSeconds }: Pick<CutoverRequest, 'maxDowntimeSeconds'>,
+  accepted: readonly ReadinessCode[],
+): boolean {
+  const fits = estimateSeconds <= maxDowntimeSeconds || accepted.includes('downtime-too-long');
+  return isFenced(input) && !fits && !patched(MEASURED_PATCH);
+}
+
 /**
- * Refuses a cutover that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
+ * Refuses a cutover, or a rehearsal, that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
  * who asks every minute would keep it from ever ending. Changes nothing.
  * @throws ApplicationFailure `NotReady`.
  */
-export function requireVerified(run: Execution): void {
+export function requireVerified(
+  run: Execution,
+  order: Pick<CutoverRequest, 'accept'>,
+  what: 'cutover' | 'rehearsal' = 'cutover',
+): void {
   if (run.isBack || verificationOf(run.state).running === null) return;
-  const blocking = unverifiedOf(run.state, run.input, new Date().toISOString());
+  const now = new Date().toISOString();
+  const blocking = unverifiedOf(run.state, run.input, now, acceptedBy(run, order));
   // Asked last: histories of earlier code have no such refusal.
-  if (blocking.length === 0 || !patched(VERIFIED_PATCH)) return;
+  if (blocking.length === 0 || !patched(REFUSES_PATCH[what])) return;
   const { message } = notReady(blocking);
-  throw ending('NotReady', `cutover refused, the verification continues: ${message}`);
+  throw ending('NotReady', `${what} refused, the verification continues: ${message}`);
 }
 
 function notReady(findings: readonly ReadinessFinding[]) {

@@ -1,5 +1,7 @@
 /** The slot of the way back before the switch: created beside the stream, and advanced with every lease. */
 import { CancellationScope, log, type RetryPolicy } from '@temporalio/workflow';
+import type { CutoverOrder } from '../contract/cutover-request.ts';
+import { acceptedBy } from './accepted.ts';
 import { long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';
@@ -54,7 +56,10 @@ async function open(run: Execution, retry: RetryPolicy = FIRST_TRIES): Promise<v
 }
 
 /** Before a cutover stops a write: what is wanted afterwards has to be possible. */
-export async function requireWayBack(run: Execution): Promise<void> {
+export async function requireWayBack(
+  run: Execution,
+  order: Pick<CutoverOrder, 'accept'>,
+): Promise<void> {
   if (run.input.switchback === undefined || run.isBack) return;
   // A position from before this cutover must not be used after its release.
   run.tell({ type: 'wayBackAdvanced', position: null });
@@ -73,7 +78,7 @@ export async function requireWayBack(run: Execution): Promise<void> {
     throwIfStopped();
     const reason = reasonOf(error);
     // The operator has said that the cutover goes on without one.
-    if (!reason || run.state.accepted?.includes('no-way-back') !== true) throw error;
+    if (!reason || !acceptedBy(run, order).includes('no-way-back')) throw error;
     run.tell({ type: 'wayBackFailed', why: reason.message });
     run.withoutWayBack = reason.message;
   }

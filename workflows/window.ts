@@ -8,9 +8,16 @@ import {
   condition,
   currentUpdateInfo,
   log,
+  patched,
   workflowInfo,
 } from '@temporalio/workflow';
-import { orderOf, requestText, type CutoverOptions } from '../contract/cutover-request.ts';
+import {
+  orderOf,
+  requestText,
+  type CutoverOptions,
+  type CutoverOrder,
+  type HeldCutover,
+} from '../contract/cutover-request.ts';
 import { sameWindow, windowText } from '../contract/window.ts';
 import { quick } from './activities.ts';
 import { isUnapproved } from './approved.ts';
@@ -20,8 +27,12 @@ import type { Execution } from './execution.ts';
 import { ending, throwIfStopped } from './failure.ts';
 import { QUICK } from './options.ts';
 import { requireVerified } from './readiness.ts';
+import { unverifiedOf } from './state/judged.ts';
 import { isDecided } from './state/stage.ts';
 import { destination } from './state/transition.ts';
+import { verificationOf } from './state/verification-fact.ts';
+
+const PATCH = 'waits-for-verification';
 
 /**
  * Turns the window of the input into UTC, once. In an activity, because the rules of time zones differ between versions of
@@ -60,7 +71,7 @@ export function askForCutover(run: Execution, options: CutoverOptions): Promise<
   const updateId = currentUpdateInfo()?.id;
   const order = orderOf(run.input, options);
   if (mayBegin(run)) {
-    requireVerified(run);
+    requireVerified(run, order);
     const answer = new Deferred<string>();
     begin(run, { ...order, updateId }, answer);
     return answer.promise;
@@ -122,24 +133,45 @@ async function watch(run: Execution): Promise<void> {
   while (run.state.held && !isDecided(run.at)) {
     const { held, window } = run.state;
     if (hasPassed(run)) {
-      const missing = isUnapproved(run) ? 'no one approved it' : `the migration was in ${run.at}`;
+      const missing = whyNot(run, held);
       dropRequest(run, 'Refused', `the cutover did not begin: its ${passedText(run)} (${missing})`);
       return;
     }
-    if (mayBegin(run)) {
+    const could = mayBegin(run);
+    // The patch is asked only where it decides: histories of earlier code interrupt the verification, and are refused for want of it.
+    if (could && !(lacksResult(run, held) && patched(PATCH))) {
       const { updateId } = held;
-      begin(run, { ...orderOf(run.input, held), updateId }, run.asked ?? new Deferred());
+      begin(run, { ...heldOrder(run, held), updateId }, run.asked ?? new Deferred());
       return;
     }
     const changed = () =>
       run.state.held !== held ||
       !sameWindow(run.state.window, window) ||
       isDecided(run.at) ||
-      mayBegin(run);
+      (mayBegin(run) && !(could && lacksResult(run, held)));
     const next = window ? nextTime(window) : undefined;
     if (next === undefined) await condition(changed);
     else await condition(changed, next.at - Date.now(), { summary: next.summary });
   }
+}
+
+function whyNot(run: Execution, held: HeldCutover): string {
+  if (isUnapproved(run)) return 'no one approved it';
+  return lacksResult(run, held) ? 'a verification had not ended' : `the migration was in ${run.at}`;
+}
+
+/** Whether a verification runs whose result it needs: to begin would interrupt that, and the request would be refused and dropped. */
+function lacksResult(
+  { state, input }: Execution,
+  { accept = state.accepted ?? [] }: HeldCutover,
+): boolean {
+  if (verificationOf(state).running === null) return false;
+  return unverifiedOf(state, input, new Date().toISOString(), accept).length > 0;
+}
+
+/** A request that earlier code kept accepts what was accepted until then. */
+function heldOrder({ input, state }: Execution, held: HeldCutover): CutoverOrder {
+  return orderOf(input, { accept: state.accepted ?? [], ...held });
 }
 
 interface Moment {

@@ -437,6 +437,49 @@ describe('when the stream stops', () => {
     },
   );
 
+  test.concurrent(
+    'a rehearsal interrupts no verification whose result it needs, and is not refused where it accepts to have none',
+    async () => {
+      const input = { ...INPUT, verify: 'before-cutover', fence: 'trigger' };
+      const migration = await migrations.streaming(undefined, input);
+      const { world } = migration;
+      const release = world.hold('comparePieces');
+      await comparing(migration);
+      expect(await migration.ask('rehearse')).toMatchObject({
+        ...{ allowed: false, type: 'NotReady' },
+        text: text(/^rehearsal refused, the verification continues: .*\[verification-missing\]/),
+      });
+      expect(world.count('holdAnchor')).toBe(1);
+      expect((await migration.ask('rehearse', { accept: ['unknown'] })).text).toMatch(
+        /^"accept" must be a list of findings/,
+      );
+      const accept = ['verification-missing'];
+      expect((await migration.ask('rehearse', { accept })).text).toMatch(/^Rehearsed without/);
+      release();
+      // Accepted for the rehearsal alone.
+      expect((await migration.progress()).accepted).toBeUndefined();
+      await migration.ask('abort');
+    },
+  );
+
+  test.concurrent(
+    'a cutover that waits for approval lets a verification end whose result it needs',
+    async () => {
+      const input = { ...INPUT, verify: 'before-cutover', approval: 'required' };
+      const migration = await migrations.streaming(undefined, input);
+      const { world } = migration;
+      const release = world.hold('comparePieces');
+      await comparing(migration);
+      await migration.ask('cutover');
+      const end = migration.ask('await-cutover');
+      await migration.ask('approve', { name: 'Ada' });
+      expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+      release();
+      expect(await end).toMatchObject({ allowed: true, text: text(/^Cutover complete/) });
+      expect([...world.verifications.comparisons.values()]).toEqual([1, 1, 1, 1]);
+    },
+  );
+
   test.concurrent.each([
     ['failed', (world: World) => world.fail('concludeVerification', 'Denied', 'no right on a.b')],
     [

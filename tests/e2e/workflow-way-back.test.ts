@@ -63,6 +63,30 @@ test.concurrent(
 );
 
 test.concurrent(
+  'a switch back is refused for writes that take too long, unless it accepts that itself, and not for sequences of the cutover',
+  async () => {
+    const migration = await onNew((world) => {
+      world.readiness = { ...world.readiness, sequences: 80_000 };
+    });
+    const { world } = migration;
+    const maxDowntimeSeconds = 10;
+    expect(await migration.ask('switchback', { accept: ['index-invalid'] })).toMatchObject({
+      allowed: false,
+      text: text(/^switchback asks for no readiness/),
+    });
+    world.writer = { who: 'pid 7 (app)', ms: 60_000 };
+    expect(await migration.ask('switchback', { maxDowntimeSeconds })).toMatchObject({
+      type: 'DowntimeTooLong',
+      text: text(/about 6\d s, and 10 s are permitted: the writes of pid 7/),
+    });
+    const accept = ['downtime-too-long'];
+    expect(await migration.ask('switchback', { maxDowntimeSeconds, accept })).toMatchObject({
+      allowed: true,
+    });
+  },
+);
+
+test.concurrent(
   'an old database that cannot be opened after the return is tried until it can, and everybody sees that no one can write',
   async () => {
     const migration = await onNew();

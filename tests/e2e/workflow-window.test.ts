@@ -83,6 +83,17 @@ describe('with "approval": "required"', () => {
     expect((await migration.end()).status).toBe('COMPLETED');
   });
 
+  test.concurrent('a request keeps what it accepts until it begins', async () => {
+    const migration = await streaming(input, (world) => {
+      world.readiness = { ...world.readiness, invalidIndexes: ['public.order_placed'] };
+    });
+    await migration.ask('cutover', { accept: ['index-invalid'] });
+    const end = migration.ask('await-cutover');
+    await until('the wait', async () => (await updates(migration)) === 2);
+    await migration.ask('approve', ADA);
+    expect(await end).toMatchObject({ allowed: true, text: text(/^Cutover complete/) });
+  });
+
   test.concurrent('pause withdraws the request: an approval then begins nothing', async () => {
     const migration = await streaming(input);
     const { world } = migration;

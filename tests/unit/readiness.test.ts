@@ -110,7 +110,7 @@ test('the estimate says what it is made of: writers, drains, counts, sequences a
     ...KNOWN,
     lagSeconds: 0.5,
     checks: { rows: 9_000_000 },
-    maxDowntimeSeconds: 13,
+    maxDowntimeSeconds: 8,
   };
   const { estimate, estimateSeconds, findings, walBytes } = judge(facts, known, AT);
   expect(estimate).toEqual([
@@ -125,9 +125,27 @@ test('the estimate says what it is made of: writers, drains, counts, sequences a
   expect(findings).toMatchObject([
     {
       code: 'downtime-too-long',
-      text: 'about 14 s of downtime, and 13 s are permitted: the writes of process 7 (app) 3.0 s, two drains 1.0 s, counting the rows 4.5 s, setting the sequences 2.0 s, enabling the triggers 2.0 s, everything else 1.0 s',
+      text: 'about 9 s of downtime besides checking the rows, and 8 s are permitted: the writes of process 7 (app) 3.0 s, two drains 1.0 s, setting the sequences 2.0 s, enabling the triggers 2.0 s, everything else 1.0 s',
     },
   ]);
+});
+
+test('a session that the cutover would end is in the estimate and does not make the downtime too long', () => {
+  const facts = { ...READY, fence: FENCE, writer: { pid: 7, application: 'app', seconds: 9.5 } };
+  const codes = (endsSessions: boolean): string[] =>
+    judge(facts, { ...KNOWN, maxDowntimeSeconds: 10, endsSessions }, AT).findings.map(
+      ({ code }) => code,
+    );
+  expect(codes(false)).toEqual(['downtime-too-long']);
+  expect(codes(true)).toEqual([]);
+});
+
+test('checks of rows that are only guessed, or were slow once, are in the estimate and block nothing', () => {
+  for (const checks of [{ rows: 10_000_000_000 }, { seconds: 5_000 }]) {
+    const known: Known = { ...KNOWN, checks, maxDowntimeSeconds: 10 };
+    const judged = judge({ ...READY, fence: FENCE }, known, AT);
+    expect(judged).toMatchObject({ ready: true, findings: [], estimateSeconds: 5_001 });
+  }
 });
 
 test('a way back that is lost, or could not be made, blocks; one that was not asked for is none', () => {

@@ -9,21 +9,24 @@ import type {
   ReadinessFinding,
 } from '../../contract/readiness.ts';
 import { judge, verificationFindings } from '../../contract/readiness-judge.ts';
+import type { ReadinessCode } from '../../contract/readiness-finding.ts';
 import { NO_VERIFICATION } from '../../contract/verification-state.ts';
 import type { State } from './state.ts';
 
 /**
  * As of the newest facts; undefined before the first.
  * @param order of the cutover that is asked for; otherwise that of the input.
+ * @param accepted by that cutover; otherwise by any, to be shown.
  */
 export function readinessOf(
   state: State,
   input: MigrationInput,
   order: Pick<CutoverOrder, 'compare' | 'maxDowntimeSeconds'> = input.cutover,
+  accepted = state.accepted,
 ): Readiness | undefined {
   if (state.readiness === undefined) return undefined;
   const { facts, at } = state.readiness;
-  return judge(facts, knownOf(state, input, order, at), at, state.accepted);
+  return judge(facts, knownOf(state, input, order, at), at, accepted);
 }
 
 function knownOf(
@@ -37,19 +40,19 @@ function knownOf(
     ...{ consistent, constraintsBuilt, lagSeconds: stream?.lagSeconds ?? 0 },
     verification: verificationKnown(state, input, at),
     ...(definitions ? { definitions: definitions.report } : {}),
-    ...(isFenced(input) ? { maxDowntimeSeconds } : {}),
+    ...(isFenced(input) ? { maxDowntimeSeconds, endsSessions: input.fenceExtras.endSessions } : {}),
     checks: compare === 'off' ? null : (checks ?? { rows: snapshot?.estimatedRows ?? 0 }),
     ...(input.switchback === undefined ? {} : { wayBack: { opened, why: failed } }),
   };
 }
 
-/** What verifications say against a cutover now, and is not accepted. @param now ISO 8601. */
+/** What verifications say against a cutover now, and it does not accept. @param now ISO 8601. */
 export function unverifiedOf(
   state: State,
   input: Pick<MigrationInput, 'verify'>,
   now: string,
+  accepted: readonly ReadinessCode[],
 ): ReadinessFinding[] {
-  const { accepted = [] } = state;
   return verificationFindings(verificationKnown(state, input, now)).filter(
     ({ code, level }) => level === 'blocks' && !accepted.includes(code),
   );
