@@ -119,7 +119,7 @@ test('with the operator\u2019s commands as the fence, a switch back closes the n
   const answer = await lab.update('switchback');
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);
   expect(answer.stdout).toContain(
-    `"${lab.pair.target}" stays closed for writes; no single statement opens it`,
+    `"${lab.pair.target}" stays closed for writes as its fence left it`,
   );
   const { source, target } = lab.pair;
   const once = calls().filter((call, at, all) => call !== all[at - 1]);
