@@ -154,6 +154,14 @@ test.concurrent('a cutover that cannot fit is refused before a write is stopped'
   await migration.ask('abort');
 });
 
+test.concurrent('a session that the box may end does not make a cutover too long', async () => {
+  const input = { ...FENCED, fenceExtras: { endSessions: true } };
+  const migration = await migrations.streaming((world) => {
+    world.writer = { who: 'pid 4711 (app)', ms: 600_000 };
+  }, input);
+  expect((await migration.ask('cutover')).allowed).toBe(true);
+});
+
 test.concurrent(
   'a step that switched and whose answer was lost completes the migration',
   async () => {
