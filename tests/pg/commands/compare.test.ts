@@ -173,5 +173,7 @@ test('unknown services, patterns and options end with code 2 and one clear messa
   expect(itself).toMatchObject({ code: 2, out: '' });
   expect(itself.err).toMatch(/are the same database/);
   expect((await compare(pair.source)).code).toBe(2);
-  expect((await compare('--help')).out).toContain('Exit codes: 0 equal (definitions: nothing wrong), 1 different, 2 error');
+  expect((await compare('--help')).out).toContain(
+    'Exit codes: 0 equal (definitions: nothing wrong), 1 different, 2 error',
+  );
 });
