@@ -63,7 +63,7 @@ test.each([
       const pause = await lab.update('pause');
       expect(pause.code, pause.stderr).toBe(0);
       expect(pause.stdout).toMatch(
-        /Cutover cancelled\. Paused.*verything committed before [0-9A-F]+\/[0-9A-F]+/,
+        /Cutover cancelled\. Paused at [0-9A-F]+\/[0-9A-F]+: everything committed before it/,
       );
       const answer = await cutover;
       expect(answer.code).not.toBe(0);
