@@ -107,8 +107,8 @@ function isGuessedTooLong(
 }
 
 /**
- * Refuses a cutover, or a rehearsal, that would be refused for want of a verification while one runs: to begin the cutover would interrupt that, and
- * who asks every minute would keep it from ever ending. Changes nothing.
+ * Refuses a cutover, or a rehearsal, that would be refused for want of a verification, before it begins: that would interrupt the one
+ * that runs, or keep one from beginning, and who asks again within seconds would never see it end. Changes nothing.
  * @throws ApplicationFailure `NotReady`.
  */
 export function requireVerified(
@@ -116,13 +116,17 @@ export function requireVerified(
   order: Pick<CutoverRequest, 'accept'>,
   what: 'cutover' | 'rehearsal' = 'cutover',
 ): void {
-  if (run.isBack || verificationOf(run.state).running === null) return;
+  if (run.isBack) return;
   const now = new Date().toISOString();
   const blocking = unverifiedOf(run.state, run.input, now, acceptedBy(run, order));
   // Asked last: histories of earlier code have no such refusal.
   if (blocking.length === 0 || !patched(REFUSES_PATCH[what])) return;
   const { message } = notReady(blocking);
-  throw ending('NotReady', `${what} refused, the verification continues: ${message}`);
+  const running = verificationOf(run.state).running !== null;
+  throw ending(
+    'NotReady',
+    `${what} refused${running ? ', the verification continues' : ''}: ${message}`,
+  );
 }
 
 function notReady(findings: readonly ReadinessFinding[]) {

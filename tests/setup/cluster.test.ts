@@ -162,7 +162,7 @@ test('two ups at once on a wiped cluster start each server once, and everything 
 
 test('npm start right after a crash of an earlier run, as an ordinary user: kills, verification, cutover, way back, and nothing is left', async () => {
   // Enough chunks for a kill in the copy.
-  const words = ['demo', '--rows', '60000', '--rate', '200'];
+  const words = ['demo', '--rows', '200000', '--rate', '200'];
   const crashed = new Said(copy.start(...words));
   await crashed.says('started in its place');
   crashed.process.kill('SIGKILL');

@@ -68,8 +68,10 @@ test('while the source is busier than the guard allows, a verification compares 
     await client.query(/* sql */ `select pg_sleep(600)`).catch(() => undefined);
   });
   await until('every run to be held', () => runs.length > 1 && runs.every(waiting));
+  await until('a heartbeat that says so', () =>
+    work.beats.some((beat) => beat['guardHolding'] === true),
+  );
   await limitTo(0);
-  expect(work.beats.some((beat) => beat['guardHolding'] === true)).toBe(true);
   const [pieces, beats] = [await done(), runs[0]?.beats.length ?? 0];
   await until('more heartbeats', () => (runs[0]?.beats.length ?? 0) > beats + 5);
   expect(await done()).toBe(pieces);
