@@ -39,14 +39,13 @@ async function openStored(
   migration: Migration,
   cutover: string,
 ): Promise<string> {
-  const grants = await readFenceGrants(target, migration);
-  const rights = `rights to write on "${migration.source}" (${grants.length})`;
   // The outcome first, as in every undo: after a switch the old database stays closed.
   await decide(target, migration, cutover, 'undone');
   if ((await readOutcome(target, cutover))?.what === 'switched') {
+    const grants = await readFenceGrants(target, migration);
     return grants.length === 0
       ? `what the fence has closed on "${migration.source}" stays closed: the cutover has switched`
-      : `${rights} stay revoked: the cutover has switched`;
+      : `rights to write on "${migration.source}" (${grants.length}) stay revoked: the cutover has switched`;
   }
   return giveBackRights(source, target, migration, cutover);
 }
