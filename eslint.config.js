@@ -71,6 +71,34 @@ const above = (room, extra) =>
     extra,
   );
 
+/** `expect(late).rejects` of a promise that rejects while the test awaits something else: the run fails of an unhandled rejection. */
+const observedRejections = {
+  meta: { type: 'problem', schema: [] },
+  create: (context) => ({
+    'MemberExpression[property.name="rejects"] > CallExpression[callee.name="expect"] > Identifier.arguments'(
+      name,
+    ) {
+      const variable = context.sourceCode
+        .getScope(name)
+        .references.find(({ identifier }) => identifier === name)?.resolved;
+      const declared = variable?.defs[0];
+      // A parameter, or one of several results: what made it has to observe it.
+      if (declared?.type !== 'Variable' || declared.node.id.type !== 'Identifier') return;
+      const { init } = declared.node;
+      if (init === null) return;
+      if (init.type === 'CallExpression' && init.callee.name === 'observed') return;
+      const { body } = declared.parent.parent;
+      const next = Array.isArray(body) ? body[body.indexOf(declared.parent) + 1] : undefined;
+      if (next && next.range[0] <= name.range[0] && name.range[1] <= next.range[1]) return;
+      context.report({
+        node: name,
+        message:
+          'Declare it as observed(…) (tests/support/observed.ts): it may reject before it is awaited.',
+      });
+    },
+  }),
+};
+
 export default tseslint.config(
   { ignores: ['node_modules', '.local', 'dist'] },
   ...tseslint.configs.recommendedTypeChecked,
@@ -122,6 +150,11 @@ export default tseslint.config(
   },
   { files: ['**/*.js', '**/*.mjs'], ...tseslint.configs.disableTypeChecked },
   { files: ['scripts/**', 'bench/**'], rules: { 'no-console': 'off' } },
+  {
+    files: ['tests/**/*.ts'],
+    plugins: { walferry: { rules: { 'observed-rejections': observedRejections } } },
+    rules: { 'walferry/observed-rejections': 'error' },
+  },
   oneWay(
     'contract',
     ['postgres', 'workflows', 'activities', 'workers', 'scripts', 'tests'],

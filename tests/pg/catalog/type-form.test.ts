@@ -6,6 +6,7 @@ import { readRelations, readRelationsNamed } from '../../../postgres/catalog/rea
 import { createSlot } from '../../../postgres/slot/create-slot.ts';
 import { planCopy } from '../../../postgres/snapshot/copy-plan.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../../support/control.ts';
+import { observed } from '../../support/observed.ts';
 import { drainWithCopies, failureOf } from '../../support/resync.ts';
 import { freshPair, type FreshPair } from '../../support/database.ts';
 import { expectEqual } from '../../support/equality.ts';
@@ -130,7 +131,7 @@ test('the plan refuses such types, and no row reaches the target', async () => {
   await db.targetClient.query(tables({ ...SOURCE, moment: 'date' }));
   const migration = await prepared(db);
   await using _held = await holding(db, migration);
-  const plan = planCopy(migration, inputOf(db), recordedWork());
+  const plan = observed(planCopy(migration, inputOf(db), recordedWork()));
   await expect(plan).rejects.toMatchObject({ code: 'SchemaDrift' });
   await expect(plan).rejects.toThrow('public.t.c_moment uses public.moment, which is timestamp');
   expect((await db.targetClient.query('select from t')).rowCount).toBe(0);

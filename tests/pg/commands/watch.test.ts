@@ -5,6 +5,7 @@ import { backendPidOf } from '../../../postgres/connection/socket.ts';
 import { whileWatched } from '../../../postgres/session/liveness.ts';
 import { migrationOf, registered } from '../../support/control.ts';
 import { connectTo, freshPair } from '../../support/database.ts';
+import { observed } from '../../support/observed.ts';
 import { until } from '../../support/until.ts';
 
 const SIDES = ['source', 'target'] as const;
@@ -22,8 +23,7 @@ it.each(SIDES.flatMap((side) => [true, false].map((known) => ({ side, known })))
       work,
       () => ({ step: 'sleeping' }),
       async () => {
-        const statement = client.query(/* sql */ `select pg_sleep(60)`);
-        statement.catch(() => undefined);
+        const statement = observed(client.query(/* sql */ `select pg_sleep(60)`));
         try {
           await until('two beats', () => beats.length >= 2, { seconds: 15 });
         } finally {

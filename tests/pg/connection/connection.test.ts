@@ -16,6 +16,7 @@ import { clientConfig, connect } from '../../../postgres/connection/connect.ts';
 import { LOOPBACK } from '../../../scripts/local/cluster/port.ts';
 import { addService, connectTo, freshPair, sourceServer } from '../../support/database.ts';
 import type { FreshPair } from '../../support/database.ts';
+import { observed } from '../../support/observed.ts';
 import { testRun } from '../../support/run.ts';
 import { until } from '../../support/until.ts';
 
@@ -214,7 +215,7 @@ describe('a server that does not answer', () => {
     addService(name, { host: LOOPBACK, port: String(silent.port) });
     const stop = new AbortController();
     const reason = new Error('paused');
-    const connecting = connect(name, 'plan', { signal: stop.signal });
+    const connecting = observed(connect(name, 'plan', { signal: stop.signal }));
     stop.abort(reason);
     await expect(connecting).rejects.toBe(reason);
     await expect(connect(name, 'plan', { signal: stop.signal })).rejects.toBe(reason);

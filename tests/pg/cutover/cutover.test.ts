@@ -8,6 +8,7 @@ import { definitionLines } from '../../support/definition-lines.ts';
 import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
+import { observed } from '../../support/observed.ts';
 import { serverOf } from '../../support/versions.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { startMigration } from '../../support/stream.ts';
@@ -324,8 +325,7 @@ test('counting stops on both servers as soon as it is cancelled', async () => {
   await db.targetClient.query(/* sql */ `begin; lock table t in access exclusive mode`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
-  const counting = compareCounts(migration, inputOf(db), work);
-  counting.catch(() => undefined);
+  const counting = observed(compareCounts(migration, inputOf(db), work));
   await until('a heartbeat of the count', () => work.beats.some(({ now }) => now === 'public.t'));
   const reason = new Error('stop');
   abort.abort(reason);

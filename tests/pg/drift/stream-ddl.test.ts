@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { streamChanges } from '../../support/lease.ts';
+import { observed } from '../../support/observed.ts';
 import { drainWithCopies, failureOf } from '../../support/resync.ts';
 import { freshPair } from '../../support/database.ts';
 import {
@@ -169,8 +170,7 @@ for (const { title, source, target, says, copies } of CASES) {
   test(`${title}: in the middle of a running lease, found before anything of it is committed`, async () => {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLE);
-    const streaming = streamChanges(migration, OPTIONS, testWork());
-    streaming.catch(() => undefined);
+    const streaming = observed(streamChanges(migration, OPTIONS, testWork()));
     await untilStreaming(db, migration);
     for (const sql of source) await db.sourceClient.query(sql);
     await expect(streaming).rejects.toMatchObject({ code: 'SchemaDrift' });
@@ -258,8 +258,7 @@ test('when two columns swap their names in the middle of a lease, no change with
     db,
     /* sql */ `create table t (id int primary key, a text, b text); insert into t values (1, 'a', 'b')`,
   );
-  const streaming = streamChanges(migration, OPTIONS, testWork());
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, OPTIONS, testWork()));
   await untilStreaming(db, migration);
   // One of the two is missing, like an unchanged TOASTed value: the names alone fit both meanings.
   const { rows } = await db.sourceClient.query<{ big: string }>(

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { streamChanges } from '../../support/lease.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
+import { observed } from '../../support/observed.ts';
 import {
   drain,
   endMark,
@@ -44,7 +45,7 @@ test('a table altered faster than its changes can be applied ends the lease with
   const end = await endMark(db);
   {
     await using _ = await alterWithoutEnd(db);
-    const lease = streamChanges(migration, { ...OPTIONS, until: end }, testWork());
+    const lease = observed(streamChanges(migration, { ...OPTIONS, until: end }, testWork()));
     await expect(lease).rejects.toMatchObject({
       code: 'Contention',
       details: { table: 'public.busy', lsn: before },
@@ -63,7 +64,6 @@ test('DDL between batches that do arrive never adds up to a refusal', async () =
   const migration = await startMigration(db, TABLE);
   const work = testWork();
   const lease = streamChanges(migration, { ...OPTIONS, batchMilliseconds: 10 }, work);
-  lease.catch(() => undefined);
   for (let n = 1; n <= 12; n += 1) {
     await db.sourceClient.query(`alter table busy alter v set statistics ${n}`);
     await db.sourceClient.query(/* sql */ `insert into busy values ($1, 'x')`, [n]);
@@ -94,7 +94,6 @@ test('an abort between two starts of a lease returns the position of the target'
     },
   };
   const lease = streamChanges(migration, OPTIONS, counting);
-  lease.catch(() => undefined);
   await until(
     'the pause after the fourth beginning',
     async () => begun === 4 && (await slotState(db, migration)).active === null,

@@ -7,6 +7,7 @@ import { parseInput } from '../../../contract/input.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../support/lease.ts';
+import { observed } from '../../support/observed.ts';
 import { resync, drainWithCopies, failureOf } from '../../support/resync.ts';
 import { freshPair } from '../../support/database.ts';
 import {
@@ -224,9 +225,11 @@ test('a TRUNCATE that was applied is known to the next lease, whether this one w
       return rows.length === 1;
     });
   // A lease that waits for a TRUNCATE ends when that has arrived.
-  const streaming = (async (): Promise<never> => {
-    for (;;) await streamChanges(migration, OPTIONS, testWork());
-  })();
+  const streaming = observed(
+    (async (): Promise<never> => {
+      for (;;) await streamChanges(migration, OPTIONS, testWork());
+    })(),
+  );
   // Read below; until then the rejection must not count as unhandled.
   let ended = false;
   streaming.catch(() => (ended = true));
@@ -280,9 +283,7 @@ for (const name of NAMES) {
     await using db = await freshPair();
     const migration = await startMigration(db, TABLES);
     const work = testWork();
-    const streaming = streamChanges(migration, OPTIONS, work);
-    // Read below; until then the rejection must not count as unhandled.
-    streaming.catch(() => undefined);
+    const streaming = observed(streamChanges(migration, OPTIONS, work));
     await untilStreaming(db, migration);
     await db.sourceClient.query(
       `begin; alter table ${name} set unlogged; insert into ${name} values (500, '1'); alter table ${name} set logged; commit`,
@@ -299,8 +300,7 @@ test('a table that becomes unlogged during a lease is found at its next change',
   await using db = await freshPair();
   const migration = await startMigration(db, TABLES);
   const work = testWork();
-  const streaming = streamChanges(migration, OPTIONS, work);
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, OPTIONS, work));
   await untilStreaming(db, migration);
   // Both in one transaction: the change is sent, and what follows it is not.
   await db.sourceClient.query(

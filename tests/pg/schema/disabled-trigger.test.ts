@@ -5,6 +5,7 @@ import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../../../postgres/session/open.ts';
 import { endOnTarget } from '../../../postgres/schema/drop-control.ts';
 import { findOther } from '../../../scripts/local/setup/versions.ts';
+import { observed } from '../../support/observed.ts';
 import { serverOf } from '../../support/versions.ts';
 import { definitionLines } from '../../support/definition-lines.ts';
 import { buildConstraints } from '../../../postgres/schema/build-constraints.ts';
@@ -327,8 +328,7 @@ it.each(['before the first row', 'while rows are copied'])(
     if (when === 'while rows are copied') {
       vi.stubEnv('WALFERRY_HOLDPOINT', 'before-chunks');
       await db.targetClient.query(/* sql */ `select pg_advisory_lock(${HOLD_LOCK})`);
-      const copying = steps.copy();
-      copying.catch(() => undefined);
+      const copying = observed(steps.copy());
       await until('the copy to be held', async () => {
         const polling = /* sql */ `
           select from pg_stat_activity where datname = current_database() and query like '%try_advisory_lock_shared(%' and pid <> pg_backend_pid()`;

@@ -8,6 +8,7 @@ import { connectTarget } from '../../../postgres/session/open.ts';
 import { undoSchema } from '../../../postgres/schema/undo-schema.ts';
 import { addService, connectTo, freshPair, targetServer } from '../../support/database.ts';
 import type { FreshPair } from '../../support/database.ts';
+import { observed } from '../../support/observed.ts';
 import { until } from '../../support/until.ts';
 import {
   buildFidelity,
@@ -238,8 +239,7 @@ test('an abort cancels the build on the server at once, and a later attempt buil
   await db.targetClient.query(/* sql */ `insert into t select generate_series(1, 2000)`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
-  const building = buildIndexes(migration, inputOf(db), work);
-  building.catch(() => undefined);
+  const building = observed(buildIndexes(migration, inputOf(db), work));
   await until('a heartbeat of the build', () =>
     work.beats.some(({ now }) => now === 'INDEX public.t_slow'),
   );
@@ -267,8 +267,7 @@ test('indexes are built several at a time, and heartbeats name them with how man
     insert into u select generate_series(1, 2000)`);
   const abort = new AbortController();
   const work = testWork(abort.signal);
-  const building = buildIndexes(migration, inputOf(db), work);
-  building.catch(() => undefined);
+  const building = observed(buildIndexes(migration, inputOf(db), work));
   const beat = await until('a heartbeat that names both, after the quick one', () =>
     work.beats.find(
       ({ now, done }) =>
@@ -307,7 +306,6 @@ test('foreign keys wait for the applying transaction instead of failing', async 
   await using applying = await connectTo(db.target);
   await applying.query(/* sql */ `begin; insert into p values (1)`);
   const building = buildConstraints(migration, inputOf(db), testWork());
-  building.catch(() => undefined);
   const blocked = (): Promise<string | undefined> =>
     db.targetClient
       .query<{ start: string }>(

@@ -7,6 +7,7 @@ import { dropSlot } from '../../../postgres/slot/drop-slot.ts';
 import { probePluginOptions } from '../../../postgres/slot/plugin-probe.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { recordedWork, registered } from '../../support/control.ts';
+import { observed } from '../../support/observed.ts';
 import { until } from '../../support/until.ts';
 
 async function slotOf(db: FreshPair, name: string) {
@@ -112,7 +113,7 @@ test('an abort ends the waiting creator: no slot appears later', async () => {
   await db.sourceClient.query('create table t (id int)');
   await blocker.query('begin; insert into t values (1)');
   const work = recordedWork();
-  const attempt = createSlot(migration, work);
+  const attempt = observed(createSlot(migration, work));
   await until('the creator to wait', async () => (await slotOf(db, migration.slot))?.pid);
   work.abort(new Error('enough'));
   await expect(attempt).rejects.toThrow('enough');

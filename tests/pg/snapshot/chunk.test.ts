@@ -10,6 +10,7 @@ import { parseSnapshot } from '../../../postgres/catalog/visibility.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { expectEqual } from '../../support/equality.ts';
+import { observed } from '../../support/observed.ts';
 import { until } from '../../support/until.ts';
 
 const SMALL_CHUNKS = { copy: { parallelism: 3, chunkMegabytes: 1 } };
@@ -179,7 +180,7 @@ test.each(REWRITES)(
     expect(await count()).toBe(0);
 
     // It cannot be copied under the same snapshot: the plan waits for another.
-    const next = plan(db, migration);
+    const next = observed(plan(db, migration));
     await held.stop();
     await using _second = await holding(db, migration);
     if (sql.includes('alter')) {
@@ -321,7 +322,7 @@ test('an attempt whose chunk was taken under the next exported snapshot during i
   const first = await plan(db, migration);
   // Blocks the late attempt between its query of the plan and its chunk.
   await blocker.query('begin; select from walferry.chunk for update');
-  const late = copyChunks(migration, runOf(first, 't'), recordedWork());
+  const late = observed(copyChunks(migration, runOf(first, 't'), recordedWork()));
   await until('the attempt to wait', () =>
     db.targetClient
       .query(`select from pg_locks where not granted and locktype in ('transactionid', 'tuple')`)
@@ -371,7 +372,7 @@ test('an abort closes both connections at once and leaves neither rows nor a mar
   // The target stops reading: the copy is stuck in the middle.
   await blocker.query('begin; lock table big in access exclusive mode');
   const work = recordedWork();
-  const attempt = copyChunks(migration, runOf(whole, 'big'), work);
+  const attempt = observed(copyChunks(migration, runOf(whole, 'big'), work));
   await until('the copy to be stuck', () =>
     db.targetClient
       .query(

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { readRelations } from '../../../postgres/catalog/read-relations.ts';
 import { streamChanges } from '../../support/lease.ts';
+import { observed } from '../../support/observed.ts';
 import { resync, drainWithCopies, failureOf } from '../../support/resync.ts';
 import { connectTo, freshPair } from '../../support/database.ts';
 import { OPTIONS, startMigration, testWork } from '../../support/stream.ts';
@@ -174,8 +175,7 @@ test('a key that is used again after its partition was dropped in the middle of 
   await using db = await freshPair();
   const migration = await start(db, 'hash');
   const work = testWork();
-  const streaming = streamChanges(migration, { ...OPTIONS, ...VIA }, work);
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, { ...OPTIONS, ...VIA }, work));
   const { sourceClient: source, targetClient: target } = db;
   await source.query(/* sql */ `update m set v = 'streams' where id = 3`);
   await until('the stream to be there', async () => {

@@ -11,6 +11,7 @@ import { copyChunks } from '../../../postgres/snapshot/copy-run.ts';
 import { planCopy } from '../../../postgres/snapshot/copy-plan.ts';
 import { HOLD_LOCK } from '../../../postgres/snapshot/test-hold.ts';
 import { takeTables } from '../../../postgres/snapshot/pass-assignment.ts';
+import { observed } from '../../support/observed.ts';
 import { drainWithCopies, failureOf } from '../../support/resync.ts';
 import { copyAll, holding, inputOf, recordedWork, registered } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
@@ -87,7 +88,7 @@ test('an abort ends the wait with its reason', async () => {
   await using db = await freshPair();
   const migration = await prepared(db, 'create table t (id int)');
   const work = recordedWork();
-  const waiting = planCopy(migration, inputOf(db), work);
+  const waiting = observed(planCopy(migration, inputOf(db), work));
   work.abort(new Error('no longer'));
   await expect(waiting).rejects.toThrow('no longer');
 });
@@ -113,7 +114,7 @@ test('a table that is missing or different on the target stops the plan with its
   const migration = await prepared(db, 'create table t (id int)');
   await db.sourceClient.query('create table late (id int)');
   await using _held = await holding(db, migration);
-  const attempt = planCopy(migration, inputOf(db), recordedWork());
+  const attempt = observed(planCopy(migration, inputOf(db), recordedWork()));
   await expect(attempt).rejects.toMatchObject({ code: 'SchemaDrift' });
   await expect(attempt).rejects.toThrow('public.late is missing on the target');
   await db.targetClient.query('create table public.late (id int)');

@@ -10,6 +10,7 @@ import { MigrationError } from '../../../contract/failure.ts';
 import { streamChanges } from '../../support/lease.ts';
 import { freshPair, sourceServer, type FreshPair } from '../../support/database.ts';
 import { Load, LOAD_TABLES, random } from '../../support/load.ts';
+import { observed } from '../../support/observed.ts';
 import { streamProcess } from '../../support/stream-child.ts';
 import {
   drain,
@@ -184,8 +185,7 @@ test('a huge transaction that is cut in the middle leaves no part of it', async 
     /* sql */ `insert into t select i, 0 from generate_series(2, 60000) i`,
   );
   const end = await endMark(db);
-  const streaming = streamChanges(migration, { ...OPTIONS, until: end }, testWork());
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, { ...OPTIONS, until: end }, testWork()));
   await until(
     'the middle',
     async () => {

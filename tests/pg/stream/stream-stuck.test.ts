@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { freshPair, sourceServer, targetServer } from '../../support/database.ts';
 import { streamChanges } from '../../support/lease.ts';
+import { observed } from '../../support/observed.ts';
 import {
   drain,
   expectSame,
@@ -25,8 +26,7 @@ test.concurrent.each(['target', 'source'] as const)(
     await using wire = await wireTo(server, db[side]);
     const migration = { ...(await startMigration(db, TABLE)), [side]: wire.service };
     const work = testWork();
-    const lease = streamChanges(migration, { ...OPTIONS, limits: LIMITS }, work);
-    lease.catch(() => undefined);
+    const lease = observed(streamChanges(migration, { ...OPTIONS, limits: LIMITS }, work));
     await untilStreaming(db, migration);
     await db.sourceClient.query(/* sql */ `update t set n = 1`);
     await until('the row', async () => {
@@ -58,7 +58,6 @@ test.concurrent(
     const migration = { ...(await startMigration(db, table)), source: wire.service };
     const work = testWork();
     const lease = streamChanges(migration, { ...OPTIONS, limits: LIMITS }, work);
-    lease.catch(() => undefined);
     await untilStreaming(db, migration);
     wire.slow(500_000);
     const beats = work.beats.length;

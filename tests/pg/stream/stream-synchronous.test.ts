@@ -7,6 +7,7 @@ import { compareLsn, isLsn, parseLsn, type Lsn } from '../../../contract/lsn.ts'
 import { withAnchor } from '../../../postgres/verification/anchor.ts';
 import { barrierRow, ManualOwner, readAt } from '../../support/anchor.ts';
 import { streamChanges } from '../../support/lease.ts';
+import { observed } from '../../support/observed.ts';
 import { streamProcess } from '../../support/stream-child.ts';
 import type { PostgresServer } from '../../../scripts/local/cluster/postgres-server.ts';
 import { resync, drainWithCopies } from '../../support/resync.ts';
@@ -134,8 +135,7 @@ test('a resynced table lacks nothing that the stream has confirmed while only th
   const made = /* sql */ `create table public.made (id int primary key, v text)`;
   await db.targetClient.query(made);
   const work = testWork();
-  const lease = streamChanges(migration, OPTIONS, work);
-  lease.catch(() => undefined);
+  const lease = observed(streamChanges(migration, OPTIONS, work));
   // The table is invisible when its first change arrives: the stream takes it for one that was dropped.
   await using first = await hanging(
     db,
@@ -166,8 +166,7 @@ test('when source and stream wait for each other, because the stream counts as a
   await setStandbys('*');
   await using _names = { [Symbol.asyncDispose]: () => setStandbys('absent') };
   const work = testWork();
-  const lease = streamChanges(migration, OPTIONS, work);
-  lease.catch(() => undefined);
+  const lease = observed(streamChanges(migration, OPTIONS, work));
   await untilStreaming(db, migration);
   await using first = await hanging(db, /* sql */ `insert into t values (1, 'waits for us')`);
   await expect(lease).rejects.toMatchObject({ code: 'StandbyLoop' });

@@ -5,6 +5,7 @@ import { MigrationError } from '../../../contract/failure.ts';
 import { holdEpoch, takeEpoch } from '../../../postgres/store/epoch.ts';
 import { fenceStream, streamChanges } from '../../../postgres/stream/lease.ts';
 import { withSlotFree } from '../../../postgres/stream/slot-claim.ts';
+import { observed } from '../../support/observed.ts';
 import { drainWithCopies } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import {
@@ -276,8 +277,7 @@ test('columns that differ, before the start or in the middle, stop the stream wi
   });
   await db.targetClient.query(/* sql */ `alter table t alter v type varchar(9)`);
   await drainWithCopies(db, migration);
-  const streaming = streamChanges(migration, OPTIONS, testWork());
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, OPTIONS, testWork()));
   await untilStreaming(db, migration);
   await db.sourceClient.query(
     /* sql */ `alter table t add extra int; insert into t values (2, 'two', 2)`,
@@ -344,8 +344,7 @@ test('an idle database in a busy cluster lets the slot advance', async () => {
 test('a new epoch takes over from a running stream, which writes nothing more', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
-  const streaming = streamChanges(migration, OPTIONS, testWork());
-  streaming.catch(() => undefined);
+  const streaming = observed(streamChanges(migration, OPTIONS, testWork()));
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
   await until('the row', async () => (await rowsOf(db, 't')) === 2);
   const checkpoint = await fenceStream(migration);
@@ -366,7 +365,6 @@ test('an attempt whose epoch was taken in between leaves the slot to the attempt
   const { epoch } = await takeEpoch(old, migration);
   const work = testWork();
   const streaming = streamChanges(migration, OPTIONS, work);
-  streaming.catch(() => undefined);
   // Checks for a row through the stream, not for an active slot: the lease's probe of the plugin has the slot before the walsender does.
   await db.sourceClient.query(/* sql */ `insert into t values (2, 'two')`);
   await until('the newer one', async () => (await rowsOf(db, 't')) === 2);
@@ -393,8 +391,7 @@ test('an attempt whose epoch was taken in between leaves the slot to the attempt
 test('with two attempts at once the newer ends the older and everything arrives once', async () => {
   await using db = await freshPair();
   const migration = await startMigration(db, TABLE);
-  const first = streamChanges(migration, OPTIONS, testWork());
-  first.catch(() => undefined);
+  const first = observed(streamChanges(migration, OPTIONS, testWork()));
   await untilStreaming(db, migration);
   await db.sourceClient.query(
     /* sql */ `insert into t select i, 'x' from generate_series(2, 3000) i`,
