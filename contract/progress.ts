@@ -198,7 +198,7 @@ const progress = v.pipe(
     definitions: v.exactOptional(comparedDefinitions),
     /** Whether a cutover could begin now. Absent before the first lease, and in answers of earlier code. */
     readiness: v.exactOptional(readiness),
-    /** Findings of it that the operator accepts, by code. */
+    /** What any call for a cutover or a rehearsal has accepted so far, by code. */
     accepted: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
     /** Only while rows are copied under a guard; live numbers are in the heartbeat of `holdSnapshot`. */
     guard: v.exactOptional(v.nullable(guardState)),

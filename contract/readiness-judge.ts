@@ -36,7 +36,7 @@ function estimateOf(facts: ReadinessFacts, known: Known) {
   });
 }
 
-/** @param accepted codes of findings that the operator accepts. @param asOf of the facts. */
+/** @param accepted codes of findings that the cutover accepts for which this is judged. @param asOf of the facts. */
 export function judge(
   facts: ReadinessFacts,
   known: Known,
@@ -54,9 +54,11 @@ export function judge(
     ...ofWriters(facts),
     ...(known.verification ? verificationFindings(known.verification) : []),
   ];
+  const shown = findings.map(({ code }) => code).filter((code) => accepted.includes(code));
   return {
     ready: findings.every(({ level, code }) => level === 'warns' || accepted.includes(code)),
     findings,
+    ...(shown.length > 0 ? { accepted: shown } : {}),
     ...{ estimateSeconds: downtimeSeconds(estimate), estimate },
     ...{ heldBytes: facts.slot?.heldBytes ?? null, walBytes: facts.walBytes },
     lagBytes: facts.lagBytes,

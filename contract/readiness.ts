@@ -114,6 +114,8 @@ export const readiness = v.pipe(
     /** No finding blocks, or each that does is accepted. */
     ready: v.boolean(),
     findings: v.pipe(v.array(readinessFinding), v.readonly()),
+    /** Codes of them that the cutover accepts for which it was judged. Absent: none. */
+    accepted: v.exactOptional(v.pipe(v.array(v.string()), v.readonly())),
     /** Expected downtime, and what it is made of. */
     estimateSeconds: v.number(),
     estimate: v.exactOptional(v.pipe(v.array(downtimePart), v.readonly())),
@@ -130,10 +132,10 @@ export const readiness = v.pipe(
 export type Readiness = v.InferOutput<typeof readiness>;
 
 /** One line for each finding, what blocks first. */
-export function wordFindings(
-  { findings }: Pick<Readiness, 'findings'>,
-  accepted: readonly string[] = [],
-): string[] {
+export function wordFindings({
+  findings,
+  accepted = [],
+}: Pick<Readiness, 'findings' | 'accepted'>): string[] {
   const inOrder = [...findings].sort((a, b) => a.level.localeCompare(b.level));
   return inOrder.map(({ code, level, text, action }) => {
     const how = accepted.includes(code) ? 'accepted' : level;

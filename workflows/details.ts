@@ -176,14 +176,14 @@ function numbers(progress: Progress): string[] {
 }
 
 /** Whether a cutover could begin now, while that is a question. */
-function readinessLines({ phase, readiness, accepted = [] }: Progress): string[] {
+function readinessLines({ phase, readiness }: Progress): string[] {
   if (readiness === undefined || phase !== 'stream') return [];
   const { ready, fence } = readiness;
   const wal = walText(readiness);
   return [
     `- cutover: **${ready ? 'ready' : 'not ready'}**, ${downtimeText(readiness)}`,
     `- writes will be stopped by ${fence === undefined ? 'you' : `the fence "${fence}"`}${wal === '' ? '' : `; ${wal}`}`,
-    ...wordFindings(readiness, accepted).map((line) => `  - ${line}`),
+    ...wordFindings(readiness).map((line) => `  - ${line}`),
   ];
 }
 

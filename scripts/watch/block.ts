@@ -21,7 +21,7 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
     ...(view.throttle === undefined ? [] : [`  ${view.throttle}`]),
     ...(view.readiness === undefined
       ? []
-      : readinessLines(view.readiness, view.accepted).map((line) => `  ${line}`)),
+      : readinessLines(view.readiness).map((line) => `  ${line}`)),
     ...(view.confirmedLsn === undefined ? [] : [`  confirmed ${view.confirmedLsn}`]),
     ...(view.verification ?? []).map((line) => `  ${line}`),
     ...definitionLines(workflowId, view).map((line) => `  ${line}`),
@@ -37,8 +37,8 @@ export function renderBlock(workflowId: string, view: View, columns: number): st
 }
 
 /** What stands in the way of a cutover, by code: the texts are in Current Details. */
-function readinessLines(readiness: Readiness, accepted: readonly string[] = []): string[] {
-  const { ready, findings } = readiness;
+function readinessLines(readiness: Readiness): string[] {
+  const { ready, findings, accepted = [] } = readiness;
   const codes = findings.map(({ code, level }) => {
     if (accepted.includes(code)) return `${code} (accepted)`;
     return level === 'blocks' ? `${code} (blocks)` : code;

@@ -61,8 +61,6 @@ export interface View {
   readonly definitions?: ComparedDefinitions;
   /** Whether a cutover could begin now; unset while that is no question. */
   readonly readiness?: Readiness;
-  /** Findings of it that the operator accepts. */
-  readonly accepted?: readonly string[];
   /** Activities that are retried, and whatever keeps the numbers old. */
   readonly troubles: readonly string[];
 }
@@ -109,7 +107,7 @@ export class ProgressModel {
       waiting: progress?.waiting ?? null,
       notes: progress?.notes ?? [],
       ...(progress?.phase === 'stream' && progress.readiness
-        ? { readiness: progress.readiness, accepted: progress.accepted ?? [] }
+        ? { readiness: progress.readiness }
         : {}),
       ...(progress?.definitions ? { definitions: progress.definitions } : {}),
       ...throttleOf(progress, activities),

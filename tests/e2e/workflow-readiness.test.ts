@@ -77,7 +77,12 @@ test.concurrent(
       type: 'NotReady',
       text: expect.not.stringMatching(/index-invalid/) as unknown,
     });
-    expect(await migration.progress()).toMatchObject({ accepted: ['index-invalid'] });
+    const { accepted, readiness } = await migration.progress();
+    expect({ accepted, ready: readiness?.ready }).toEqual({
+      accepted: ['index-invalid'],
+      ready: false,
+    });
+    expect(readiness).not.toHaveProperty('accepted');
     expect(await migration.ask('cutover', { accept: ['sequence-unreadable'] })).toMatchObject({
       type: 'NotReady',
       text: text(/^cutover refused, streaming continues: not ready: blocks \[index-invalid\]/),

@@ -16,13 +16,13 @@ import type { State } from './state.ts';
 /**
  * As of the newest facts; undefined before the first.
  * @param order of the cutover that is asked for; otherwise that of the input.
- * @param accepted by that cutover; otherwise by any, to be shown.
+ * @param accepted by that cutover; otherwise by the one that waits for its window or approval, if any.
  */
 export function readinessOf(
   state: State,
   input: MigrationInput,
   order: Pick<CutoverOrder, 'compare' | 'maxDowntimeSeconds'> = input.cutover,
-  accepted = state.accepted,
+  accepted = state.held?.accept,
 ): Readiness | undefined {
   if (state.readiness === undefined) return undefined;
   const { facts, at } = state.readiness;

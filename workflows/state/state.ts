@@ -111,7 +111,7 @@ const schema = v.pipe(
     readiness: v.exactOptional(
       v.pipe(v.object({ facts: readinessFacts, at: v.string() }), v.readonly()),
     ),
-    /** Findings that the operator accepts, by code: kept for the report. Absent: none. */
+    /** What any call has accepted so far, by code: kept for the report. Absent: none. */
     accepted: v.exactOptional(
       v.pipe(v.array(v.custom<ReadinessCode>(isReadinessCode)), v.readonly()),
     ),
