@@ -145,6 +145,12 @@ export default tseslint.config(
             'NewExpression[callee.name="Date"][arguments.length=0], CallExpression[callee.name="Date"]',
           message: 'Use performance.now(), or the clock of the server in question.',
         },
+        {
+          // It leaves out the names __proto__, prototype and constructor, which columns and schemas may have.
+          selector: 'CallExpression[callee.object.name="v"][callee.property.name="record"]',
+          message:
+            'Use namedTexts of postgres/store/named-text.ts: v.record leaves out some names.',
+        },
       ],
     },
   },

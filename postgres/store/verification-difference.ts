@@ -2,13 +2,14 @@
 import type pg from 'pg';
 import * as v from 'valibot';
 import { MOST_DIFFERENT_KEYS } from '../../contract/verification.ts';
+import { namedTexts, type NamedTexts } from './named-text.ts';
 import type { Verified } from './verification.ts';
 
 export type DifferenceKind = 'missing' | 'extra' | 'different';
 
 export interface RowDifference {
   /** Texts of the key's columns by name; null in a table without a key. */
-  readonly key: Readonly<Record<string, string>> | null;
+  readonly key: NamedTexts | null;
   /** Of the whole row, in a table without a key. */
   readonly hash: string | null;
   /** From the target's view: `missing` there, `extra` there. */
@@ -17,7 +18,7 @@ export interface RowDifference {
   readonly targetRows: number;
 }
 
-const storedKey = v.nullable(v.record(v.string(), v.string()));
+const storedKey = v.nullable(namedTexts);
 
 /**
  * Replaces the table's differences, and makes it `different`, or `equal` if there are none.

@@ -11,10 +11,11 @@ import type { Relation } from '../catalog/relation.ts';
 import { literalSchemas, type Selection, type TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { isVisible, type ExportedSnapshot } from '../catalog/visibility.ts';
+import { namedTexts } from './named-text.ts';
 
 const schema = v.object({
   /** Requested schemas, each with the transaction id (64 bits) from which on none of its changes were excluded. */
-  asked: v.record(v.string(), v.string()),
+  asked: namedTexts,
   /** Keys of tables that the plugin or a lease excludes, or once excluded, by name. */
   names: v.array(v.string()),
 });

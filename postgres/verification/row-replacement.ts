@@ -14,7 +14,7 @@ import type { Defaults } from '../connection/defaults.ts';
 import type { RowDifference } from '../store/verification-difference.ts';
 import { rowHash } from './row-hash.ts';
 import type { Sides } from './sides.ts';
-import type { SuspectTable } from './suspect-tables.ts';
+import { keyValues, type SuspectTable } from './suspect-tables.ts';
 
 export interface ReplacementParts {
   /** In a transaction under the state. */
@@ -95,7 +95,7 @@ async function byKey(
   key: readonly string[],
   differences: readonly RowDifference[],
 ): Promise<Changes> {
-  const texts = differences.map((one) => key.map((name) => one.key?.[name] ?? ''));
+  const texts = differences.map((one) => keyValues(key, one));
   const inserts: Values[] = [];
   for (const part of table.shape.source) {
     const condition = await keyCondition(source, part, key);

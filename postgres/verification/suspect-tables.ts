@@ -156,7 +156,20 @@ export function rowDifference(shape: TableShape, { key, ...found }: KeyDifferenc
 }
 
 /** The reverse: the text that a scan has for the key. Built as PostgreSQL prints an array of texts as JSON. */
-export function keyText(shape: TableShape, { key, hash }: RowDifference): string {
-  if (shape.key === null || key === null) return hash ?? '';
-  return JSON.stringify(shape.key.map((name) => key[name] ?? ''));
+export function keyText(shape: TableShape, difference: RowDifference): string {
+  return shape.key === null
+    ? (difference.hash ?? '')
+    : JSON.stringify(keyValues(shape.key, difference));
+}
+
+/** @throws TypeError for a key that lacks a column: an empty text in its place would find another row. */
+export function keyValues(
+  columns: readonly string[],
+  { key }: Pick<RowDifference, 'key'>,
+): string[] {
+  return columns.map((name) => {
+    const value = key?.[name];
+    if (value === undefined) throw new TypeError('a stored key lacks a column');
+    return value;
+  });
 }

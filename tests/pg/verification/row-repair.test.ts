@@ -26,6 +26,7 @@ const COMMON = /* sql */ `
   create table strange (k char(5), b bit(3), d positive, m mood, c pair, x xml, ar int[], n numeric, bin bytea,
     primary key (k, b, d, m));
   create table numbers (n numeric primary key, v text);
+  create table named ("__proto__" int, "prototype" uuid, "constructor" text, "toString" text, primary key ("__proto__", "prototype", "constructor"));
   create table log (what text);`;
 const VIA = { include: ['*.*'], exclude: [], viaPartitionRoot: ['public.via'] };
 
@@ -52,6 +53,7 @@ beforeAll(async () => {
     insert into keyless select i % 10, 'x', '{"a":  1}' from generate_series(1, 100) i;
     insert into strange select i::text, (i % 8)::bit(3), i, 'ok', row(null, 'b')::pair, '<a/>', '{1,null}', i / 4.0, '\\x00ff' from generate_series(1, 50) i;
     insert into numbers select i, 'v' from generate_series(1, 20) i;
+    insert into named select i, '00000000-0000-0000-0000-000000000000', 'c', 'v' from generate_series(1, 20) i;
     insert into via select i, 1 + i % 2, 'v ' || i from generate_series(1, 50) i`,
     VIA,
     /* sql */ `${COMMON}
@@ -85,6 +87,8 @@ const DAMAGE = /* sql */ `
   update strange set ar = '{1,2}', bin = '' where d = 5;
   delete from strange where d = 6;
   update numbers set n = 5.00 where n = 5;
+  update named set "toString" = 'wrong' where "__proto__" = 5;
+  delete from named where "__proto__" = 6;
   update via set v = 'wrong' where id = 9;
   delete from via where id = 10;
   alter table orders enable always trigger always;
@@ -95,7 +99,7 @@ test('missing rows are inserted, extra ones deleted, different ones replaced; tr
   const { report, step } = await verify(db, migration, input);
   expect(report.result).toBe('different');
   expect(report.differing.map(({ table }) => table).sort()).toEqual([
-    ...['customers', 'keyless', 'numbers', 'orders', 'strange', 'via'].map(
+    ...['customers', 'keyless', 'named', 'numbers', 'orders', 'strange', 'via'].map(
       (name) => `public.${name}`,
     ),
   ]);
@@ -116,9 +120,9 @@ test('missing rows are inserted, extra ones deleted, different ones replaced; tr
     ...{ replicaRole: true, purpose: 'stream' },
   });
   const repaired = await repairRows(step, work, statesOf(db));
-  // 3 customers, 4 orders, 8 without a key, 3 strange ones, 2 numbers, 2 through the root.
+  // 3 customers, 4 orders, 8 without a key, 3 strange ones, 2 numbers, 2 of names that JavaScript's objects have, 2 through the root.
   // What the attempt before had repaired already is not counted again.
-  expect(repaired.rows).toBeLessThanOrEqual(22);
+  expect(repaired.rows).toBeLessThanOrEqual(24);
   const { rows: fired } = await db.targetClient.query(/* sql */ `select what from log`);
   expect(fired).toEqual([]);
   const again = await verify(db, migration, input);
