@@ -94,6 +94,7 @@ export function createActivities({ steps, room }: Dependencies) {
     disableTriggers: activity('disableTriggers', steps.disableTriggers, SHORT),
     prepareCutover: activity('prepareCutover', steps.prepareCutover, SHORT),
     rehearseProof: activity('rehearseProof', steps.rehearseProof, SHORT),
+    rehearseSwitch: activity('rehearseSwitch', steps.rehearseSwitch, SHORT),
     // Within the box: a writer that does not end is the reason of a wait, and heartbeats by the clock show that the worker lives.
     armCutover: activity('armCutover', steps.armCutover, BOXED),
     compareChanged: activity('compareChanged', steps.compareChanged),

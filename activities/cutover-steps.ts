@@ -6,6 +6,7 @@ import type {
   ChecksMeasured,
   EveryRowReport,
   Prepared,
+  SwitchRehearsed,
 } from '../contract/cutover.ts';
 import type { ProofReport } from '../contract/fence.ts';
 import type { Lsn } from '../contract/lsn.ts';
@@ -16,6 +17,7 @@ import { compareChanged } from '../postgres/cutover/compare-changed.ts';
 import { compareEveryRow } from '../postgres/cutover/every-row.ts';
 import { measureChecks } from '../postgres/cutover/measure-checks.ts';
 import { prepareBox, rehearseProof } from '../postgres/cutover/prepare-box.ts';
+import { rehearseSwitch } from '../postgres/cutover/rehearse-switch.ts';
 import { sealSource } from '../postgres/cutover/seal-source.ts';
 import { removeSourceFence } from '../postgres/cutover/remove-source-fence.ts';
 import { settleForgotten } from '../postgres/cutover/settle-earlier.ts';
@@ -56,6 +58,10 @@ export const cutoverSteps = {
   /** How long the writers of this moment would have held up a cutover. Stops no write. */
   rehearseProof: ({ migration, input }: Step, work: Work): Promise<ProofReport> =>
     rehearseProof(migration, fenceFor(input), work),
+
+  /** The fence on a table of walferry's own, and the release, rolled back. */
+  rehearseSwitch: ({ migration, input }: Step, work: Work): Promise<SwitchRehearsed> =>
+    rehearseSwitch(migration, fenceFor(input), work),
 
   /** Stops the writes until the deadline, waits for those that are under way, and writes the end mark. */
   armCutover: (step: Step & { readonly box: Box }, work: Work) =>

@@ -130,6 +130,15 @@ export interface ChecksMeasured {
   readonly seconds: number;
 }
 
+/** The end of a cutover, tried and rolled back. */
+export interface SwitchRehearsed {
+  readonly releaseMs: number;
+  /** Triggers and rules that were enabled in it. */
+  readonly triggers: number;
+  /** Of the fence on a table of walferry's own; null: this kind has nothing to try. */
+  readonly probeMs: number | null;
+}
+
 /** What was found on the source after the switch. */
 export interface SourceLook {
   /** The source had lost its seal, as after a failover to an asynchronous standby: it was sealed again. */

@@ -3,6 +3,7 @@
  * With `{"fence": true}` the writes are really stopped, for a few seconds at most, and given back in any case. Nothing is released.
  */
 import { patched } from '@temporalio/workflow';
+import type { SwitchRehearsed } from '../contract/cutover.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { long, quick } from './activities.ts';
 import { rehearseBox } from './box.ts';
@@ -48,13 +49,44 @@ async function withoutFence(
   await drain(run, mark);
   const draining = (Date.now() - began) / 1000;
   const checking = await measureChecks(run, { compare, seconds });
+  const tried = await trySwitch(run);
   const proving = waitedMs / 1000;
   const writers = holders === 1 ? '1 transaction that wrote' : `${holders} transactions that wrote`;
-  return `Rehearsed without stopping a write: ${writers} would have held the cutover up for ${duration(proving)}, and a drain takes ${duration(draining)}; the cutover has two, and its checks take ${duration(checking)}, so the writes would stop for about ${duration(proving + 2 * draining + checking)}. Streaming continues.`;
+  const parts = [
+    `${writers} would have held the cutover up for ${duration(proving)}`,
+    `a drain takes ${duration(draining)}, and the cutover has two`,
+    `its checks take ${duration(checking)}`,
+    ...releaseText(tried),
+  ];
+  const total = proving + 2 * draining + checking + (tried?.releaseMs ?? 0) / 1000;
+  return `Rehearsed without stopping a write: ${parts.join('; ')}. The writes would stop for about ${duration(total)}.${fenceText(tried)} Streaming continues.`;
 }
 
+/** Null in a replay: histories of earlier code do not try it. */
+async function trySwitch(run: Execution): Promise<SwitchRehearsed | null> {
+  if (!patched('rehearsal-release')) return null;
+  return retryUntilDone(run, 'rehearse the release', (retry) =>
+    long.rehearseSwitch.executeWithOptions(
+      { ...LONG, retry, activityId: 'rehearse-switch', summary: 'release, rolled back' },
+      [run.step],
+    ),
+  );
+}
+
+function releaseText(tried: SwitchRehearsed | null): string[] {
+  if (tried === null) return [];
+  const { releaseMs, triggers } = tried;
+  const enabled = triggers === 1 ? '1 trigger' : `${triggers} triggers`;
+  return [`its release with ${enabled}, rolled back, took ${duration(releaseMs / 1000)}`];
+}
+
+const fenceText = (tried: SwitchRehearsed | null): string =>
+  tried?.probeMs == null ? '' : " The fence refuses writes, tried on a table of walferry's own.";
+
 async function withFence(run: Execution, { compare }: CutoverRequest): Promise<string> {
+  const tried = await trySwitch(run);
   const { seconds, steps } = await rehearseBox(run, { seconds: REHEARSED_SECONDS, compare });
   const list = steps.map((one) => `${one.step} ${duration(one.seconds)}`).join(', ');
-  return `Rehearsed with the fence: writes were stopped for ${duration(seconds)} at most (${list}), and the source takes them again. The cutover seals, drains once more and releases in addition. Streaming continues.`;
+  const release = releaseText(tried).map((one) => `; ${one}`);
+  return `Rehearsed with the fence: writes were stopped for ${duration(seconds)} at most (${list}), and the source takes them again. The cutover seals, drains once more and releases in addition${release.join('')}. Streaming continues.`;
 }

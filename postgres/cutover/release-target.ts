@@ -70,7 +70,11 @@ export async function releaseTarget(
  * The message where a way back starts. All our commits start before it; the release itself carries no row of a selected table, and
  * everything that the application writes commits after it.
  */
-async function emitRelease(target: Session, migration: Migration, cutover: string): Promise<Lsn> {
+export async function emitRelease(
+  target: Session,
+  migration: Migration,
+  cutover: string,
+): Promise<Lsn> {
   const { rows } = await target.query<{ lsn: string }>(
     /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn`,
     [

@@ -71,6 +71,8 @@ export interface Fence {
    * @throws MigrationError `WriterRemains` naming pid, user, application_name and since; `FenceRefused` naming tables without it.
    */
   prove(source: Session, migration: Migration, work: Work, how: Proving): Promise<ProofReport>;
+  /** Arms, seals and opens it on a table of ours, and looks whether it refuses. Changes nothing. Unset: there is nothing to try. */
+  readonly probe?: (source: Session, migration: Migration) => Promise<void>;
   /** Refuses for ever. @returns false: the deadline has passed, or the gate is not armed for this cutover. True also when repeated. */
   seal(source: Session, migration: Migration, cutover: string): Promise<boolean>;
   /** Gives the writes back. Does nothing when another cutover has the gate. Drops nothing, waits for no one's table. */

@@ -12,6 +12,7 @@ import { forgetFenceGrants, readFenceGrants, storeFenceGrants } from '../store/f
 import type { Fence } from './fence-contract.ts';
 import { armGate, openGate, readGate, sealGate } from './gate.ts';
 import { commandsOf, runOperatorCommand } from './operator-command.ts';
+import { probeFence } from './probe.ts';
 import { removeFenceFrom } from './remove-fence.ts';
 import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
 import { storedFence } from './stored-fence.ts';
@@ -28,6 +29,7 @@ const trigger: Fence = {
   arm: (source, migration, arming) =>
     classified('arming', () => armGate(source, migration, arming)),
   prove: proveFence,
+  probe: probeFence,
   seal: (source, migration, cutover) =>
     classified('sealing', () => sealGate(source, migration, cutover)),
   open: (source, migration, cutover) =>

@@ -3,7 +3,7 @@
  * those that are ENABLE ALWAYS or ENABLE REPLICA would fire for every row a second time, after the source. They are disabled in
  * the transaction that creates them, recorded, and restored at the cutover; undoing a cutover disables them again.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { lockableObjects } from '../catalog/lock-capacity.ts';
@@ -22,6 +22,7 @@ import {
   type EnabledTrigger,
   type DisabledTrigger,
 } from '../store/disabled-trigger.ts';
+import { restoringStatement, switchTo } from './trigger-statement.ts';
 import { addChecks, dropChecks, openSource, type ChecksOf } from './waiting-check.ts';
 import { refuseSwitched } from '../store/outcome.ts';
 import { hasStore } from '../store/upgrade.ts';
@@ -144,20 +145,6 @@ async function disable(
   await noteDisabled(target, migration, one, made);
 }
 
-const SWITCH: Readonly<Record<string, string>> = {
-  O: 'enable',
-  A: 'enable always',
-  R: 'enable replica',
-  D: 'disable',
-};
-
-function switchTo(one: EnabledTrigger, action: string): string {
-  const name = pg.escapeIdentifier(one.name);
-  if (one.kind === 'event trigger') return /* sql */ `alter event trigger ${name} ${action}`;
-  const table = `${pg.escapeIdentifier(one.schema_name)}.${pg.escapeIdentifier(one.table_name)}`;
-  return /* sql */ `alter table only ${table} ${action} ${one.kind} ${name}`;
-}
-
 /**
  * Restores every disabled trigger and rule to its state on the source now, or to its recorded state when the source does not
  * have it. Skips those that were dropped. For the cutover (after the last change is applied) and for abort. Idempotent; works
@@ -177,7 +164,7 @@ export async function enableTriggers(
     const clones = await readClones(target, migration);
     const states = await presentStates(migration, [...rows, ...clones], checks, attempt);
     const restore = async (one: DisabledTrigger) => {
-      await target.query(switchTo(one, SWITCH[states.get(one) ?? one.state] ?? 'enable'));
+      await target.query(restoringStatement({ ...one, state: states.get(one) ?? one.state }));
       await markDisabled(target, migration, one, true);
     };
     const parents = new Map(rows.map((one) => [one.oid, one]));
@@ -235,7 +222,7 @@ export async function readAsleepOnLogin(
   if (onLogin.size === 0) return [];
   return (await readDisabledTriggers(target, migration, false))
     .filter((one) => isOnLogin(one, onLogin))
-    .map((one) => switchTo(one, SWITCH[one.state] ?? 'enable'));
+    .map(restoringStatement);
 }
 
 /**

@@ -141,6 +141,7 @@ export const STEPS: Readonly<Record<string, string>> = {
   ...{ sealCutover: 'seal the source', switchCutover: 'release the target' },
   ...{ undoCutover: 'undo the cutover', removeFence: 'remove the fence' },
   ...{ assessReadiness: 'assess readiness', rehearseProof: 'wait for the present writers' },
+  ...{ rehearseSwitch: 'rehearse the release' },
   ...{ lookAtSource: 'look at the sealed source', openWayBack: 'open the way back' },
   ...{ advanceReverseSlot: 'advance the slot of the way back', planReverse: 'plan the way back' },
   ...{ startReverse: 'start the way back', openOld: 'open the old database' },

@@ -358,6 +358,7 @@ type On = <T>(
 type BoxStep =
   | 'prepareCutover'
   | 'rehearseProof'
+  | 'rehearseSwitch'
   | 'armCutover'
   | 'sealCutover'
   | 'afterRelease'
@@ -394,6 +395,8 @@ function boxSteps(on: On): Pick<Steps, BoxStep> {
       }),
     rehearseProof: ({ migration: m }, work) =>
       on('rehearseProof', m, work, () => ({ holders: 2, ended: 0, waitedMs: 400 })),
+    rehearseSwitch: ({ migration: m }, work) =>
+      on('rehearseSwitch', m, work, () => ({ releaseMs: 100, triggers: 3, probeMs: 20 })),
     armCutover: ({ migration: m, back, box }, work) =>
       on('armCutover', m, work, (world) => {
         const decided = outcomesOf(world, back).get(box.cutover);
