@@ -12,7 +12,7 @@ import { forgetFenceGrants, readFenceGrants, storeFenceGrants } from '../store/f
 import type { Fence } from './fence-contract.ts';
 import { armGate, openGate, readGate, sealGate } from './gate.ts';
 import { commandsOf, runOperatorCommand } from './operator-command.ts';
-import { probeFence } from './probe.ts';
+import { probeFence } from './probe-fence.ts';
 import { removeFenceFrom } from './remove-fence.ts';
 import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
 import { storedFence } from './stored-fence.ts';
