@@ -1,7 +1,7 @@
 /**
  * Kinds of tests, by what they need: `unit` needs nothing, `replay` recorded histories, `pg` two PostgreSQL servers that all
- * its files share, `e2e` and `fidelity` two PostgreSQL servers, a Temporal server and worker processes for each file, `setup` a
- * fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
+ * its files share, `workflow` a Temporal server that all its files share, `e2e` and `fidelity` two PostgreSQL servers, a Temporal
+ * server and worker processes for each file, `setup` a fresh copy of the checkout. Set-up files start the servers, so `vitest run --project unit` starts none.
  */
 import { defineConfig } from 'vitest/config';
 import Order from './tests/support/order.ts';
@@ -9,6 +9,11 @@ import Order from './tests/support/order.ts';
 const SECOND = 1000;
 /** For tests that start worker processes. */
 const BUILT = ['tests/support/setup-files/built-programs.ts'];
+
+/** The real workflow over simulated databases. */
+const SIMULATED = 'tests/e2e/workflow-*.test.ts';
+/** For projects whose files share what a global set-up has started. */
+const SHARED = ['tests/support/setup-files/shared-servers.ts'];
 
 /** Only for `npm run prove`, which names one: it takes as long as a person wants. */
 const LONG_PROOF =
@@ -52,9 +57,11 @@ export default defineConfig({
       {
         test: {
           name: 'pg',
+          // Loading what a hundred files use once for each would take as long as three of them.
+          isolate: false,
           include: ['tests/pg/**/*.test.ts'],
-          globalSetup: [...BUILT, 'tests/support/setup-files/shared-servers-start.ts'],
-          setupFiles: ['tests/support/setup-files/shared-servers.ts'],
+          globalSetup: [...BUILT, 'tests/support/setup-files/shared-postgres.ts'],
+          setupFiles: SHARED,
           // Timeouts only end tests that hang: a machine may be five times slower than the one they were set on.
           testTimeout: 120 * SECOND,
           hookTimeout: 120 * SECOND,
@@ -62,8 +69,19 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'workflow',
+          include: [SIMULATED],
+          globalSetup: [...BUILT, 'tests/support/setup-files/shared-temporal.ts'],
+          setupFiles: SHARED,
+          testTimeout: 360 * SECOND,
+          hookTimeout: 240 * SECOND,
+        },
+      },
+      {
+        test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
+          exclude: [SIMULATED],
           globalSetup: BUILT,
           setupFiles: ['tests/support/setup-files/own-servers.ts'],
           testTimeout: 360 * SECOND,

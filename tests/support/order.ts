@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Projects whose files take longest, in that order. */
-const LONG: readonly string[] = ['setup', 'fidelity', 'prove', 'e2e'];
+const LONG: readonly string[] = ['setup', 'fidelity', 'prove', 'e2e', 'workflow'];
 /** Projects whose files compute; the last ones are the shortest. */
 const SHORT: readonly string[] = ['pg', 'replay', 'unit'];
 /** A long file takes about as long as so many short ones; fewer, so that the long ones are over before the end. */

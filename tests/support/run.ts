@@ -17,7 +17,7 @@ export interface TestRun {
   readonly passFile: string;
   /** Folders to search before the PATH. */
   readonly programs: readonly string[];
-  /** Only in project e2e. */
+  /** Only in projects `e2e` and `workflow`. */
   readonly temporal: TemporalSpec | null;
   readonly temporalAddress: string | null;
 }

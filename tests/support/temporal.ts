@@ -14,7 +14,7 @@ const CLI_OUTPUT_BYTES = 256 * 1024 * 1024;
 /** The Temporal server of this run: `kill`, `start`, `signal`, `stop`, `address`, `uiAddress`. */
 export function temporalServer(): TemporalServer {
   const { temporal } = testRun();
-  if (!temporal) throw new Error('only project e2e has a Temporal server');
+  if (!temporal) throw new Error('only projects e2e and workflow have a Temporal server');
   return new TemporalServer(temporal);
 }
 

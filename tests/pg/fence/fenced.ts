@@ -83,11 +83,14 @@ export async function fenced(
   };
 }
 
-/** The SQLSTATE of a statement; `done` when it worked. */
+/** The SQLSTATE of a statement; `done` when it worked. Its locks are gone then: the server sends an error before it rolls back. */
 export const stateOf = (client: pg.Client, sql: string): Promise<string> =>
   client.query(sql).then(
     () => 'done',
-    (error: unknown) => (error instanceof pg.DatabaseError ? (error.code ?? '') : String(error)),
+    async (error: unknown) => {
+      await client.query(/* sql */ `select`).catch(() => undefined);
+      return error instanceof pg.DatabaseError ? (error.code ?? '') : String(error);
+    },
   );
 
 export const REFUSED = '25006';

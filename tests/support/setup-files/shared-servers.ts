@@ -1,4 +1,4 @@
-/** Project `pg`: every test file uses the two clusters that the global set-up started. */
+/** Projects `pg` and `workflow`: every test file uses the servers that the global set-up started. */
 import { inject } from 'vitest';
 import { enter } from './environment.ts';
 
