@@ -12,7 +12,7 @@ const shownDifference = v.object({
 });
 
 /**
- * What becomes of a materialized view that shows other rows, or none: the cutover refreshes it (`later`), or nobody does (`stays`).
+ * What becomes of a materialized view that shows other rows, or none: the cutover refreshes it (`later`), or it stays as it is (`stays`).
  * `unknown`: it was not compared.
  */
 const VIEW_STATES = ['later', 'stays', 'unknown'] as const;

@@ -36,18 +36,18 @@ const LOCK_TIMEOUT_MS = 2_000;
 /** From 15 on `"char"` bytes above 127 are printed as `\nnn`. */
 const CHAR_FORM_CHANGED = 15;
 
+/** The size as of the last refresh: asking for it now would wait for whoever refreshes the view. */
 const VIEWS = /* sql */ `
-select n.nspname as schema, c.relname as name, c.relispopulated as filled, pg_catalog.pg_relation_size(c.oid)::float8 as bytes,
+select n.nspname as schema, c.relname as name, c.relispopulated as filled, c.relpages as pages,
        pg_catalog.array_agg(a.attname::text order by a.attname::text collate pg_catalog."C") as columns, bool_or(a.atttypid in (18, 1002)) as chars
   from unnest($1::text[], $2::text[]) as wanted (schema, name)
   join pg_catalog.pg_namespace n on n.nspname = wanted.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind = 'm'
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
- group by n.nspname, c.relname, c.relispopulated, c.oid order by bytes, 1, 2`;
+ group by n.nspname, c.relname, c.relispopulated, c.relpages, c.oid order by pages, 1, 2`;
 
 interface View extends TableName {
   readonly filled: boolean;
-  readonly bytes: number;
   readonly columns: readonly string[];
   readonly chars: boolean;
 }

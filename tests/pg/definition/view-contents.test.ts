@@ -110,15 +110,11 @@ test('without a refresh in the cutover a view that differs stays so, and that is
   ]);
 });
 
-test('a view that takes too long, is locked or cannot be read is named and not compared, and blocks nobody; the others are', async () => {
+test('a view that takes too long or is locked is named and not compared; the others are', async () => {
   await using db = await freshPair();
   const all = await filled(db);
   await all.refresh();
-  await db.sourceClient
-    .query(/* sql */ `begin; lock table only a_kept in access exclusive mode`)
-    .catch(async () => {
-      await db.sourceClient.query(/* sql */ `rollback; begin; refresh materialized view a_kept`);
-    });
+  await db.sourceClient.query(/* sql */ `begin; refresh materialized view a_kept`);
   const began = performance.now();
   expect(await contents(all)).toMatchObject({
     equal: 2,

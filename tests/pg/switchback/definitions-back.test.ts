@@ -63,6 +63,26 @@ test('after the switch nothing that walferry makes, nor what either side had of 
     'WRONG sequence public.fresh_numbers is on the new database only',
     'WRONG type public.mood differs in its labels',
   ]);
+  // The old database suffers from it, and nothing else says so before a switch back.
+  await db.sourceClient.query(
+    /* sql */ `update pg_index set indisvalid = false where indexrelid = 'public.t_at'::regclass`,
+  );
+  expect(await said(db, migration)).toContain(
+    'WRONG public.t: index t_at is valid on the new database, not valid on the old database',
+  );
+  await dropReverseSlot(migration);
+});
+
+test('rights that the fence "roles" has revoked on the old database are no difference', async () => {
+  await using db = await freshPair();
+  const role = 'pg_monitor';
+  const migration = await switched(
+    db,
+    /* sql */ `create table t (id int primary key); grant select, insert on t to ${role}`,
+  );
+  await db.sourceClient.query(/* sql */ `revoke insert on t from ${role}`);
+  expect(await said(db, migration)).toEqual([`WRONG public.t differs in its rights of ${role}`]);
+  expect(await compareBack(migration, inputOf(db, { fence: 'roles' }))).toEqual([]);
   await dropReverseSlot(migration);
 });
 
