@@ -21,7 +21,7 @@ import { hasWayBack } from '../store/way-back.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
 import { readBoth } from './catalog-facts.ts';
 import { byObject, createdAmong, differencesOf, type Sides } from './difference.ts';
-import { keyOfFact, rowKey, type Both, type Fact } from './fact.ts';
+import { rowKey, type Both, type Fact } from './fact.ts';
 import { foundTwice, LOCK_TIMEOUT_MS, type Sessions } from './found-twice.ts';
 import { afterwards, readPending, readStates } from './pending.ts';
 import { reprinted } from './reprint.ts';
@@ -157,17 +157,16 @@ async function concerned(
   created: Sides['created'],
   isSince: IsSince,
 ): Promise<Both> {
-  const there = new Set(target.map(keyOfFact));
+  // By object: default privileges are only said as properties.
+  const there = new Set(target.map(({ object }) => object));
   const alone = source.filter(
-    (fact) =>
-      fact.what === '' &&
-      fact.relation === null &&
-      !there.has(keyOfFact(fact)) &&
-      !created(fact.schema, fact.tag),
+    ({ object, relation, schema, tag }) =>
+      relation === null && !there.has(object) && !created(schema, tag),
   );
   if (alone.length === 0) return { source, target };
   const since = await rowsSince(fresh, alone, isSince);
-  const others = new Set(alone.filter(({ row }) => !since.has(row)).map(({ object }) => object));
+  const named = new Set(alone.filter(({ row }) => since.has(row)).map(({ object }) => object));
+  const others = new Set(alone.map(({ object }) => object).filter((one) => !named.has(one)));
   const isMeant = ({ object, relation }: Fact): boolean =>
     !others.has(object) && (relation === null || !others.has(relation));
   return { source: source.filter(isMeant), target };

@@ -28,7 +28,8 @@ const NEW = /* sql */ `
   create schema monitoring; create function monitoring.look() returns int language sql as 'select 1';
   create function monitoring.other() returns int language sql as 'select 1'; create type own as (a int);
   create sequence own_numbers; create view own_view as select 1 as one; create extension hstore;
-  create materialized view own_summary as select 1 as one; grant usage on schema monitoring to public`;
+  create materialized view own_summary as select 1 as one; grant usage on schema monitoring to public;
+  alter default privileges for role pg_monitor grant select on tables to pg_read_all_data`;
 
 const said = async (db: FreshPair, migration: Migration) =>
   (await compareBack(migration, inputOf(db))).map(
