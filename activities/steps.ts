@@ -8,6 +8,7 @@ import type { GuardInput } from '../contract/guard.ts';
 import type { CopyFormat } from '../contract/input-schema.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Lsn } from '../contract/lsn.ts';
+import { reverseOf } from '../contract/reversed.ts';
 import type {
   CopyPlan,
   CutoverCall,
@@ -23,7 +24,9 @@ import { compareCounts } from '../postgres/cutover/compare-counts.ts';
 import { writeEndMark } from '../postgres/stream/end-mark.ts';
 import { laterChanges } from '../postgres/cutover/later-changes.ts';
 import { checkLines, unloggedLines } from '../postgres/cutover/other-differences.ts';
+import { compareBack } from '../postgres/definition/compare-back.ts';
 import { compareDefinitions } from '../postgres/definition/compare-definitions.ts';
+import { compareContents } from '../postgres/definition/view-contents.ts';
 import { releaseSlot } from '../postgres/cutover/release-slot.ts';
 import { setSequences } from '../postgres/cutover/set-sequences.ts';
 import { connectTarget } from '../postgres/session/open.ts';
@@ -53,6 +56,7 @@ import { holdSnapshot } from '../postgres/snapshot/snapshot-owner.ts';
 import { planCopy } from '../postgres/snapshot/copy-plan.ts';
 import { fenceStream, streamChanges } from '../postgres/stream/lease.ts';
 import { LagSamples } from './lag-samples.ts';
+import { onWayBack } from '../postgres/switchback/on-way-back.ts';
 import { streamReverse } from '../postgres/switchback/reverse-stream.ts';
 import { ParkedStreams } from '../postgres/stream/parked.ts';
 import { BegunRuns } from './begun-runs.ts';
@@ -178,9 +182,23 @@ export const steps = {
     { signal }: Pick<Work, 'signal'>,
   ) => writeEndMark(sideOf(step), signal, call),
 
-  /** In which objects beside rows the target differs from the source, and what to run there. Changes nothing. */
-  compareDefinitions: async ({ migration, input }: Step, work: Work): Promise<DefinitionReport> =>
-    reportDefinitions(await compareDefinitions(migration, input, work)),
+  /**
+   * In which objects beside rows the target differs from the source; on the way back, the old database from the new one. Changes
+   * nothing.
+   * @param contents also what materialized views show.
+   */
+  compareDefinitions: async (
+    { migration, input, back, contents }: Step & { readonly contents?: true },
+    work: Work,
+  ): Promise<DefinitionReport> => {
+    const compare = () => (back ? compareBack : compareDefinitions)(migration, input, work);
+    const found = back
+      ? onWayBack(reverseOf(migration), 'comparing definitions', compare, work.signal)
+      : compare();
+    const differences = await found;
+    const views = contents ? await compareContents(migration, input, work) : null;
+    return reportDefinitions(differences, views);
+  },
 
   /** Measures whether a cutover could begin now; the workflow judges. Changes nothing. */
   assessReadiness: ({ migration, input }: Step, work: Work) =>

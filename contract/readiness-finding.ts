@@ -59,14 +59,14 @@ export const READINESS = {
   'definition-differs': {
     level: 'blocks',
     meaning:
-      'The target is wrong: a column, a constraint, a unique index, a trigger, a function, a grant or the like is missing there or differs, and an application would notice.',
+      'The target is wrong: a column, a constraint, a unique index, a trigger, a function, a grant or the like is missing there or differs, and an application would notice. Before a switch back: the old database is, because it was changed on the new one alone.',
     action:
-      'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, then call `verify` or `cutover` again.',
+      'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, then call `verify` or `cutover` again. Before a switch back name the new database first, and run it on the old one.',
   },
   'definition-other': {
     level: 'warns',
     meaning:
-      'A definition differs, but the target is not wrong: an index, statistics, a storage setting, a comment, or something that only the target has. Or you created the tables there yourself.',
+      'A definition differs, but the target is not wrong: an index, statistics, a storage setting, a comment, or something that only the target has. Or you created the tables there yourself. Or a materialized view shows other rows there, and the cutover does not refresh it.',
     action:
       'Run on the target the SQL that `walferry compare SOURCE TARGET --migration WORKFLOW-ID` prints, or leave it as it is.',
   },

@@ -1,5 +1,5 @@
 /** Judges readiness. Pure: the workflow judges, an activity measures. */
-import { isWrong, wordDifference } from './definition.ts';
+import { isWrong, staleViews, wordDifference } from './definition.ts';
 import { downtimeParts, downtimeSeconds, wordDowntime } from './downtime.ts';
 import { listed } from './listed.ts';
 import type {
@@ -104,13 +104,18 @@ function ofDefinitions({ definitions }: Known): ReadinessFinding[] {
   if (definitions === undefined) return [];
   const { differences, more, wrong = 0 } = definitions;
   const others = differences.length + more - wrong;
+  const stale = staleViews(definitions);
   const said = (is: boolean, total: number): string => {
     const some = differences.filter((one) => isWrong(one) === is).map(wordDifference);
     return listed(some, SHOWN, '; ', total);
   };
+  const other = [
+    ...(others > 0 ? [said(false, others)] : []),
+    ...(stale.length > 0 ? [listed(stale, SHOWN, '; ')] : []),
+  ];
   return [
     ...(wrong > 0 ? [finding('definition-differs', said(true, wrong))] : []),
-    ...(others > 0 ? [finding('definition-other', said(false, others))] : []),
+    ...(other.length > 0 ? [finding('definition-other', other.join('; '))] : []),
   ];
 }
 

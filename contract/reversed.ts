@@ -34,6 +34,14 @@ export function inReverse(text: string): string {
     .replaceAll(/\bbetween source and target\b/g, 'between the databases');
 }
 
+/** What is said of both sides of a migration, as the way back says it ({@link inReverse}): its source is the migration's target. */
+export function inOtherDirection(what: string): string {
+  return what
+    .replace(/^is (.+) on the source, (.+) on the target$/, 'is $2 on the target, $1 on the source')
+    .replaceAll(/\bthe source\b/g, 'the old database')
+    .replaceAll(/\bthe target\b/g, 'the new database');
+}
+
 /** The id that both directions of a migration share: that of its workflow's first run. */
 export function sharedId(id: string): string {
   return isReverse(id) ? id.slice(0, -ENDING.length) : id;

@@ -1,5 +1,6 @@
 /** The updates that begin a cutover, a rehearsal or a switch back, and their options. */
 import { currentUpdateInfo } from '@temporalio/workflow';
+import type { ReadinessCode } from '../contract/readiness-finding.ts';
 import {
   orderOf,
   orderText,
@@ -41,13 +42,15 @@ export function switchBack(run: Execution, raw: unknown): Promise<string> {
   return answer.promise;
 }
 
+const ACCEPTED_BACK: readonly ReadinessCode[] = ['definition-differs', 'downtime-too-long'];
+
 /** For the validator alone: earlier code accepted every code, and a replay has to. @throws ApplicationFailure `Refused`. */
 export function requireOptionsBack(raw: unknown): void {
   const { accept = [] } = optionsBack(raw);
-  if (accept.every((code) => code === 'downtime-too-long')) return;
+  if (accept.every((code) => ACCEPTED_BACK.includes(code))) return;
   throw ending(
     'Refused',
-    'switchback asks for no readiness: the one finding that it can accept is "downtime-too-long"',
+    `switchback asks for no readiness: the findings that it can accept are ${ACCEPTED_BACK.map((code) => `"${code}"`).join(' and ')}`,
   );
 }
 

@@ -21,9 +21,23 @@ export function definitionSentence(report: DefinitionReport): string {
     notCompared.length === 0
       ? ''
       : ` Printed differently by the two versions, so compare by hand: ${listed(notCompared, SHOWN)}.`;
-  if (total === 0) return ` Definitions do not differ.${unknown}`;
+  const views = viewSentence(report);
+  if (total === 0) return ` Definitions do not differ.${unknown}${views}`;
   const names = listed(differences.map(wordDifference), SHOWN, '; ', total);
-  return ` The definitions have ${countText(report)}: ${names}.${unknown}`;
+  return ` The definitions have ${countText(report)}: ${names}.${unknown}${views}`;
+}
+
+/** The contents of materialized views, with a blank before it. */
+function viewSentence({ views }: DefinitionReport): string {
+  if (views === undefined || views.equal + views.found.length === 0) return '';
+  const { equal, found, more } = views;
+  const same =
+    equal === 0
+      ? ''
+      : ` ${counted(equal, 'materialized view')} ${equal === 1 ? 'shows' : 'show'} the same rows on both sides.`;
+  if (found.length === 0) return same;
+  const names = listed(found.map(wordDifference), SHOWN, '; ', found.length + more);
+  return `${same} Materialized views: ${names}.`;
 }
 
 /** `3 differences, 1 of them makes the target wrong`. */

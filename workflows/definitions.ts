@@ -30,7 +30,7 @@ export async function compareWithVerification(run: Execution): Promise<string> {
   if (!patched(PATCH)) return '';
   try {
     return definitionSentence(
-      await compare(run, { ...VERIFYING, activityId: 'verify-definitions' }),
+      await compare(run, { ...VERIFYING, activityId: 'verify-definitions' }, { contents: true }),
     );
   } catch (error) {
     throwIfStopped();
@@ -42,8 +42,7 @@ export async function compareWithVerification(run: Execution): Promise<string> {
 
 /** Before anything is stopped or fenced. Does not refuse: readiness does. */
 export async function compareBeforeCutover(run: Execution): Promise<void> {
-  // On the way back the old database is as it was.
-  if (run.isBack || !patched(PATCH)) return;
+  if (!patched(PATCH)) return;
   await retryUntilDone(run, 'compare definitions', (retry) =>
     compare(run, { ...LONG, retry, activityId: 'definitions' }),
   );
@@ -73,10 +72,11 @@ function isDue({ definitions, startedAt }: State, now: number): boolean {
 async function compare(
   run: Execution,
   options: ActivityOptions & { readonly activityId?: string },
+  what: { readonly contents?: true } = {},
 ): Promise<DefinitionReport> {
   const report = await long.compareDefinitions.executeWithOptions(
     { ...options, summary: 'compare definitions' },
-    [run.step],
+    [{ ...run.step, ...what }],
   );
   throwIfStopped();
   run.tell({ type: 'definitionsCompared', report });

@@ -173,7 +173,8 @@ async function completeBack(run: Execution, done: Switched): Promise<MigrationSu
   const { cutover, mark, report } = done;
   await openOld(run, cutover);
   run.backEnd.returned = true;
-  const differences = [...report.differences];
+  const { definitions } = run.backEnd;
+  const differences = [...report.differences, ...(definitions ? definitionLines(definitions) : [])];
   // Rows that only its slot has must not go with the slot.
   run.backEnd.kept = await lookAt(run, cutover, mark, differences);
   run.tell({ type: 'differencesFound', differences });

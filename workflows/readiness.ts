@@ -8,6 +8,7 @@ import { wordFindings, type Readiness, type ReadinessFinding } from '../contract
 import type { ReadinessCode } from '../contract/readiness-finding.ts';
 import { acceptedBy } from './accepted.ts';
 import { quick } from './activities.ts';
+import { requireDefinitionsBack } from './definitions-back.ts';
 import { compareBeforeCutover, compareWhenDue } from './definitions.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { ending, isStopped, reasonOf } from './failure.ts';
@@ -74,8 +75,9 @@ export async function requireReady(
   run: Execution,
   order: Pick<CutoverRequest, 'compare' | 'maxDowntimeSeconds' | 'accept'>,
 ): Promise<void> {
-  // Whoever needs the old database back needs it now.
-  if (run.isBack || !patched(PATCH)) return;
+  // Whoever needs the old database back needs it now: nothing is measured, and what it lacks is all that refuses.
+  if (run.isBack) return requireDefinitionsBack(run, order);
+  if (!patched(PATCH)) return;
   await compareBeforeCutover(run);
   const facts = await retryUntilDone(run, 'assess readiness', (retry) =>
     quick.assessReadiness.executeWithOptions(

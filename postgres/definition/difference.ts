@@ -12,10 +12,18 @@ export interface Sides {
   readonly created: (schema: string | null, tag: string) => boolean;
   /** Facts (`keyOfFact`) that the two versions print in words of their own. */
   readonly unprinted?: ReadonlySet<string>;
+  /** The source is the new database, and the target the old one, on which the application has run before. */
+  readonly back?: boolean;
 }
 
 /** Both sides' facts, ordered by object. */
-export function differencesOf({ source, target, created, unprinted }: Sides): Difference[] {
+export function differencesOf({
+  source,
+  target,
+  created,
+  unprinted,
+  back = false,
+}: Sides): Difference[] {
   const here = byKey(source);
   const there = byKey(target);
   const onlyHere = alone(source, there);
@@ -36,8 +44,11 @@ export function differencesOf({ source, target, created, unprinted }: Sides): Di
       fact.what !== ''
     )
       continue;
-    if (other ? isAlike(fact, other) : !fact.moved) continue;
-    const one = other ? changed(fact, other, source) : missing(fact, source);
+    // A schema that existed on the new database before keeps its own rights.
+    if (back && other === undefined && fact.what !== '' && fact.object.startsWith('schema '))
+      continue;
+    if (other ? isAlike(fact, other, back) : !fact.moved) continue;
+    const one = other ? changed(fact, other, source, back) : missing(fact, source);
     found.push(
       unprinted?.has(keyOfFact(fact))
         ? {
@@ -53,6 +64,8 @@ export function differencesOf({ source, target, created, unprinted }: Sides): Di
       continue;
     // Parts and properties of what is compared, and whole objects that walferry created.
     if (fact.what.startsWith('state of ')) continue;
+    // What pg_dump did not carry to the new database: an index that is not valid, a partition's part of a trigger.
+    if (back && !fact.moved) continue;
     // A schema that existed before keeps its own rights.
     if (fact.what !== '' && fact.object.startsWith('schema ')) continue;
     const isWhole = fact.what === '' && fact.relation === null;
@@ -63,11 +76,12 @@ export function differencesOf({ source, target, created, unprinted }: Sides): Di
   return found.sort(byObject);
 }
 
-/** A newer version of an extension is the target server's own. */
-function isAlike(fact: Fact, other: Fact): boolean {
+/** A newer version of an extension is the new server's own. */
+function isAlike(fact: Fact, other: Fact, back: boolean): boolean {
   if (fact.what !== 'version' || !fact.object.startsWith('extension '))
     return fact.text === other.text;
-  return fact.text.localeCompare(other.text, 'en', { numeric: true }) <= 0;
+  const [old, fresh] = back ? [other.text, fact.text] : [fact.text, other.text];
+  return old.localeCompare(fresh, 'en', { numeric: true }) <= 0;
 }
 
 export function byObject(a: Difference, b: Difference): number {
@@ -128,8 +142,8 @@ function surplus(fact: Fact): Difference {
   return named({ fact, sided: 'target only' }, what, fact.remove);
 }
 
-function changed(fact: Fact, other: Fact, source: readonly Fact[]): Difference {
-  const judged = { fact, sided: 'both', other } as const;
+function changed(fact: Fact, other: Fact, source: readonly Fact[], back: boolean): Difference {
+  const judged = { fact, sided: 'both', other, back } as const;
   if (fact.what === 'state') {
     return named(judged, `is ${fact.text} on the source, ${other.text} on the target`, fact.make);
   }
@@ -172,12 +186,17 @@ interface Judged {
   readonly sided: Sided;
   /** The target's, where both sides have it. */
   readonly other?: Fact;
+  readonly back?: boolean;
 }
 
-function named({ fact, sided, other }: Judged, what: string, run: string | null): Difference {
+function named(
+  { fact, sided, other, back = false }: Judged,
+  what: string,
+  run: string | null,
+): Difference {
   return {
     ...{ object: fact.object, what },
-    ...(isWrong(fact, sided, other) ? { wrong: true as const } : {}),
+    ...(isWrong(fact, sided, other, back) ? { wrong: true as const } : {}),
     ...(run === null ? {} : { run: run.endsWith(';') ? run : `${run};` }),
   };
 }

@@ -27,13 +27,17 @@ const ACTING_PROPERTIES = /^(?:constraint |NOT NULL$|default$)/;
 
 const UNIQUE = /^create unique index /i;
 
-/** @param other the target's, where both sides have it. */
-export function isWrong(fact: Fact, sided: Sided, other?: Fact): boolean {
+/**
+ * @param other the target's, where both sides have it.
+ * @param back before a switch back nothing else says that an index is not valid.
+ */
+export function isWrong(fact: Fact, sided: Sided, other?: Fact, back = false): boolean {
   const { what, relation, object } = fact;
   const part = relation === null ? '' : object.slice(relation.length + 2);
   if (UNSEEN_PROPERTIES.has(what) || what.startsWith('statistics target')) return false;
   if (UNSEEN_PARTS.test(part)) return false;
-  if (part.startsWith('index ')) return isWrongIndex(fact, other);
+  if (part.startsWith('index '))
+    return isWrongIndex(fact, other) || (back && what === 'state' && other?.text !== 'valid');
   if (what === 'state' || what.startsWith('state of ')) {
     // More than the source has checked.
     return other?.text !== 'valid';

@@ -56,17 +56,6 @@ export async function readPending(target: pg.ClientBase, migration: Migration): 
     ({ refused }) => !refused,
   );
   const secured = await readWaitingRowSecurity(target, migration);
-  const states = new Map<string, string | null>();
-  for (const { schema_name, table_name, kind, name, state, made } of [
-    ...(await readDisabledTriggers(target, migration, false)),
-    ...(await readClones(target, migration)),
-  ]) {
-    const object =
-      kind === 'event trigger'
-        ? `${kind} ${quoted(name)}`
-        : `${schema_name}.${table_name}: ${kind} ${name}`;
-    states.set(object, made ? null : (STATES[state] ?? state));
-  }
   return {
     unbuilt: new Set([
       // Row security has the tag of its table, default privileges one for all.
@@ -86,11 +75,30 @@ export async function readPending(target: pg.ClientBase, migration: Migration): 
     ),
     checks: new Set(waiting.map(({ schema, constraint }) => tagKey(schema, constraint))),
     unvalidated: new Set(all.map(({ schema, constraint }) => tagKey(schema, constraint))),
-    states,
+    states: await readStates(target, migration),
     unfilled: new Set(
       (await readViewsToFill(target, migration)).map(({ schema, name }) => `${schema}.${name}`),
     ),
   };
+}
+
+/** {@link Pending.states} of the side that a migration writes to. */
+export async function readStates(
+  target: pg.ClientBase,
+  migration: Migration,
+): Promise<Pending['states']> {
+  const states = new Map<string, string | null>();
+  for (const { schema_name, table_name, kind, name, state, made } of [
+    ...(await readDisabledTriggers(target, migration, false)),
+    ...(await readClones(target, migration)),
+  ]) {
+    const object =
+      kind === 'event trigger'
+        ? `${kind} ${quoted(name)}`
+        : `${schema_name}.${table_name}: ${kind} ${name}`;
+    states.set(object, made ? null : (STATES[state] ?? state));
+  }
+  return states;
 }
 
 /** `pg_identify_object` quotes where necessary. */

@@ -37,14 +37,24 @@ export async function readUnfilled(
   return rows.map(({ name }) => name);
 }
 
+export interface ViewToFill {
+  readonly schema: string;
+  readonly name: string;
+  /** It is filled, and refreshed by the cutover. */
+  readonly refresh: boolean;
+  /** It was empty on the source: the cutover fills it if it is empty here, too, and filled there. */
+  readonly fillsLater: boolean;
+}
+
 /** Views that walferry created and fills in a later step, or that the operator excluded from it. */
 export async function readViewsToFill(
   target: pg.ClientBase,
   migration: Migration,
-): Promise<{ readonly schema: string; readonly name: string }[]> {
-  const { rows } = await target.query<{ schema: string; name: string }>(
+): Promise<ViewToFill[]> {
+  const { rows } = await target.query<ViewToFill>(
     /* sql */ `
-    select schema_name as schema, name from walferry.schema_entry where migration = $1 and kind = 'MATERIALIZED VIEW'`,
+    select schema_name as schema, name, refresh, refresh_state is null and was_empty is not false as "fillsLater"
+      from walferry.schema_entry where migration = $1 and kind = 'MATERIALIZED VIEW'`,
     [migration.id],
   );
   return rows;

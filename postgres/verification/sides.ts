@@ -50,7 +50,10 @@ export async function openSides(
   }
 }
 
-async function commonHashing(readers: Sides['readers']): Promise<Hashing> {
+/** The hash that both servers compute alike. */
+export async function commonHashing(
+  readers: Readonly<Record<ComparedSide, pg.ClientBase>>,
+): Promise<Hashing> {
   const probe = async (client: pg.ClientBase) =>
     (await client.query<{ hash: string }>(HASH_PROBE)).rows[0]?.hash;
   return (await probe(readers.source)) === (await probe(readers.target)) ? 'server' : 'md5';

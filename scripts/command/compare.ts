@@ -55,7 +55,8 @@ Examples:
 
 Each side is read in one snapshot. While a migration still streams, rows in flight show as differences.
 With --migration, definitions are compared now, by the input of that workflow, which Temporal has: while it runs, what it builds
-later is no difference. WRONG is what an application would notice.
+later is no difference. WRONG is what an application would notice. While it runs, the contents of materialized views are compared,
+too. While a way back is open, name the new database first to see what the old one lacks.
 Exit codes: 0 equal (definitions: nothing wrong), 1 different, 2 error.`,
     )
     .action(async (source: string, target: string, options: Options) => {

@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { cleanUp } from '../../scripts/cleanup/cleaner.ts';
+import { differencesOf } from '../../scripts/definitions/migration.ts';
 import { Lab } from '../support/lab.ts';
 import { expectNoTrace } from '../support/trace.ts';
 import { until } from '../support/until.ts';
@@ -36,7 +37,7 @@ const expectRefused = async (change: Promise<unknown>): Promise<void> => {
   await expect(change).rejects.toMatchObject({ code: '25006' });
 };
 
-test('writes on the new database arrive on the old one, also after the worker was killed, and switchback returns to it', async () => {
+test('writes on the new database arrive on the old one, also after the worker was killed, and switchback returns to it once the old one has what was created on the new one', async () => {
   await using lab = await switched();
   await lab.onTarget(/* sql */ `insert into t (who) select 'new' from generate_series(1, 50)`);
   await expectRefused(lab.onSource(/* sql */ `insert into t (who) values ('too late')`));
@@ -54,6 +55,7 @@ test('writes on the new database arrive on the old one, also after the worker wa
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain('has switched');
   }
+  await runWhatOldLacks(lab);
   const answer = await lab.update('switchback');
   expect(answer.code, answer.stderr + answer.stdout).toBe(0);
   expect(answer.stdout).toContain('Switched back to');
@@ -106,6 +108,22 @@ test('the way back ends on its own when its time is over, paused or not, after a
   expect(ending.status, ending.text).toBe('COMPLETED');
   await expectNothingLeft(lab);
 });
+
+/** A function that was created on the new database alone refuses the switch back until the SQL that is named was run on the old one. */
+async function runWhatOldLacks(lab: Lab): Promise<void> {
+  await lab.onTarget(
+    /* sql */ `create function public.fresh() returns int language sql as 'select 1'`,
+  );
+  const refused = await lab.update('switchback');
+  expect(refused.stdout + refused.stderr).toMatch(
+    /\[definition-differs\]: function public\.fresh\(\) is on the new database only/,
+  );
+  expect((await lab.progress()).phase).toBe('reverse');
+  const { source, target } = lab.pair;
+  const [found, ...others] = await differencesOf(lab.id, { source: target, target: source });
+  expect(others).toEqual([]);
+  await lab.onSource(found?.run ?? expect.fail('no SQL'));
+}
 
 async function expectNothingLeft(lab: Lab): Promise<void> {
   await lab.expectNothingLeft();

@@ -144,6 +144,44 @@ test.concurrent(
   },
 );
 
+const STALE = {
+  object: 'public.kept',
+  what: 'shows other rows on the target, and the cutover does not refresh it',
+  state: 'stays',
+} as const;
+const LATER = {
+  object: 'public.fresh',
+  what: 'shows other rows on the target, and the cutover refreshes it there',
+  state: 'later',
+} as const;
+
+test.concurrent(
+  'the contents of materialized views are compared with a verification, and what the cutover does not refresh warns until the next one and is in the result',
+  async () => {
+    const migration = await migrations.streaming();
+    const { world } = migration;
+    const equal = { differences: [], more: 0, wrong: 0, notCompared: [] };
+    world.definitions = { ...equal, views: { equal: 1, found: [STALE, LATER], more: 0 } };
+    expect((await migration.ask('verify')).text).toMatch(
+      / Definitions do not differ\. 1 materialized view shows the same rows on both sides\. Materialized views: public\.kept shows other rows on the target, and the cutover does not refresh it; public\.fresh shows .* refreshes it there\.$/,
+    );
+    // What is compared before a cutover says nothing of contents.
+    world.definitions = equal;
+    world.readiness = { ...world.readiness, slot: null };
+    expect((await migration.ask('cutover')).text).toContain('[slot-lost]');
+    const findings = (await migration.progress()).readiness?.findings ?? [];
+    expect(findings.filter(({ code }) => code === 'definition-other')).toMatchObject([
+      { level: 'warns', text: `public.kept ${STALE.what}` },
+    ]);
+    expect(await migration.ask('cutover', { accept: ['slot-lost'] })).toMatchObject({
+      allowed: true,
+    });
+    expect(JSON.parse((await migration.end()).text)).toMatchObject({
+      differences: [`public.kept ${STALE.what}`],
+    });
+  },
+);
+
 test.concurrent(
   'a comparison that fails does not hold back the result of the rows, and is said',
   async () => {

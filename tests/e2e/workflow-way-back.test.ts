@@ -72,7 +72,9 @@ test.concurrent(
     const maxDowntimeSeconds = 10;
     expect(await migration.ask('switchback', { accept: ['index-invalid'] })).toMatchObject({
       allowed: false,
-      text: text(/^switchback asks for no readiness/),
+      text: text(
+        /^switchback asks for no readiness: the findings that it can accept are "definition-differs" and "downtime-too-long"$/,
+      ),
     });
     world.writer = { who: 'pid 7 (app)', ms: 60_000 };
     expect(await migration.ask('switchback', { maxDowntimeSeconds })).toMatchObject({
@@ -83,6 +85,77 @@ test.concurrent(
     expect(await migration.ask('switchback', { maxDowntimeSeconds, accept })).toMatchObject({
       allowed: true,
     });
+  },
+);
+
+/** What a switch back finds of a column that was added on the new database alone. */
+const LACKING = {
+  differences: [
+    { object: 'public.orders: column note', what: 'is on the new database only', wrong: true },
+    { object: 'public.orders', what: 'has its comment on the new database only' },
+  ],
+  ...{ more: 0, wrong: 1, notCompared: [] },
+} as const;
+
+test.concurrent(
+  'a switch back is refused for what the old database lacks, before a write is stopped, and goes on without it or when that is accepted',
+  async () => {
+    const [fixed, accepting] = await Promise.all([onNew(), onNew()]);
+    for (const { world } of [fixed, accepting]) world.definitions = LACKING;
+    const compared = fixed.world.count('compareDefinitions');
+    const refusal = await fixed.ask('switchback');
+    expect(refusal).toMatchObject({
+      type: 'NotReady',
+      text: text(
+        /switch back .*not ready: blocks \[definition-differs\]: public\.orders: column note is on the new database only\. Run on "orders_old" the SQL that `walferry compare orders_new orders_old --migration /,
+      ),
+    });
+    expect(refusal.text).not.toMatch(WRONG_SIDE);
+    expect(fixed.world.count('compareDefinitions')).toBe(compared + 1);
+    expect(fixed.world.count('armCutover')).toBe(accepting.world.count('armCutover'));
+    expect((await fixed.progress()).phase).toBe('reverse');
+    fixed.world.definitions = { ...LACKING, differences: LACKING.differences.slice(1), wrong: 0 };
+    expect(await fixed.ask('switchback')).toMatchObject({
+      allowed: true,
+      text: text(/Public\.orders has its comment on the new database only\./),
+    });
+    // Who accepts it waits for no comparison: one try, whatever becomes of it.
+    accepting.world.fail('compareDefinitions', 'Denied', 'no right to read the catalog');
+    const accept = ['definition-differs'];
+    expect(await accepting.ask('switchback', { accept })).toMatchObject({ allowed: true });
+    expect(accepting.world.count('compareDefinitions')).toBe(compared + 1);
+    expect(JSON.parse((await accepting.end()).text)).toMatchObject({
+      record: { accepted: ['definition-differs'] },
+    });
+  },
+);
+
+test.concurrent(
+  'what differed at the cutover, and was accepted there, does not refuse the switch back; what is new does',
+  async () => {
+    const [object, wrong] = ['public.orders: constraint n', true as const];
+    const migration = await migrations.start((world) => {
+      world.definitions = {
+        ...LACKING,
+        differences: [{ object, what: 'is on the source only', wrong }],
+      };
+    }, INPUT);
+    const { world } = migration;
+    await migration.reaches('stream');
+    expect(await migration.ask('cutover', { accept: ['definition-differs'] })).toMatchObject({
+      allowed: true,
+    });
+    await migration.reaches('reverse');
+    const kept = { object, what: 'is on the old database only', wrong };
+    world.definitions = { ...LACKING, differences: [kept, ...LACKING.differences], wrong: 2 };
+    expect(await migration.ask('switchback')).toMatchObject({
+      type: 'NotReady',
+      text: text(
+        /\[definition-differs\]: public\.orders: column note is on the new database only\. /,
+      ),
+    });
+    world.definitions = { ...LACKING, differences: [kept] };
+    expect(await migration.ask('switchback')).toMatchObject({ allowed: true });
   },
 );
 

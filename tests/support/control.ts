@@ -13,6 +13,8 @@ import { holdSnapshot } from '../../postgres/snapshot/snapshot-owner.ts';
 import { readIdentity } from '../../postgres/identity/identity.ts';
 import type { FreshPair } from './database.ts';
 import { until } from './until.ts';
+import { registerWayBack } from '../../postgres/store/way-back.ts';
+import { reverseOf } from '../../contract/reversed.ts';
 import { createStore } from '../../postgres/store/upgrade.ts';
 
 /** Creates the control schema on the target and registers a migration in it. */
@@ -27,6 +29,17 @@ export async function registered(db: FreshPair): Promise<Migration> {
     archive: null,
   });
   return migration;
+}
+
+/** Registers the way back of a migration on the old database. */
+export async function withWayBack(db: FreshPair, migration: Migration): Promise<void> {
+  await createStore(db.sourceClient, db.source);
+  await registerWayBack(db.sourceClient, {
+    reverse: reverseOf(migration),
+    source: await readIdentity(db.targetClient, db.target),
+    sourceDatabase: db.target,
+    target: await readIdentity(db.sourceClient, db.source),
+  });
 }
 
 /** A migration's names, unique for each pair. */

@@ -1,4 +1,5 @@
 /** What is known of a migration after each fact. Facts change no stage: transition.ts does. Pure. */
+import type { DefinitionReport } from '../../contract/definition.ts';
 import { maxLsn, type Lsn } from '../../contract/lsn.ts';
 import type { TableStates } from '../../contract/table-state.ts';
 import type { Fact } from './event.ts';
@@ -45,7 +46,7 @@ export function noted(state: State, event: Fact, now: string): State {
     case 'planned':
       return planned(state, event.plan, now);
     case 'definitionsCompared':
-      return { ...state, definitions: { report: event.report, at: now } };
+      return { ...state, definitions: { report: withViews(state, event.report), at: now } };
     case 'readinessAssessed':
       return { ...state, readiness: { facts: event.facts, at: now } };
     case 'checksMeasured':
@@ -287,4 +288,10 @@ function failing(
   const { step: current } = stage;
   const since = current.failing?.since ?? now;
   return step(state, { ...current, failing: { code, reason, action, since, seen: now } });
+}
+
+/** Only a verification compares the contents of materialized views: what it has found stands until the next one. */
+function withViews({ definitions }: State, report: DefinitionReport): DefinitionReport {
+  const views = report.views ?? definitions?.report.views;
+  return views === undefined ? report : { ...report, views };
 }

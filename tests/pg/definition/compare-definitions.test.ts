@@ -2,12 +2,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { MigrationInput } from '../../../contract/input-schema.ts';
 import type { Migration } from '../../../contract/migration.ts';
+import { compareBack } from '../../../postgres/definition/compare-back.ts';
 import { compareDefinitions } from '../../../postgres/definition/compare-definitions.ts';
 import { buildConstraints } from '../../../postgres/schema/build-constraints.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { buildIndexes } from '../../../postgres/schema/build-indexes.ts';
 import { enableTriggers } from '../../../postgres/schema/disable-trigger.ts';
 import { refreshViews } from '../../../postgres/schema/refresh-views.ts';
+import { withWayBack } from '../../support/control.ts';
 import { freshPair, type FreshPair } from '../../support/database.ts';
 import {
   DROP_SUBSCRIPTION,
@@ -39,7 +41,7 @@ afterAll(async () => {
   await db[Symbol.asyncDispose]();
 });
 
-test('a schema with every kind of object shows no difference at any step of its migration', async () => {
+test('a schema with every kind of object shows no difference at any step of its migration, and none on the way back', async () => {
   await copySchema(migration, input, testWork());
   expect(await compare()).toEqual([]);
   await buildIndexes(migration, input, testWork());
@@ -50,6 +52,8 @@ test('a schema with every kind of object shows no difference at any step of its 
   expect(await compare()).toEqual([]);
   await enableTriggers(migration);
   expect(await compare()).toEqual([]);
+  await withWayBack(db, migration);
+  expect(await compareBack(migration, input)).toEqual([]);
 });
 
 /** On the target, by kind: what is changed there, and what the comparison says of it. */

@@ -2,11 +2,13 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { parseInput } from '../../../contract/input.ts';
+import { compareBack } from '../../../postgres/definition/compare-back.ts';
 import { compareDefinitions } from '../../../postgres/definition/compare-definitions.ts';
 import { buildConstraints } from '../../../postgres/schema/build-constraints.ts';
 import { buildIndexes } from '../../../postgres/schema/build-indexes.ts';
 import { copySchema } from '../../../postgres/schema/copy-schema.ts';
 import { enableTriggers } from '../../../postgres/schema/disable-trigger.ts';
+import { withWayBack } from '../../support/control.ts';
 import { freshPair } from '../../support/database.ts';
 import type { FidelityCase } from '../../support/fidelity/case.ts';
 import { readFidelity } from '../../support/fidelity/folder.ts';
@@ -29,7 +31,7 @@ test('nearly all cases of the suite are compared', () => {
 });
 
 test.each(groups)(
-  'the schemas of group %i of the fidelity suite show no difference',
+  'the schemas of group %i of the fidelity suite show no difference, and none on the way back',
   async (_, group) => {
     const { encodings, input: more } = group[0] ?? expect.fail('an empty group');
     await using db = await freshPair({}, encodings);
@@ -52,6 +54,8 @@ test.each(groups)(
     await buildConstraints(migration, input, testWork());
     await enableTriggers(migration);
     expect(await compareDefinitions(migration, input)).toEqual([]);
+    await withWayBack(db, migration);
+    expect(await compareBack(migration, input)).toEqual([]);
   },
   // Some fifty schemas are dumped, restored and compared.
   600_000,
