@@ -3,6 +3,7 @@
  * With `{"fence": true}` the writes are really stopped, for a few seconds at most, and given back in any case. Nothing is released.
  */
 import { patched } from '@temporalio/workflow';
+import type { Prepared } from '../contract/cutover.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { long, quick } from './activities.ts';
 import { rehearseBox } from './box.ts';
@@ -25,7 +26,8 @@ export async function rehearse(run: Execution, request: CutoverRequest): Promise
   if (patched('rehearsal-readiness')) await requireReady(run, request);
   await catchUp(run);
   throwIfStopped();
-  return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run, request);
+  if (request.rehearsal !== 'fence') return withoutFence(run, request);
+  return withFence(run, request, prepared.changes);
 }
 
 async function withoutFence(
@@ -53,8 +55,13 @@ async function withoutFence(
   return `Rehearsed without stopping a write: ${writers} would have held the cutover up for ${duration(proving)}, and a drain takes ${duration(draining)}; the cutover has two, and its checks take ${duration(checking)}, so the writes would stop for about ${duration(proving + 2 * draining + checking)}. Streaming continues.`;
 }
 
-async function withFence(run: Execution, { compare }: CutoverRequest): Promise<string> {
-  const { seconds, steps } = await rehearseBox(run, { seconds: REHEARSED_SECONDS, compare });
+async function withFence(
+  run: Execution,
+  { compare }: CutoverRequest,
+  changes: Prepared['changes'] = [],
+): Promise<string> {
+  const order = { seconds: REHEARSED_SECONDS, compare, changes };
+  const { seconds, steps } = await rehearseBox(run, order);
   const list = steps.map((one) => `${one.step} ${duration(one.seconds)}`).join(', ');
   return `Rehearsed with the fence: writes were stopped for ${duration(seconds)} at most (${list}), and the source takes them again. The cutover seals, drains once more and releases in addition. Streaming continues.`;
 }

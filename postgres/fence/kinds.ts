@@ -13,6 +13,7 @@ import type { Fence } from './fence-contract.ts';
 import { armGate, openGate, readGate, sealGate } from './gate.ts';
 import { commandsOf, runOperatorCommand } from './operator-command.ts';
 import { removeFenceFrom } from './remove-fence.ts';
+import { describeRights } from './revoked.ts';
 import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
 import { storedFence } from './stored-fence.ts';
 import { installFence, proveFence } from './trigger-fence.ts';
@@ -64,6 +65,9 @@ const roles = storedFence({
       `the fence on "${migration.source}" does not bind: rights to write were granted since, to ${listed([...new Set(again.map(({ grantee }) => grantee ?? 'public'))], MOST_NAMED)}`,
     );
   },
+  describe: async (source, tables) => describeRights(source, await readWriteRights(source, tables)),
+  taken: async (source, { target, migration }) =>
+    describeRights(source, await readFenceGrants(target, migration)),
   note: async (source, { target, migration, tables }) =>
     storeFenceGrants(target, migration, await readWriteRights(source, tables)),
   take: async (source, { target, migration }) =>

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FenceKind, FenceRights, InstallReport } from '../../contract/fence.ts';
+import type { FenceTaking } from '../../contract/fence-change.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
@@ -31,6 +32,13 @@ export interface Taking {
   readonly rights: (source: pg.ClientBase, input: FencedInput) => Promise<FenceRights>;
   /** Refuses what could not be given back; changes nothing on the source. */
   readonly check: (source: Session, tables: readonly number[]) => Promise<void>;
+  /** What it will take from these tables, by name. */
+  readonly describe?: (source: Session, tables: readonly number[]) => Promise<FenceTaking[]>;
+  /** What it has taken, by name. */
+  readonly taken?: (
+    source: Session,
+    to: Pick<Noting, 'target' | 'migration'>,
+  ) => Promise<FenceTaking[]>;
   /** In the transaction that arms the gate: notes on the target what will be taken. */
   readonly note: (source: Session, to: Noting) => Promise<void>;
   readonly take: (source: Session, to: Noting) => Promise<void>;
@@ -83,6 +91,11 @@ export function storedFence(taking: Taking): Fence {
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,
     open: (source, migration, cutover) => open(taking, source, migration, cutover),
+    stays: async (source, migration) =>
+      (await onTarget(
+        migration,
+        async (target) => (await taking.taken?.(source, { target, migration })) ?? [],
+      )) ?? [],
     // Its gate goes with the control schema; what it took was given back by `open`.
     remove: () => Promise.resolve({ left: [] }),
   };
@@ -95,12 +108,14 @@ async function install(
   selection: Selection,
 ): Promise<InstallReport> {
   const { tables } = await readFencedTables(source, selection);
-  await taking.check(
-    source,
-    tables.map(({ oid }) => oid),
-  );
+  const oids = tables.map(({ oid }) => oid);
+  await taking.check(source, oids);
   await onTarget(migration, (target) => storeFenceGate(target, migration, selection));
-  return { tables: tables.length, waiting: [], also: [], always: false };
+  const changes = (await taking.describe?.(source, oids)) ?? [];
+  return {
+    ...{ tables: tables.length, waiting: [], also: [], always: false },
+    ...(changes.length === 0 ? {} : { changes }),
+  };
 }
 
 async function arm(
