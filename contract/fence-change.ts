@@ -52,8 +52,10 @@ export const keptChange = v.pipe(
 );
 export type KeptChange = v.InferOutput<typeof keptChange>;
 
-/** Kept with the newest: they are part of the carried state. */
-export const MOST_FENCE_CHANGES = 100;
+/** Most that one look reports, so that both sides and what was restored before have room. */
+export const MOST_TAKINGS = 80;
+/** They are part of the carried state. */
+export const MOST_FENCE_CHANGES = 2 * MOST_TAKINGS + 40;
 
 /** The writes are about to be stopped: from here on each of these may be changed. */
 export function changesTaken(
@@ -71,7 +73,7 @@ export function changesTaken(
   const others = changes.filter(
     (one) => !taken.some(({ what }) => one.side === side && one.what === what),
   );
-  return [...others, ...taken].slice(-MOST_FENCE_CHANGES);
+  return bounded([...others, ...taken]);
 }
 
 /** Everything on this side was given back, as far as it was changed. */
@@ -98,7 +100,15 @@ export function changesLooked(
     one.side === side && stays.some(({ what }) => what === one.what);
   const [there, others] = [changes.filter(isThere), changes.filter((one) => !isThere(one))];
   const stay = changesTaken(there, side, stays, since);
-  return [...changesRestored(others, side, at), ...stay].slice(-MOST_FENCE_CHANGES);
+  return bounded([...changesRestored(others, side, at), ...stay]);
+}
+
+/** What was restored long ago goes first. */
+function bounded(changes: readonly FenceChange[]): readonly FenceChange[] {
+  let over = changes.length - MOST_FENCE_CHANGES;
+  if (over <= 0) return changes;
+  const left = changes.filter((one) => isKept(one) || over-- <= 0);
+  return left.slice(-MOST_FENCE_CHANGES);
 }
 
 export const isKept = ({ restored }: FenceChange): boolean => restored === undefined;

@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { MOST_NAMED } from '../../contract/fence.ts';
-import type { FenceTaking } from '../../contract/fence-change.ts';
+import { MOST_TAKINGS, type FenceTaking } from '../../contract/fence-change.ts';
 import { listed } from '../../contract/listed.ts';
 import type { FenceGrant } from '../store/fence-grant.ts';
 
@@ -116,7 +116,9 @@ function takingOf({ grantee, privileges, tables, grantor, grantable }: Group): F
 /** What does not fit is counted: a list that ends without a word would be taken for all of it. */
 function bounded(takings: readonly FenceTaking[]): FenceTaking[] {
   let left = MOST_CHARACTERS;
-  const fitting = takings.filter(({ what, undo = '' }) => (left -= what.length + undo.length) >= 0);
+  const fitting = takings
+    .slice(0, MOST_TAKINGS - 1)
+    .filter(({ what, undo = '' }) => (left -= what.length + undo.length) >= 0);
   const more = takings.length - fitting.length;
   if (more === 0) return fitting;
   return [

@@ -25,6 +25,7 @@ import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
 import { untilNoOneWrites } from './prove.ts';
+import { refuseSubscribed } from './subscription.ts';
 
 /** What differs between them. `take` and `give` are repeated after a failure. */
 export interface Taking {
@@ -82,6 +83,8 @@ export function storedFence(taking: Taking): Fence {
         tables: await fencedOids(source, target, migration),
       }));
       const { gate = null, tables = [] } = found ?? {};
+      const listed = tables.map((oid) => ({ oid }));
+      await refuseSubscribed(source, migration, listed);
       // A rehearsal proves without arming.
       if (gate !== null && gate.state !== 'open') {
         await taking.complete?.(source, { migration, tables });
