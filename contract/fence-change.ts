@@ -25,6 +25,7 @@ export const fenceChange = v.pipe(
     /** Whose database. */
     side: v.picklist(['source', 'target']),
     what: v.string(),
+    /** Only while it is changed. */
     undo: v.exactOptional(v.string()),
     /** The first time, at most this early. */
     changed: moment,
@@ -83,7 +84,11 @@ export function changesRestored(
   at: string,
 ): readonly FenceChange[] {
   if (!changes.some((one) => isKept(one) && one.side === side)) return changes;
-  return changes.map((one) => (isKept(one) && one.side === side ? { ...one, restored: at } : one));
+  return changes.map((one) => {
+    if (!isKept(one) || one.side !== side) return one;
+    const { undo: _undo, ...others } = one;
+    return { ...others, restored: at };
+  });
 }
 
 /**

@@ -9,7 +9,7 @@ import { listed } from '../../contract/listed.ts';
 import type { FenceGrant } from '../store/fence-grant.ts';
 
 /** All statements together: they are in the workflow's history and in its result. */
-const MOST_CHARACTERS = 64_000;
+const MOST_CHARACTERS = 40_000;
 
 const TABLES = /* sql */ `
 select c.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, r.rolname::text as owner

@@ -49,8 +49,6 @@ const BACK = [
   [{ type: 'wayBackBegun', at: formatLsn(9n), back }, 5],
 ] as const satisfies readonly (readonly [Event, number])[];
 
-const { extra: _extra, ...limit } = LIMIT;
-
 test('an undone cutover has changed and restored everything, and a rehearsal no extras', () => {
   const state = after(
     [{ type: 'rehearse' }, 1],
@@ -64,8 +62,8 @@ test('an undone cutover has changed and restored everything, and a rehearsal no 
   );
   expect(state.course?.fenceChanges).toEqual([
     // The first time and the last.
-    { side: 'source', ...RIGHTS, changed: at(2), restored: at(14) },
-    { side: 'source', ...limit, changed: at(12), restored: at(14) },
+    { side: 'source', what: RIGHTS.what, changed: at(2), restored: at(14) },
+    { side: 'source', what: LIMIT.what, changed: at(12), restored: at(14) },
   ]);
   expect(keptTexts({ migration, state })).toEqual([]);
   expect(shownKept({ migration, input, state })).toEqual({});
@@ -74,7 +72,7 @@ test('an undone cutover has changed and restored everything, and a rehearsal no 
 test('after a switch what the look at the source names stays changed, and the rest was given back', () => {
   const state = after(...SWITCHED);
   expect(state.course?.fenceChanges).toEqual([
-    { side: 'source', ...limit, changed: at(2), restored: at(4) },
+    { side: 'source', what: LIMIT.what, changed: at(2), restored: at(4) },
     { side: 'source', ...RIGHTS, changed: at(2) },
   ]);
   expect(keptTexts({ migration, state })).toEqual([
@@ -130,7 +128,7 @@ test('a switch back gives the old database everything back, and what stays chang
     expect.stringContaining('changed on "new" by the fence since 2026-11-27 10:00:07 UTC'),
   ]);
   expect(state.course?.fenceChanges).toContainEqual({
-    ...{ side: 'source', ...RIGHTS, changed: at(2), restored: at(9) },
+    ...{ side: 'source', what: RIGHTS.what, changed: at(2), restored: at(9) },
   });
 });
 
