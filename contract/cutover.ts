@@ -1,5 +1,6 @@
 /** What the steps of a fenced cutover get and report. Flat JSON: it is in the workflow's history. */
 import type { FenceInput, FenceSetting } from './fence.ts';
+import type { FenceTaking } from './fence-change.ts';
 import type { Lsn } from './lsn.ts';
 import type { Migration } from './migration.ts';
 import { sharedId } from './reversed.ts';
@@ -47,6 +48,8 @@ export interface Armed {
   /** Transactions that wrote when the proof began, and how long they took to end. */
   readonly holders: number;
   readonly waitedMs: number;
+  /** Sessions that were ended; unset: none. */
+  readonly ended?: number;
 }
 
 /** Result of sealing; `mark: null`: too late, the deadline has passed. */
@@ -87,6 +90,8 @@ export interface Prepared {
   readonly writerMs: number;
   /** Values of the source's database that the fence replaces and gives back; unset: none. */
   readonly settings?: readonly FenceSetting[];
+  /** What the fence will change besides its own objects; unset: nothing. */
+  readonly changes?: readonly FenceTaking[];
 }
 
 /** Tables named in a {@link ChangedReport}. */
@@ -145,6 +150,8 @@ export interface SourceLook {
   readonly sealedAgain: boolean;
   /** Tables that were written after the second mark, as `schema.name`: those rows are on the source only. Bounded. */
   readonly late: readonly string[];
+  /** What the fence has changed besides its own objects, and stays changed. Unset in answers of earlier code. */
+  readonly changes?: readonly FenceTaking[];
 }
 
 /** Whether walferry stops the writes itself. Inputs of earlier code have no fence. */

@@ -36,8 +36,11 @@ export interface DowntimeFacts {
 const ROWS_PER_SECOND = 2_000_000;
 /** 100,000 took 27 s (docs/explanation/performance.md). */
 const SEQUENCES_PER_SECOND = 4_000;
-/** One ALTER TABLE each. */
-const TRIGGERS_PER_SECOND = 3_000;
+/**
+ * One ALTER TABLE and one mark each, one after the other: 1,000 on as many tables took 0.65 to 1.0 s of processor time on both ends of
+ * the session together, and 1.3 to 3.0 s on two busy cores (docs/explanation/fence.md).
+ */
+const TRIGGERS_PER_SECOND = 1_500;
 /** Arming, proofs, marks, the check for late writes and the release itself. */
 const OWN_SECONDS = 1;
 

@@ -3,6 +3,7 @@
  * fence on the source is armed with a deadline and gives the writes back by itself; the target is closed from its first row on.
  */
 import * as v from 'valibot';
+import type { FenceTaking } from './fence-change.ts';
 import { described } from './described.ts';
 
 /**
@@ -87,6 +88,8 @@ export interface InstallReport {
   readonly always: boolean;
   /** Values of the database that its extras will replace; unset: it has none. */
   readonly settings?: readonly FenceSetting[];
+  /** What arming it will change besides its own objects; unset: nothing. */
+  readonly changes?: readonly FenceTaking[];
 }
 
 /** Most tables, writers or objects that one report or message names. */

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { approval } from './approval.ts';
 import { shownRequest } from './cutover-request.ts';
 import { comparedDefinitions } from './definition.ts';
+import { keptChange } from './fence-change.ts';
 import { isFailureCode, type FailureCode } from './failure-catalogue.ts';
 import { guardReport } from './guard.ts';
 import { shownLimits } from './limits.ts';
@@ -179,6 +180,8 @@ const progress = v.pipe(
     /** Whether a cutover needs an approval that was not given yet. Absent: it needs none. */
     approval: v.exactOptional(v.picklist(['missing', 'given'])),
     approvals: v.exactOptional(v.pipe(v.array(approval), v.readonly())),
+    /** What a fence has changed on a database and not given back yet. Absent: nothing, and in answers of earlier code. */
+    fenceChanges: v.exactOptional(v.pipe(v.array(keptChange), v.readonly())),
     source: v.string(),
     target: v.string(),
     slot: v.string(),

@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { approval } from './approval.ts';
 import { comparedDefinitions } from './definition.ts';
+import { fenceChange } from './fence-change.ts';
 import { startedAt } from './progress.ts';
 import { cutoverWindow } from './window.ts';
 
@@ -45,6 +46,8 @@ export const cutoverRecord = v.pipe(
      * writes are stopped.
      */
     stoppedSeconds: v.exactOptional(v.nullable(count)),
+    /** Sessions that wrote too long and were ended, as asked for. Absent: none. */
+    endedSessions: v.exactOptional(count),
     /** In their order; each lasts until the next begins, or the cutover ends. */
     steps: v.pipe(
       v.array(v.pipe(v.object({ step: v.string(), at: moment }), v.readonly())),
@@ -89,6 +92,8 @@ export const course = v.pipe(
     stops: v.pipe(v.array(stopRecord), v.readonly()),
     /** Copies of tables that changed outside the stream. */
     resyncs: count,
+    /** What fences changed besides their own objects. Absent: nothing. */
+    fenceChanges: v.exactOptional(v.pipe(v.array(fenceChange), v.readonly())),
   }),
   v.readonly(),
 );

@@ -7,6 +7,7 @@
  */
 import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
+import type { FenceTaking } from '../contract/fence-change.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverBox } from '../contract/progress.ts';
 import type { Comparison } from '../contract/comparison.ts';
@@ -24,6 +25,8 @@ import { duration } from './wording.ts';
 export interface BoxOrder {
   readonly seconds: number;
   readonly compare: Comparison;
+  /** What the fence will change besides its own objects. */
+  readonly changes: readonly FenceTaking[];
 }
 
 /** What the cutover did, when it switched. */
@@ -41,7 +44,7 @@ export interface Switched {
  */
 export async function runBox(run: Execution, order: BoxOrder): Promise<Switched> {
   const cutover = cutoverId(run.migration, uuid4());
-  run.tell({ type: 'boxBegun', cutover });
+  run.tell({ type: 'boxBegun', cutover, changes: order.changes });
   const box = new CancellationScope({ cancellable: true, timeout: `${order.seconds} seconds` });
   const done: { mark: Lsn | null; counts: Counts | null } = { mark: null, counts: null };
   const begun = Date.now();
@@ -76,7 +79,7 @@ export async function rehearseBox(
   order: BoxOrder,
 ): Promise<{ readonly seconds: number; readonly steps: CutoverBox['spent'] }> {
   const cutover = cutoverId(run.migration, uuid4());
-  run.tell({ type: 'boxBegun', cutover });
+  run.tell({ type: 'boxBegun', cutover, changes: order.changes });
   const box = new CancellationScope({ cancellable: true, timeout: `${order.seconds} seconds` });
   const done = { mark: null, counts: null };
   const begun = Date.now();
@@ -125,8 +128,8 @@ async function beforeSeal(
     ),
   );
   if (armed.decided !== null) throw overtaken(armed.decided);
-  const { deadline, mark } = armed;
-  run.tell({ type: 'armed', deadline });
+  const { deadline, mark, ended = 0 } = armed;
+  run.tell({ type: 'armed', deadline, ended });
   const before = await drain(run, mark);
   done.counts = await check(run, mark, { compare, seconds });
   return { deadline, mark, before };

@@ -17,6 +17,7 @@ import { cleanUp, type Leftover } from './cleanup.ts';
 import { capital } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, raise, reasonOf } from './failure.ts';
+import { keptTexts } from './kept.ts';
 import { settleOld } from './finalize.ts';
 import { stopStoring } from './limits.ts';
 import type { In } from './state/stage.ts';
@@ -47,7 +48,8 @@ export async function close(run: Execution, outcome: Outcome): Promise<Migration
   const [first] = leftovers;
   // In the details of a failure, too: the report needs no worker then, and no earlier run.
   // What the operator had done with the old database is known better than what usually stays.
-  const stays = run.backEnd.oldDatabase?.left ?? staysOf(run, outcome.done !== undefined);
+  const closed = run.backEnd.oldDatabase?.left ?? staysOf(run, outcome.done !== undefined);
+  const stays = [...closed, ...keptTexts(run)];
   const record = run.record([...leftovers.map(({ text }) => text), ...stays]);
   // The first words that a reader of the failed workflow sees.
   const complete = `${MIGRATION_COMPLETE}: ${how}`;

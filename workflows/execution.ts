@@ -21,6 +21,7 @@ import { cancelledText, directionOf } from './direction.ts';
 import { shownApproval } from './approved.ts';
 import { renderDetails } from './details.ts';
 import { ending } from './failure.ts';
+import { shownKept } from './kept.ts';
 import { progressNotes } from './progress-notes.ts';
 import type { Event } from './state/event.ts';
 import { readinessOf } from './state/judged.ts';
@@ -261,14 +262,13 @@ export class Execution {
       cutover: 'step' in stage ? stage.step : null,
       ...(stage.at === 'fenced' ? { box: stage.box } : {}),
       ...shownApproval(this),
-      source: this.migration.source,
-      target: this.migration.target,
+      ...shownKept(this),
+      ...{ source: this.migration.source, target: this.migration.target },
       slot: this.isBack ? reverseOf(this.migration).slot : this.migration.slot,
       ...{ confirmedLsn, snapshot },
       ...(tables ? { tables: tables.counts, unready: tables.unready } : {}),
       ...(indexes ? { indexes } : {}),
-      stream,
-      limits: this.shownLimits,
+      ...{ stream, limits: this.shownLimits },
       ...(definitions && !this.isBack ? { definitions } : {}),
       ...(ready ? { readiness: ready } : {}),
       ...(accepted.length > 0 ? { accepted } : {}),

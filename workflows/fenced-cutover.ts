@@ -15,6 +15,7 @@ import { runBox, type Switched } from './box.ts';
 import { dropSlot } from './cleanup.ts';
 import { capital, directionOf } from './direction.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
+import { keptHint } from './kept.ts';
 import { refuseWhatCannotFit } from './expected-downtime.ts';
 import { reasonOf } from './failure.ts';
 import { CLEANUP, LONG, QUICK, UNDO } from './options.ts';
@@ -60,7 +61,7 @@ async function decided(run: Execution, request: CutoverRequest): Promise<Switche
   const { compare, maxDowntimeSeconds: seconds } = request;
   const checking = await measureChecks(run, { compare, seconds });
   refuseWhatCannotFit(run, request, prepared, { checking, draining: drainMs / 1000 });
-  return runBox(run, { seconds, compare });
+  return runBox(run, { seconds, compare, changes: prepared.changes ?? [] });
 }
 
 /** Installs the fence and looks for writers, or finds that a run before a reset has switched. Stops no write. */
@@ -153,7 +154,7 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   const at = mark ?? state.confirmedLsn ?? formatLsn(0n);
   const open = openingOf(run);
   const words = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
-  const summary = { ...words, summary: words.summary + after };
+  const summary = { ...words, summary: words.summary + keptHint(run) + after };
   if (input.switchback === undefined) return summary;
   const lost = kept
     ? 'rows were written on the source after the switch'
@@ -185,7 +186,7 @@ async function completeBack(run: Execution, done: Switched): Promise<MigrationSu
       : 'stays closed for writes as its fence left it.';
   const found = differences.map((one) => ` ${capital(one)}.`).join('');
   const time = report.downtimeMs === null ? '' : ` ${duration(report.downtimeMs / 1000)}`;
-  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them.${found} Point the application to "${source}". "${target}" ${closed}`;
+  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them.${found} Point the application to "${source}". "${target}" ${closed}${keptHint(run)}`;
   const { summary } = state.back ?? {};
   if (!summary) throw new TypeError('a switch back without a way back');
   return { ...summary, summary: text, ...(differences.length === 0 ? {} : { differences }) };
@@ -200,10 +201,11 @@ async function lookAt(
 ): Promise<Reason | null> {
   const { from } = directionOf(run);
   try {
-    const { sealedAgain, late } = await cleanup.lookAtSource.executeWithOptions(
+    const { sealedAgain, late, changes } = await cleanup.lookAtSource.executeWithOptions(
       { ...CLEANUP, activityId: 'look', summary: 'look at the sealed source' },
       [{ ...run.step, cutover, since }],
     );
+    if (changes) run.tell({ type: 'sourceLooked', stays: changes });
     if (sealedAgain) {
       differences.push(
         `${from} had lost its seal, for example in a failover, and was sealed again: compare both sides for rows that were written meanwhile`,

@@ -4,6 +4,7 @@ import { shellWord } from '../contract/shell-command.ts';
 import { cleanup } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { ending, reasonOf } from './failure.ts';
+import { keptHint } from './kept.ts';
 import { UNDO } from './options.ts';
 import { endWayBack } from './way-back-time.ts';
 
@@ -38,7 +39,8 @@ export async function settleOld(run: Execution): Promise<void> {
       },
       [{ migration, input, oldDatabase }],
     );
-    run.backEnd.oldDatabase = settledText(source, oldDatabase, left, statement);
+    if (oldDatabase === 'open') run.tell({ type: 'oldOpened' });
+    run.backEnd.oldDatabase = settledText(source, oldDatabase, left, statement, keptHint(run));
   } catch (error) {
     const reason = reasonOf(error);
     if (!reason) throw error;
@@ -52,6 +54,7 @@ function settledText(
   wanted: OldDatabase,
   left: readonly string[],
   statement: string | null,
+  hint: string,
 ): { readonly text: string; readonly left: readonly string[] } {
   if (wanted === 'open') {
     const text = `"${source}" takes writes again`;
@@ -63,6 +66,6 @@ function settledText(
     statement === null
       ? 'no single statement opens it'
       : `to open it exactly as it was before: psql service=${shellWord(source)} -c ${shellWord(statement)}`;
-  const text = `"${source}" stays closed for writes; ${how}`;
+  const text = `"${source}" stays closed for writes; ${how}${hint === '' ? '' : `.${hint.replace(/\.$/, '')}`}`;
   return { text, left: [`the fence on "${source}", as asked for with finalize; ${how}`] };
 }

@@ -3,7 +3,7 @@
  * With `{"fence": true}` the writes are really stopped, for a few seconds at most, and given back in any case. Nothing is released.
  */
 import { patched } from '@temporalio/workflow';
-import type { SwitchRehearsed } from '../contract/cutover.ts';
+import type { Prepared, SwitchRehearsed } from '../contract/cutover.ts';
 import type { CutoverRequest, Execution } from './execution.ts';
 import { long, quick } from './activities.ts';
 import { rehearseBox } from './box.ts';
@@ -26,7 +26,8 @@ export async function rehearse(run: Execution, request: CutoverRequest): Promise
   if (patched('rehearsal-readiness')) await requireReady(run, request);
   await catchUp(run);
   throwIfStopped();
-  return request.rehearsal === 'fence' ? withFence(run, request) : withoutFence(run, request);
+  if (request.rehearsal !== 'fence') return withoutFence(run, request);
+  return withFence(run, request, prepared.changes);
 }
 
 async function withoutFence(
@@ -83,9 +84,14 @@ function releaseText(tried: SwitchRehearsed | null): string[] {
 const fenceText = (tried: SwitchRehearsed | null): string =>
   tried?.probeMs == null ? '' : " The fence refuses writes, tried on a table of walferry's own.";
 
-async function withFence(run: Execution, { compare }: CutoverRequest): Promise<string> {
+async function withFence(
+  run: Execution,
+  { compare }: CutoverRequest,
+  changes: Prepared['changes'] = [],
+): Promise<string> {
   const tried = await trySwitch(run);
-  const { seconds, steps } = await rehearseBox(run, { seconds: REHEARSED_SECONDS, compare });
+  const order = { seconds: REHEARSED_SECONDS, compare, changes };
+  const { seconds, steps } = await rehearseBox(run, order);
   const list = steps.map((one) => `${one.step} ${duration(one.seconds)}`).join(', ');
   const release = releaseText(tried).map((one) => `; ${one}`);
   return `Rehearsed with the fence: writes were stopped for ${duration(seconds)} at most (${list}), and the source takes them again. The cutover seals, drains once more and releases in addition${release.join('')}. Streaming continues.`;

@@ -69,6 +69,7 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
     await sleep(UNDO_PAUSE);
   }
   run.tell({ type: 'wayBackNoted', note: null });
+  run.tell({ type: 'oldOpened' });
   try {
     await cleanup.removeFence.executeWithOptions(
       { ...UNDO, activityId: 'remove-fence', summary: 'remove the open fence' },

@@ -51,8 +51,11 @@ export async function armSource(
     const proof = await fence.prove(source, migration, work, { withinMs, endSessions });
     const mark = await markPosition(source, migration);
     await cutoverPoint('after-arm-mark', meet);
-    const { holders, waitedMs } = proof;
-    return { decided: null, deadline, mark, holders, waitedMs };
+    const { holders, waitedMs, ended } = proof;
+    return {
+      ...{ decided: null, deadline, mark, holders, waitedMs },
+      ...(ended === 0 ? {} : { ended }),
+    };
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: 'stopping the writes' }, 'Internal');

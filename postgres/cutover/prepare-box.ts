@@ -62,13 +62,14 @@ export async function prepareBox(
     // The source may still be sealed for a cutover of a run before a reset. Before the call is refused: no other step would come.
     await settleEarlier({ source, target }, migration, fence, null, work);
     if (call) await noteCutoverCall(target, migration, call);
-    const settings = await installEverywhere(source, migration, input, fence, work);
+    const { settings, changes } = await installEverywhere(source, migration, input, fence, work);
     const { rows } = await source.query<{ who: string; ms: string }>(OLDEST_WRITER);
     const [oldest] = rows;
     return {
       ...{ switched: null, releaseLsn: null, downtimeMs: null },
       ...{ writer: oldest?.who ?? null, writerMs: Number(oldest?.ms ?? 0) },
       ...(settings === undefined ? {} : { settings }),
+      ...(changes === undefined ? {} : { changes }),
     };
   } catch (error) {
     signal.throwIfAborted();
@@ -82,11 +83,12 @@ async function installEverywhere(
   input: MigrationInput,
   fence: Fence,
   work: Work,
-): Promise<InstallReport['settings']> {
+): Promise<InstallReport> {
   const until = performance.now() + INSTALL_MS;
   for (;;) {
-    const { waiting, settings } = await fence.install(source, migration, input, work);
-    if (waiting.length === 0) return settings;
+    const report = await fence.install(source, migration, input, work);
+    const { waiting } = report;
+    if (waiting.length === 0) return report;
     if (performance.now() > until) {
       throw new MigrationError(
         'FenceRefused',

@@ -37,7 +37,8 @@ export async function lookAtSource(
     await fence.giveBackExtras?.(source, migration);
     const late =
       since === null ? [] : await laterChanges(migration, input, since, signal, beat, 'fenced');
-    return { sealedAgain, late: late.slice(0, MOST_LATE) };
+    const changes = (await fence.stays?.(source, migration)) ?? [];
+    return { sealedAgain, late: late.slice(0, MOST_LATE), changes };
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: 'looking at the source after the switch' }, 'Internal');

@@ -8,6 +8,7 @@ import { hasFenceGates, openFenceGate, readFenceGate } from '../store/fence-gate
 import { forgetFenceGrants, readFenceGrants } from '../store/fence-grant.ts';
 import { decide, readOutcome } from '../store/outcome.ts';
 import { giveBackStored } from './extras.ts';
+import { describeRights } from './revoked.ts';
 import { grantBack } from './write-right.ts';
 
 /**
@@ -24,7 +25,7 @@ export async function endStoredFence(
   const done: string[] = [];
   const gate = await readFenceGate(target, migration);
   if (gate !== null && gate.state !== 'open' && gate.cutover !== null) {
-    done.push(await openStored(source, target, migration, gate.cutover));
+    done.push(...(await openStored(source, target, migration, gate.cutover)));
   }
   const settings = await giveBackStored(source, target, migration);
   if (settings.length > 0) {
@@ -38,16 +39,26 @@ async function openStored(
   target: pg.ClientBase,
   migration: Migration,
   cutover: string,
-): Promise<string> {
+): Promise<string[]> {
   // The outcome first, as in every undo: after a switch the old database stays closed.
   await decide(target, migration, cutover, 'undone');
   if ((await readOutcome(target, cutover))?.what === 'switched') {
     const grants = await readFenceGrants(target, migration);
-    return grants.length === 0
-      ? `what the fence has closed on "${migration.source}" stays closed: the cutover has switched`
-      : `rights to write on "${migration.source}" (${grants.length}) stay revoked: the cutover has switched`;
+    if (grants.length === 0) {
+      return [
+        `what the fence has closed on "${migration.source}" stays closed: the cutover has switched`,
+      ];
+    }
+    // By name, because the only record of them goes with the control schema.
+    const named = await describeRights(source, grants);
+    return [
+      `rights to write on "${migration.source}" (${grants.length}) stay revoked: the cutover has switched`,
+      ...named.map(({ what, undo }) =>
+        undo === undefined ? what : `${what}; to grant them back: ${undo}`,
+      ),
+    ];
   }
-  return giveBackRights(source, target, migration, cutover);
+  return [await giveBackRights(source, target, migration, cutover)];
 }
 
 /**

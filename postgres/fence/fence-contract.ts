@@ -8,6 +8,7 @@ import type {
   ProofReport,
   RemovalReport,
 } from '../../contract/fence.ts';
+import type { FenceTaking } from '../../contract/fence-change.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
@@ -79,6 +80,8 @@ export interface Fence {
   open(source: Session, migration: Migration, cutover: string): Promise<void>;
   /** Gives back what was taken in addition; the writes stay as they are. After the switch, before what is stored goes. Unset: nothing was. */
   readonly giveBackExtras?: (source: Session, migration: Migration) => Promise<void>;
+  /** What stays changed besides its own objects, as it is stored. After the switch, before what is stored goes. Unset: nothing does. */
+  readonly stays?: (source: Session, migration: Migration) => Promise<readonly FenceTaking[]>;
   /** Removes what `install` made. @returns what is left: call it again later. */
   remove(source: Session, migration: Migration, work: Work): Promise<RemovalReport>;
 }

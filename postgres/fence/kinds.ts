@@ -14,6 +14,7 @@ import { armGate, openGate, readGate, sealGate } from './gate.ts';
 import { commandsOf, runOperatorCommand } from './operator-command.ts';
 import { probeFence } from './probe-fence.ts';
 import { removeFenceFrom } from './remove-fence.ts';
+import { describeRights } from './revoked.ts';
 import { commandRights, noRights, roleRights, triggerRights } from './rights.ts';
 import { storedFence } from './stored-fence.ts';
 import { installFence, proveFence } from './trigger-fence.ts';
@@ -66,6 +67,9 @@ const roles = storedFence({
       `the fence on "${migration.source}" does not bind: rights to write were granted since, to ${listed([...new Set(again.map(({ grantee }) => grantee ?? 'public'))], MOST_NAMED)}`,
     );
   },
+  describe: async (source, tables) => describeRights(source, await readWriteRights(source, tables)),
+  taken: async (source, { target, migration }) =>
+    describeRights(source, await readFenceGrants(target, migration)),
   note: async (source, { target, migration, tables }) =>
     storeFenceGrants(target, migration, await readWriteRights(source, tables)),
   take: async (source, { target, migration }) =>

@@ -37,7 +37,7 @@ export async function untilNoOneWrites(
   let hasEnded = !endSessions;
   for (let pause = FIRST_LOOK_MS; left.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     signal.throwIfAborted();
-    if (waited() >= withinMs) throw await remaining(client, left, withinMs);
+    if (waited() >= withinMs) throw await remaining(client, left, withinMs, ended);
     beat({ step: 'waiting for writers', writers: left.length });
     if (!hasEnded && waited() >= Math.min(GRACE_MS, withinMs / 2)) {
       hasEnded = true;
@@ -72,10 +72,11 @@ async function remaining(
   client: pg.ClientBase,
   left: readonly Writer[],
   withinMs: number,
+  ended: number,
 ): Promise<MigrationError> {
   return new MigrationError(
     'WriterRemains',
-    `${left.length === 1 ? 'a transaction that writes' : `${left.length} transactions that write`} to selected tables did not end within ${withinMs / 1000} s: ${await nameWriters(client, left)}`,
+    `${left.length === 1 ? 'a transaction that writes' : `${left.length} transactions that write`} to selected tables did not end within ${withinMs / 1000} s: ${await nameWriters(client, left)}${ended === 0 ? '' : `; sessions that were ended: ${ended}`}`,
     { pids: left.flatMap(({ pid }) => (pid === null ? [] : [pid])) },
   );
 }

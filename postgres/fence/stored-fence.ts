@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';
 import type { FenceKind, FenceRights, InstallReport } from '../../contract/fence.ts';
+import type { FenceTaking } from '../../contract/fence-change.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
@@ -24,6 +25,7 @@ import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
 import { untilNoOneWrites } from './prove.ts';
+import { refuseSubscribed } from './subscription.ts';
 
 /** What differs between them. `take` and `give` are repeated after a failure. */
 export interface Taking {
@@ -31,6 +33,13 @@ export interface Taking {
   readonly rights: (source: pg.ClientBase, input: FencedInput) => Promise<FenceRights>;
   /** Refuses what could not be given back; changes nothing on the source. */
   readonly check: (source: Session, tables: readonly number[]) => Promise<void>;
+  /** What it will take from these tables, by name. */
+  readonly describe?: (source: Session, tables: readonly number[]) => Promise<FenceTaking[]>;
+  /** What it has taken, by name. */
+  readonly taken?: (
+    source: Session,
+    to: Pick<Noting, 'target' | 'migration'>,
+  ) => Promise<FenceTaking[]>;
   /** In the transaction that arms the gate: notes on the target what will be taken. */
   readonly note: (source: Session, to: Noting) => Promise<void>;
   readonly take: (source: Session, to: Noting) => Promise<void>;
@@ -74,6 +83,8 @@ export function storedFence(taking: Taking): Fence {
         tables: await fencedOids(source, target, migration),
       }));
       const { gate = null, tables = [] } = found ?? {};
+      const listed = tables.map((oid) => ({ oid }));
+      await refuseSubscribed(source, migration, listed);
       // A rehearsal proves without arming.
       if (gate !== null && gate.state !== 'open') {
         await taking.complete?.(source, { migration, tables });
@@ -83,6 +94,11 @@ export function storedFence(taking: Taking): Fence {
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,
     open: (source, migration, cutover) => open(taking, source, migration, cutover),
+    stays: async (source, migration) =>
+      (await onTarget(
+        migration,
+        async (target) => (await taking.taken?.(source, { target, migration })) ?? [],
+      )) ?? [],
     // Its gate goes with the control schema; what it took was given back by `open`.
     remove: () => Promise.resolve({ left: [] }),
   };
@@ -95,12 +111,14 @@ async function install(
   selection: Selection,
 ): Promise<InstallReport> {
   const { tables } = await readFencedTables(source, selection);
-  await taking.check(
-    source,
-    tables.map(({ oid }) => oid),
-  );
+  const oids = tables.map(({ oid }) => oid);
+  await taking.check(source, oids);
   await onTarget(migration, (target) => storeFenceGate(target, migration, selection));
-  return { tables: tables.length, waiting: [], also: [], always: false };
+  const changes = (await taking.describe?.(source, oids)) ?? [];
+  return {
+    ...{ tables: tables.length, waiting: [], also: [], always: false },
+    ...(changes.length === 0 ? {} : { changes }),
+  };
 }
 
 async function arm(

@@ -13,7 +13,7 @@ import { binds, readFencedTables, readTriggers } from './fenced-tables.ts';
 import { ensureGate, readSelection } from './gate.ts';
 import { installTriggers, namesOf } from './install-triggers.ts';
 import { untilNoOneWrites } from './prove.ts';
-import { subscribedAmong } from './subscription.ts';
+import { refuseSubscribed } from './subscription.ts';
 
 /** @throws MigrationError `FenceRefused` naming the tables whose TRIGGER right is missing; `Denied` without CREATE. */
 export async function installFence(
@@ -84,12 +84,7 @@ async function requireComplete(
       `tables have no trigger that refuses writes, because they were created or altered since: ${listed(open.map(nameOf), MOST_NAMED)}`,
     );
   }
-  const subscriptions = await subscribedAmong(source, tables);
-  if (subscriptions.length === 0) return;
-  throw incomplete(
-    migration,
-    `subscriptions write to selected tables, and their workers fire no such trigger: ${listed(subscriptions, MOST_NAMED)}`,
-  );
+  await refuseSubscribed(source, migration, tables);
 }
 
 function incomplete({ source }: Migration, why: string): MigrationError {

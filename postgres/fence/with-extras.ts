@@ -14,6 +14,7 @@ import { connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { refuseOvertaken } from '../store/epoch.ts';
 import type { Arming, Fence } from './fence-contract.ts';
+import { describeExtras } from './extra-undo.ts';
 import {
   giveBackExtras,
   giveBackTaken,
@@ -34,7 +35,9 @@ export function withExtras(fence: Fence, extras: DatabaseExtras): Fence {
       withMissing(await fence.rights(source, input), await missingForExtras(source, extras)),
     install: async (source, migration, input, work) => {
       const settings = await previousValues(source, migration, extras);
-      return { ...(await fence.install(source, migration, input, work)), settings };
+      const taking = await describeExtras(source, settings);
+      const report = await fence.install(source, migration, input, work);
+      return { ...report, settings, changes: [...(report.changes ?? []), ...taking] };
     },
     arm: async (source, migration, arming) => {
       const armed = await fence.arm(source, migration, arming);

@@ -18,6 +18,7 @@ import {
   type Known,
 } from './report-facts.ts';
 import { cutoversOf, lagOf, phasesOf, secondsBetween } from './report-course.ts';
+import { fenceChangesOf } from './report-fence.ts';
 import { changesOf, faultsOf, requestsOf } from './report-events.ts';
 import { parseApproval, type Approval } from '../../contract/approval.ts';
 import { cleanupCommand } from '../../contract/shell-command.ts';
@@ -36,7 +37,10 @@ export function buildReport(known: Known): Report {
   const ended = status === 'running' ? null : newest.newestAt;
   const window = record?.window ?? carried?.window;
   const downtime = result?.downtimeSeconds ?? measuredDowntime(known);
-  const changes = changesOf(known, source, target);
+  const changes = [
+    ...changesOf(known, source, target),
+    ...fenceChangesOf(known, { source, target }),
+  ];
   return {
     ...{ workflowId: newest.workflowId, runId: newest.firstRunId, status },
     ...{ summary: summaryOf(known, status), source, target, began, ended },

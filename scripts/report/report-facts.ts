@@ -1,6 +1,7 @@
 /** Payloads of histories, parsed as far as a report needs them. Any version may have written them: nothing is required. */
 import * as v from 'valibot';
 import { approval } from '../../contract/approval.ts';
+import { fenceTaking, type FenceTaking } from '../../contract/fence-change.ts';
 import type { Progress } from '../../contract/progress.ts';
 import { course, migrationRecord, type MigrationRecord } from '../../contract/record.ts';
 import { cutoverWindow } from '../../contract/window.ts';
@@ -77,6 +78,33 @@ export const downtimeOf = (activity: Activity) => outcomeOf(activity)?.downtimeM
 const backward = v.object({ back: v.literal(true) });
 /** Whether a step worked on the way back, with the sides swapped. */
 export const isBackward = ({ input: raw }: Activity) => parsed(backward, raw) !== undefined;
+
+const takings = v.object({ changes: optional(v.array(fenceTaking)) });
+const ordered = v.object({
+  box: optional(v.object({ rehearsal: optional(v.boolean()) })),
+  oldDatabase: optional(v.string()),
+});
+
+interface FenceStep {
+  /** Result of a preparation. */
+  readonly announced: readonly FenceTaking[];
+  /** Result of a look after the switch; undefined in histories of earlier code. */
+  readonly stays: readonly FenceTaking[] | undefined;
+  readonly rehearsal: boolean;
+  /** The old database was asked to take writes again. */
+  readonly opens: boolean;
+}
+
+/** What a step says about settings and rights that the fence changes. */
+export function fenceStepOf({ input: order, result: raw }: Activity): FenceStep {
+  const stays = parsed(takings, raw)?.changes;
+  const { box, oldDatabase } = parsed(ordered, order) ?? {};
+  return {
+    ...{ announced: stays ?? [], stays },
+    ...{ rehearsal: box?.rehearsal === true, opens: oldDatabase === 'open' },
+  };
+}
+
 export const findingsOf = ({ result: raw }: Activity) => parsed(findings, raw) ?? [];
 
 const ended = v.object({ record: migrationRecord });

@@ -60,6 +60,8 @@ export interface Change {
   readonly made: string | null;
   /** Removed or restored; null: not yet, or it could not be. */
   readonly undone: string | null;
+  /** SQL that restores it exactly, for settings and rights. */
+  readonly undo?: string;
 }
 
 export interface Request {

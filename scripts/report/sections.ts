@@ -125,7 +125,11 @@ const nameOf = ({ kind }: CutoverRecord, index: number): string =>
   `${kind === undefined ? 'Cutover' : kind === 'rehearsal' ? 'Rehearsal' : 'Switch back'} ${index + 1}`;
 
 /** What one cost the application. */
-function stoppedText({ kind, stoppedAt, stoppedSeconds, end }: CutoverRecord): string {
+function stoppedText({ endedSessions: ended = 0, ...cutover }: CutoverRecord): string {
+  return `${stoppedFor(cutover)}${ended === 0 ? '' : ` Sessions that wrote too long were ended: ${count(ended)}.`}`;
+}
+
+function stoppedFor({ kind, stoppedAt, stoppedSeconds, end }: CutoverRecord): string {
   // Without a fence the operator stopped the writers, for an unknown time.
   if (stoppedAt === undefined)
     return end?.how === 'done' && kind !== 'rehearsal' ? '' : ' walferry stopped no write.';
@@ -219,7 +223,16 @@ function requestBlocks({ requests }: Report): Block[] {
 function changeBlocks({ changes }: Report): Block[] {
   if (changes.length === 0) return [];
   const rows = changes.map(({ what, made, undone }) => [what, when(made), when(undone) || 'no']);
-  return [{ kind: 'table', head: ['what', 'made', 'removed or restored'], rows }];
+  // Only what is still changed: the rest needs no one.
+  const undoing = changes.flatMap(({ what, undone, undo }) =>
+    undone === null && undo !== undefined ? [`${what}: ${undo}`] : [],
+  );
+  return [
+    { kind: 'table', head: ['what', 'made', 'removed or restored'], rows },
+    ...(undoing.length === 0
+      ? []
+      : [text('SQL that restores what is still changed:'), ...list(undoing)]),
+  ];
 }
 
 function leftBlocks({ leftBehind, status }: Report): Block[] {

@@ -11,6 +11,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
+import { printed, reportOf } from '../support/printed-report.ts';
 import { testRun } from '../support/run.ts';
 import type { CliOutcome } from '../support/temporal.ts';
 import { until } from '../support/until.ts';
@@ -184,8 +185,34 @@ test.each(['roles', 'command'] as const)(
     } else {
       expect(await lab.onSource(ACLS)).not.toEqual(before);
     }
+    await expectReported(lab, kind, before);
   },
 );
+
+/** What stays revoked on the old database is named, with the SQL that gives it back exactly; what was given back is, too. */
+async function expectReported(
+  lab: Lab,
+  kind: 'roles' | 'command',
+  before: readonly object[],
+): Promise<void> {
+  for (const worker of lab.workers) await worker.kill();
+  const { leftBehind, changes } = reportOf(lab.id);
+  expect(leftBehind?.[0]).toContain(`"${lab.pair.source}" stays closed for writes`);
+  const rights = changes.filter(({ what }) => what.startsWith('rights of '));
+  if (kind === 'command') return expect([rights, leftBehind?.length]).toEqual([[], 1]);
+  expect(rights.length).toBeGreaterThan(2);
+  for (const { what, made, undone, undo } of rights) {
+    expect(what).toMatch(/: (?:INSERT|UPDATE|DELETE|TRUNCATE).* on public\.[ab].*, on "/);
+    expect([made === null, undone]).toEqual([false, null]);
+    expect(leftBehind?.join('\n')).toContain(what.split(', on "')[0] ?? '?');
+    expect(undo).toMatch(/^(?:set role |grant )/);
+  }
+  for (const format of ['md', 'html'] as const) {
+    expect(printed(lab.id, format)).toContain('SQL that restores what is still changed');
+  }
+  for (const { undo = '' } of rights) await lab.onSource(undo);
+  expect(await lab.onSource(ACLS)).toEqual(before);
+}
 
 const DATABASE = /* sql */ `
   select d.datacl::text as acl, d.datconnlimit as limit,
@@ -228,4 +255,18 @@ test('extras: an undone cutover and one that switches give back read-only defaul
   expect(await lab.onSource(DATABASE)).toEqual(before);
   await lab.expectEqual();
   await lab.expectNothingLeft();
+
+  for (const worker of lab.workers) await worker.kill();
+  const { changes, leftBehind, cutovers } = reportOf(lab.id);
+  const [first, second] = cutovers;
+  for (const what of ['default_transaction_read_only', 'CONNECT', 'connection limit']) {
+    const change = changes.find((one) => one.what.startsWith(what));
+    // With both cutovers: from the first one on, until it was given back after the second.
+    expect(change?.made).toBe(first?.stoppedAt);
+    expect(Date.parse(change?.undone ?? '')).toBeGreaterThan(Date.parse(second?.at ?? ''));
+    expect(leftBehind?.join('\n')).not.toContain(what);
+  }
+  expect(printed(lab.id, 'md')).toMatch(
+    /\| connection limit of the database, on "\w+" \| 2\S+ \S+ UTC \| 2\S+ \S+ UTC \|/,
+  );
 });

@@ -4,25 +4,17 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { Lab } from '../support/lab.ts';
 import { LOAD_TABLES } from '../support/load.ts';
-import { testRun } from '../support/run.ts';
+import { printed as printedReport } from '../support/printed-report.ts';
 import { flowing } from '../support/streaming.ts';
 import type { Report } from '../../scripts/report/report-model.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
-function printed(id: string, format: string): string {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['scripts/walferry.mjs', 'report', id, '--format', format],
-    // No database can be found: the report must not need one.
-    { cwd: ROOT, encoding: 'utf8', env: { ...process.env, PGSERVICEFILE: '/nonexistent' } },
-  );
-  expect(status, stderr).toBe(0);
-  const { source, target } = testRun();
-  for (const secret of [source.password, target.password]) expect(stdout).not.toContain(secret);
+function printed(id: string, format: 'md' | 'json' | 'html'): string {
+  const text = printedReport(id, format);
   // Rows of LOAD_TABLES.
-  expect(stdout).not.toMatch(/\b(?:item|note) \d/);
-  return stdout;
+  expect(text).not.toMatch(/\b(?:item|note) \d/);
+  return text;
 }
 
 const reportOf = (id: string): Report => JSON.parse(printed(id, 'json')) as Report;

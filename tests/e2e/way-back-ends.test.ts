@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 import { cleanUp } from '../../scripts/cleanup/cleaner.ts';
 import { connectTo } from '../support/database.ts';
 import { Lab } from '../support/lab.ts';
+import { reportOf } from '../support/printed-report.ts';
 import { testRun } from '../support/run.ts';
 import { expectNoTrace } from '../support/trace.ts';
 import { until } from '../support/until.ts';
@@ -149,10 +150,62 @@ test('with revoked rights as the fence, a switch back revokes them on the new da
   const answer = await lab.update('cutover');
   expect(answer.stdout, answer.stderr).toContain('The way back is open until');
   expect([await may('source'), await may('target')]).toEqual([false, true]);
+  const { source, target } = lab.pair;
+  const [kept, ...others] = (await lab.progress()).fenceChanges ?? [];
+  expect(others).toEqual([]);
+  expect(kept).toMatchObject({
+    ...{ on: source, what: `rights of "${role}": INSERT on public.t` },
+    ...{ undo: `grant INSERT on table public.t to "${role}"` },
+    update: `finalize --input '{"oldDatabase": "open"}'`,
+  });
+  expect(await lab.details()).toContain('changed rights or settings on the old database (1)');
   await write(lab, 2);
   const back = await lab.update('switchback');
   expect(back.code, back.stderr + back.stdout).toBe(0);
   expect([await may('source'), await may('target')]).toEqual([true, false]);
   expect((await lab.ending()).status).toBe('COMPLETED');
   await arrives(lab, 2);
+  const { changes, leftBehind } = reportOf(lab.id);
+  const rights = changes.filter(({ what }) => what.startsWith('rights of '));
+  expect(rights.map(({ what, undone }) => [what.split(', on ')[1], undone === null])).toEqual([
+    [`"${source}"`, false],
+    [`"${target}"`, true],
+  ]);
+  const left = leftBehind?.filter((one) => one.includes(role)) ?? [];
+  expect(left).toEqual([expect.stringContaining(`changed on "${target}" by the fence`)]);
+  await lab.onTarget(rights[1]?.undo ?? '');
+  expect(await may('target')).toBe(true);
+});
+
+test('with revoked rights as the fence, finalize opens the old database, or leaves it closed and says what grants the rights again', async () => {
+  const role = `app_${randomBytes(4).toString('hex')}`;
+  const create = /* sql */ `create role ${role} login`;
+  const ends = async (oldDatabase: 'open' | 'sealed') => {
+    await using lab = await Lab.open(/* sql */ `${DDL}; grant select, insert on t to ${role}`);
+    await lab.worker();
+    const schema = { owners: false, grants: false };
+    await lab.start({ ...INPUT, fence: 'roles', schema });
+    await lab.phase('stream');
+    const answer = await lab.update('cutover');
+    expect(answer.stdout, answer.stderr).toContain('The way back is open until');
+    expect(answer.stdout).toContain('walferry report lists what the fence has changed there');
+    const ended = await lab.update('finalize', { oldDatabase });
+    expect(ended.code, ended.stderr + ended.stdout).toBe(0);
+    expect((await lab.ending()).status).toBe('COMPLETED');
+    const may = async (): Promise<boolean> => {
+      const sql = /* sql */ `select has_table_privilege('${role}', 't', 'insert') as may`;
+      return (await lab.onSource<{ may: boolean }>(sql))[0]?.may === true;
+    };
+    const { changes, leftBehind } = reportOf(lab.id);
+    const change = changes.find(({ what }) => what.startsWith('rights of '));
+    const result = { may: await may(), undone: change?.undone != null, left: leftBehind?.length };
+    await lab.onSource(change?.undo ?? '');
+    expect(await may()).toBe(true);
+    await lab.onSource(`drop table t`);
+    return result;
+  };
+  await using admin = await Lab.open(create);
+  expect(await ends('open')).toEqual({ may: true, undone: true, left: 0 });
+  expect(await ends('sealed')).toEqual({ may: false, undone: false, left: 2 });
+  await admin.onSource(`drop role ${role}`);
 });

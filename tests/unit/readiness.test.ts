@@ -104,7 +104,7 @@ test('the estimate says what it is made of: writers, drains, counts, sequences a
   const facts: ReadinessFacts = {
     ...READY,
     ...{ writer: { pid: 7, application: 'app', seconds: 3 }, fence: FENCE },
-    ...{ sequences: 8_000, triggers: 6_000, walBytes: 5 },
+    ...{ sequences: 8_000, triggers: 3_000, walBytes: 5 },
   };
   const known: Known = {
     ...KNOWN,

@@ -164,6 +164,44 @@ describe('a stored record', () => {
     expect(text).toMatch(/## Left behind\n\nNothing\./);
   });
 
+  test('has settings and rights that fences changed, with times, and the SQL of those that are still changed; and ended sessions', () => {
+    const [cutover] = record.cutovers;
+    const fenceChanges = [
+      {
+        ...{ side: 'source', what: 'CONNECT on the database', changed: '2026-11-27T10:03:01.000Z' },
+        restored: '2026-11-27T10:03:08.000Z',
+      },
+      {
+        ...{ side: 'source', what: 'rights of app: INSERT on public.a' },
+        ...{ undo: 'grant INSERT on table a to app', changed: '2026-11-27T10:03:02.000Z' },
+      },
+    ] as const;
+    const more = {
+      fenceChanges,
+      cutovers: [{ ...cutover, stoppedAt: cutover?.at, stoppedSeconds: 2, endedSessions: 3 }],
+    };
+    const { result } = recorded('done');
+    const report = finished({ result: { ...(result as object), record: { ...record, ...more } } });
+    expect(report.changes).toEqual(
+      expect.arrayContaining([
+        {
+          what: 'rights of app: INSERT on public.a, on "orders_old"',
+          ...{ made: '2026-11-27T10:03:02.000Z', undone: null },
+          undo: 'grant INSERT on table a to app',
+        },
+      ]),
+    );
+    const text = markdownOf(report);
+    expect(text).toContain(
+      '| CONNECT on the database, on "orders_old" | 2026-11-27 10:03:01 UTC | 2026-11-27 10:03:08 UTC |',
+    );
+    expect(text).toContain(
+      '- rights of app: INSERT on public.a, on "orders_old": grant INSERT on table a to app',
+    );
+    expect(text).toContain('Sessions that wrote too long were ended: 3.');
+    expect(htmlOf(report)).toContain('grant INSERT on table a to app');
+  });
+
   test('of a failure is in its details, and what was left behind is named', () => {
     const left = { ...record, leftBehind: ['the slot is kept; drop it: psql …'] };
     const failure = {
@@ -229,6 +267,46 @@ describe('without a record, as of a terminated or cancelled migration,', () => {
     expect(report.cutovers).toMatchObject([{ stoppedAt: at(4), stoppedSeconds: 3 }]);
     expect(markdownOf(report)).toContain('walferry stopped the writes once, for 3.0 s in total.');
   });
+});
+
+test('of a terminated migration, what its fence has changed and not given back comes from the steps of its last run', () => {
+  const run = recorded('cancelled-cutover', 150);
+  const [first] = run.activities;
+  if (!first) throw new Error('no activity');
+  const rights = { what: 'rights of app: INSERT on public.a', undo: 'grant INSERT on a to app' };
+  const limit = { what: 'connection limit of the database', undo: 'x', extra: true };
+  const at = (second: number) => `2026-11-27T20:00:0${second}.000Z`;
+  const step = (type: string, from: number, result: unknown, input: unknown = {}) => ({
+    ...{ ...first, type, input, result, end: 'completed' as const },
+    ...{ scheduledAt: at(from), endedAt: at(from + 1) },
+  });
+  const prepared = step('prepareCutover', 0, { switched: null, changes: [rights, limit] });
+  const armed = step('armCutover', 2, {});
+  const undone = step('undoCutover', 4, { decided: 'undone', downtimeMs: null });
+  const looked = step('lookAtSource', 4, { sealedAgain: false, late: [], changes: [rights] });
+  const opened = step('settleOld', 6, { left: [], statement: null }, { oldDatabase: 'open' });
+  const rehearsed = step('armCutover', 2, {}, { box: { rehearsal: true } });
+  const changesAfter = (...steps: (typeof armed)[]) => {
+    const activities = [...run.activities, ...steps];
+    const report = buildReport(known({ ...run, end: 'terminated', activities }));
+    return report.changes
+      .filter(({ what }) => what.includes('app') || what.includes('limit'))
+      .map(({ what, made, undone: back }) => [what.split(' ')[0], made, back]);
+  };
+  expect(changesAfter(prepared)).toEqual([]);
+  expect(changesAfter(prepared, armed)).toEqual([
+    ['rights', at(2), null],
+    ['connection', at(2), null],
+  ]);
+  expect(changesAfter(prepared, rehearsed, undone)).toEqual([['rights', at(2), at(5)]]);
+  expect(changesAfter(prepared, armed, looked)).toEqual([
+    ['connection', at(2), at(5)],
+    ['rights', at(2), null],
+  ]);
+  expect(changesAfter(prepared, armed, looked, opened)).toEqual([
+    ['connection', at(2), at(5)],
+    ['rights', at(2), at(7)],
+  ]);
 });
 
 describe('what later code reports', () => {

@@ -45,6 +45,8 @@ const SUMMARY: MigrationSummary = {
   ...{ transactions: 1, changes: 1, seconds: 1 },
 };
 
+const RIGHT = { what: 'rights of app: INSERT on public.a', undo: 'grant INSERT on a to app' };
+
 /** One event of each kind, with values that may or may not make sense now. */
 function events(pick: Pick): Event[] {
   const reason = reasonFrom(pick);
@@ -56,7 +58,7 @@ function events(pick: Pick): Event[] {
     if (type === 'operatorNeeded') return { type, waiting };
     if (type === 'setLimits') return { type, values: UNLIMITED, version: pick.below(9), stored: 0 };
     if (type === 'verify' || type === 'repair') return { type, id: idFrom(pick), by: 'operator' };
-    if (type === 'boxBegun') return { type, cutover: 'migration/1' };
+    if (type === 'boxBegun') return { type, cutover: 'migration/1', changes: [RIGHT] };
     if (type === 'cutoverHeld') return { type, request: { compare: 'exact' } };
     if (type === 'approve') return { type, given: { name: pick.one(['a', 'b']), note: '' } };
     if (type === 'cutoverUndone') return { type, reason };
@@ -73,6 +75,8 @@ function events(pick: Pick): Event[] {
       notes: [],
     },
     { type: 'slotBegun' },
+    { type: 'sourceLooked', stays: pick.chance(0.5) ? [RIGHT] : [] },
+    { type: 'oldOpened' },
     { type: 'windowSet', window: pick.one(WINDOWS) },
     { type: 'cutoverDropped', why: 'the window has passed' },
     { type: 'slotCreated', consistentLsn: lsn },

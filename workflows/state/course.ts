@@ -12,6 +12,7 @@ import {
 } from '../../contract/record.ts';
 import type { LeaseReport } from '../../contract/work.ts';
 import type { Event } from './event.ts';
+import { fenceAdvanced } from './fence-course.ts';
 import type { State } from './state.ts';
 
 const MS_PER_SECOND = 1000;
@@ -27,7 +28,9 @@ const ENDS: ReadonlySet<Event['type']> = new Set<Event['type']>([
  */
 export function courseAfter(before: State, after: State, event: Event, now: string): State {
   const { course = NO_COURSE } = before;
-  const next = advanced(course, before, after, event, now);
+  const next = fenceAdvanced(
+    ...([advanced(course, before, after, event, now), before, event, now] as const),
+  );
   return next === course ? after : { ...after, course: next };
 }
 
@@ -68,6 +71,10 @@ function cutoverAdvanced(
     const { downtimeMs = null } = event;
     const stoppedSeconds = downtimeMs === null ? null : downtimeMs / MS_PER_SECOND;
     return withNewest(course, (one) => ({ ...one, stoppedSeconds }));
+  }
+  if (event.type === 'armed') {
+    const { ended = 0 } = event;
+    return ended === 0 ? course : withCutover(course, (one) => ({ ...one, endedSessions: ended }));
   }
   if (event.type === 'writesReturned') return withNewest(course, (one) => returned(one, at));
   if (event.type === 'stepBegun') return withStep(course, { step: event.step, at });

@@ -2,6 +2,7 @@
 import type { GivenApproval } from '../../contract/approval.ts';
 import type { HeldCutover } from '../../contract/cutover-request.ts';
 import type { DefinitionReport } from '../../contract/definition.ts';
+import type { FenceTaking } from '../../contract/fence-change.ts';
 import type { FenceKind, FenceSetting } from '../../contract/fence.ts';
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Limits } from '../../contract/limits.ts';
@@ -61,7 +62,12 @@ export type Move =
   /** However it ended: the operator, the time, a switch back, a cancellation. */
   | { readonly type: 'wayBackOver' }
   | { readonly type: 'releaseBegun' }
-  | { readonly type: 'boxBegun'; readonly cutover: string }
+  /** @property changes what the fence is about to change besides its own objects. */
+  | {
+      readonly type: 'boxBegun';
+      readonly cutover: string;
+      readonly changes?: readonly FenceTaking[];
+    }
   /** @property downtimeMs as the databases measured it; null: not known. */
   | { readonly type: 'switched'; readonly downtimeMs?: number | null }
   | {
@@ -121,10 +127,15 @@ export type Fact =
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
   /** Values of the live database that the fence is about to replace. */
   | { readonly type: 'settingsNoted'; readonly settings: readonly FenceSetting[] }
-  | { readonly type: 'armed'; readonly deadline: string }
+  /** @property ended sessions that were ended. */
+  | { readonly type: 'armed'; readonly deadline: string; readonly ended?: number }
   | { readonly type: 'sealed' }
   /** The cutover is undone on both servers: whoever was refused may write again. */
   | { readonly type: 'writesReturned' }
+  /** After the switch, the side that was left: what its fence has changed besides its own objects, and keeps. */
+  | { readonly type: 'sourceLooked'; readonly stays: readonly FenceTaking[] }
+  /** The old database takes writes again: after a switch back, or as `finalize` asked for. */
+  | { readonly type: 'oldOpened' }
   | { readonly type: 'stepBegun'; readonly step: string }
   | {
       readonly type: 'stepFailing';

@@ -126,6 +126,8 @@ export function noted(state: State, event: Fact, now: string): State {
     case 'sealed':
       return boxed(state, { deadline: null });
     case 'writesReturned':
+    case 'sourceLooked':
+    case 'oldOpened':
       // Only the course is about it.
       return state;
     case 'stepBegun':

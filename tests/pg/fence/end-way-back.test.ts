@@ -56,9 +56,12 @@ test.each(['undone', 'switched'] as const)(
     expect((await old.query(MAY)).rows).toEqual([undone ? closed : open]);
     expect((await fresh.query(MAY)).rows).toEqual([undone ? open : closed]);
     expect(said).toEqual([
-      undone
-        ? `granted back rights to write on "${target}" (1)`
-        : `rights to write on "${target}" (1) stay revoked: the cutover has switched`,
+      ...(undone
+        ? [`granted back rights to write on "${target}" (1)`]
+        : [
+            `rights to write on "${target}" (1) stay revoked: the cutover has switched`,
+            `rights of "pg_monitor": INSERT on public.a; to grant them back: grant INSERT on table public.a to "pg_monitor"`,
+          ]),
       `gave back on "${target}" what the fence had set: connectionLimit`,
       ...(undone ? [] : [`granted back rights to write on "${source}" (1)`]),
       `removed the way back of orders on "${source}"`,

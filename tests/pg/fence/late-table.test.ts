@@ -1,6 +1,6 @@
 /** Tables that are created while the stream runs: the target is closed for them before their first row, the source at the next cutover. */
 import { expect, test } from 'vitest';
-import { steps } from '../../../activities/steps.ts';
+import { closeSteps, steps } from '../../../activities/steps.ts';
 import { MigrationError } from '../../../contract/failure.ts';
 import { fenceOf } from '../../../postgres/fence/kinds.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
@@ -80,4 +80,40 @@ test('a table and a partition that join a running migration are fenced on the ta
   for (const sql of early) expect(await stateOf(db.sourceClient, sql), sql).toBe(REFUSED);
   await fence.open(source, migration, 'late');
   await fence.remove(source, migration, recordedWork());
+});
+
+test('a partition that joins by the stream alone is fenced on the target before its first row, and one that an operator adds there with the next lease', async () => {
+  await using db = await freshPair();
+  await db.sourceClient.query(SCHEMA);
+  // Through its root: the target has partitions of its own.
+  await db.targetClient.query(/* sql */ `
+    create table person (id int primary key);
+    create table parted (id int, r int, primary key (id, r)) partition by list (r);
+    create table parted_0 partition of parted for values in (0)`);
+  const tables = { viaPartitionRoot: ['public.parted'] };
+  await using run = new Steps(db.source, db.target, { tables });
+  const { migration, input } = run;
+  await steps.copySchema({ migration, input }, recordedWork());
+  await run.copy();
+  await run.indexes();
+  await follow(db, run);
+  await db.targetClient.query(`${PARTITION}; ${CLOSED('parted_1')}`);
+  await db.sourceClient.query(PARTITION);
+  await db.sourceClient.query(/* sql */ `insert into parted values (2, 1)`);
+  expect(await follow(db, run)).toBe(0);
+  const { rows } = await db.targetClient.query(
+    /* sql */ `select count(*)::int as n from public.parted_1`,
+  );
+  expect(rows).toEqual([{ n: 1 }]);
+  expect(await stateOf(db.targetClient, /* sql */ `delete from public.parted_1`)).toBe(REFUSED);
+
+  await db.targetClient.query(
+    /* sql */ `create table public.parted_2 partition of public.parted for values in (2)`,
+  );
+  const early = /* sql */ `insert into public.parted_2 values (1, 2)`;
+  expect(await stateOf(db.targetClient, `begin; ${early}; rollback`)).toBe('done');
+  const lease = { migration, input, floor: null, until: null, leaseMs: 1 };
+  await steps.streamChanges(lease, recordedWork());
+  expect(await stateOf(db.targetClient, early)).toBe(REFUSED);
+  await closeSteps();
 });

@@ -104,6 +104,7 @@ test('roles: a right that is granted while the writes are stopped makes the proo
   await decide(f.db.targetClient, f.migration, cutover, 'switched');
   expect(await endStoredFence(f.db.sourceClient, f.db.targetClient, f.migration)).toEqual([
     `rights to write on "${f.db.source}" (2) stay revoked: the cutover has switched`,
+    'rights of "pg_monitor": INSERT, UPDATE on public.a with grant option; to grant them back: grant INSERT, UPDATE on table public.a to "pg_monitor" with grant option',
   ]);
   expect((await admin.query(ACL)).rows).not.toEqual(before);
 });

@@ -6,9 +6,13 @@ import path from 'node:path';
 import type pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import type { DatabaseExtras } from '../../../contract/fence.ts';
-import { giveBackExtras, takeExtras } from '../../../postgres/fence/extras.ts';
+import { endStoredFence } from '../../../postgres/fence/end-stored-fence.ts';
+import { describeExtras } from '../../../postgres/fence/extra-undo.ts';
+import { giveBackExtras, previousValues, takeExtras } from '../../../postgres/fence/extras.ts';
+import { MOST_TAKINGS } from '../../../contract/fence-change.ts';
 import { connectSource } from '../../../postgres/session/open.ts';
 import { readFenceGrants } from '../../../postgres/store/fence-grant.ts';
+import { decide } from '../../../postgres/store/outcome.ts';
 import { recordedWork } from '../../support/control.ts';
 import { loginOn } from '../../support/preflight.ts';
 import { failure } from '../schema/schema-fidelity.ts';
@@ -59,6 +63,9 @@ test('roles: rights to write are revoked and granted back exactly, with grantors
   const [app, owner] = [await f.app(who.app), await f.app(who.owner)];
   await app.query(/* sql */ `prepare write as update a set v = 1`);
   await app.query(/* sql */ `execute write`);
+  const { changes: announced } = await f.fence.install(
+    ...([f.source, f.migration, f.input, recordedWork()] as const),
+  );
   const { cutover } = await f.arm();
   expect(await f.prove()).toMatchObject({ holders: 0 });
   for (const sql of [
@@ -79,12 +86,64 @@ test('roles: rights to write are revoked and granted back exactly, with grantors
   await f.fence.arm(f.source, f.migration, again);
   expect(await readFenceGrants(f.db.targetClient, f.migration)).toHaveLength(11);
   expect(await f.fence.seal(f.source, f.migration, cutover)).toBe(true);
+  const stays = (await f.fence.stays?.(f.source, f.migration)) ?? [];
   await f.fence.open(f.source, f.migration, cutover);
   await f.fence.open(f.source, f.migration, cutover);
+  expect(await f.fence.stays?.(f.source, f.migration)).toEqual([]);
+  expect(announced).toEqual(stays);
   expect(sorted(await aclsOf(admin))).toEqual(sorted(before));
   expect(await stateOf(app, 'execute write')).toBe('done');
   expect(await readFenceGrants(f.db.targetClient, f.migration)).toEqual([]);
   await failure(f.fence.arm(f.source, f.migration, again), 'CutoverRepeated');
+
+  // By name, for whoever has only the report: what it says grants exactly the same rights.
+  expect(stays.map(({ what }) => what)).toContain(
+    `rights of "${who.clerk}": INSERT ("w") on public.a, granted by "${who.app}"`,
+  );
+  const next = randomUUID();
+  await f.fence.arm(f.source, f.migration, { cutover: next, milliseconds: 60_000 });
+  expect(sorted(await aclsOf(admin))).not.toEqual(sorted(before));
+  for (const { undo = '' } of stays) await admin.query(undo);
+  expect(sorted(await aclsOf(admin))).toEqual(sorted(before));
+  await f.fence.open(f.source, f.migration, next);
+});
+
+test('roles: cleanup after a switch that no worker has ended names the rights that stay revoked, with the SQL that grants them back', async () => {
+  await using f = await fenced(SCHEMA, {}, 'roles');
+  await using who = await roles(() => f.app());
+  const admin = await f.app();
+  await admin.query(`grant insert, update on a, b to ${who.app}; grant insert on c to ${who.app}`);
+  const before = await aclsOf(admin);
+  const { cutover } = await f.arm();
+  expect(await f.fence.seal(f.source, f.migration, cutover)).toBe(true);
+  await decide(f.db.targetClient, f.migration, cutover, 'switched');
+  const lines = await endStoredFence(f.source, f.db.targetClient, f.migration);
+  expect(lines).toEqual([
+    expect.stringContaining('(5) stay revoked: the cutover has switched'),
+    `rights of "${who.app}": INSERT, UPDATE on public.a, public.b; to grant them back: grant INSERT, UPDATE on table public.a, public.b to "${who.app}"`,
+    `rights of "${who.app}": INSERT on public.c; to grant them back: grant INSERT on table public.c to "${who.app}"`,
+  ]);
+  for (const line of lines.slice(1)) await admin.query(line.split('them back: ')[1] ?? '');
+  expect(sorted(await aclsOf(admin))).toEqual(sorted(before));
+});
+
+test('roles: the names of very many rights are bounded, and how many more there are is said', async () => {
+  await using f = await fenced(SCHEMA, {}, 'roles');
+  await using who = await roles(() => f.app());
+  const admin = await f.app();
+  for (let i = 0; i < 150; i += 1) {
+    // Each in its own group.
+    await admin.query(
+      `create table many_${i} (c${i} int); grant insert (c${i}) on many_${i} to ${who.app}`,
+    );
+  }
+  const { changes = [] } = await f.fence.install(
+    ...([f.source, f.migration, f.input, recordedWork()] as const),
+  );
+  expect(changes).toHaveLength(MOST_TAKINGS);
+  expect(changes.at(-1)).toEqual({
+    what: '71 more groups of rights, too many to name: the target has them where grants were copied',
+  });
 });
 
 /** An ACL is a set: its order has no meaning. */
@@ -259,6 +318,12 @@ test.each(['built-in defaults', 'settings of its own'])(
     expect((await admin.query(DATABASE)).rows).toEqual(before);
     await using again = await connectSource(migration, 'cutover');
     expect(again.pid).not.toBeNull();
+    // What the report says gives back the same.
+    await takeExtras(f.source, f.migration, ALL);
+    for (const { undo = '' } of await describeExtras(f.source, kept)) await f.source.query(undo);
+    expect((await admin.query(DATABASE)).rows).toEqual(before);
+    await giveBackExtras(f.source, f.migration);
+    expect((await admin.query(DATABASE)).rows).toEqual(before);
   },
 );
 
@@ -278,8 +343,12 @@ test('extras: what only a superuser could restore is refused to the owner of the
     // Where the rights are spelled out, the owner can restore them.
     await admin.query(`grant connect on database ${f.db.source} to pg_monitor with grant option`);
     const spelled = (await admin.query(DATABASE)).rows;
-    await takeExtras(plain, migration, { ...ALL, connectionLimit: false });
+    const extras = { ...ALL, connectionLimit: false };
+    const named = await describeExtras(plain, await previousValues(plain, migration, extras));
+    await takeExtras(plain, migration, extras);
     expect((await admin.query(DATABASE)).rows).not.toEqual(spelled);
+    for (const { undo = '' } of named) await plain.query(undo);
+    expect(sorted((await admin.query(DATABASE)).rows)).toEqual(sorted(spelled));
     await giveBackExtras(plain, migration);
     expect(sorted((await admin.query(DATABASE)).rows)).toEqual(sorted(spelled));
   } finally {
