@@ -118,8 +118,9 @@ export class StreamLoop {
         this.#seal(ending);
         this.#writing.feed(this.#sealed);
         if (ending && this.#writing.batch === null && this.#sealed.length === 0) break;
-        // With a full batch ready, only the target can make progress.
-        const blocked = ending || this.#sealed.length > 0;
+        // With a full batch ready, or an anchor that waits for the batch that is being written, only the target can make progress:
+        // a reader with items would not wait, and nothing that the socket brings would ever be seen.
+        const blocked = ending || this.#sealed.length > 0 || (this.#anchorWanted && this.#between);
         await (blocked
           ? Promise.race([this.#writing.written, aborted])
           : reader.ready(this.#waitMilliseconds()));
