@@ -18,12 +18,20 @@ export function anchorProof(claim: string, kills: (rounds: number) => number): P
       );
       await using db = await freshPair({ source });
       const options = { rounds, kills: kills(rounds), seed };
-      const tell = (so: AnchorProof) => counted(so.anchors, countsOf(so));
+      // It goes on until there are as many anchors as rounds, and as many kills as are wanted.
+      const finished = (so: Pick<AnchorProof, 'anchors' | 'killed'>): number => {
+        const killed = options.kills === 0 ? 1 : sum(so.killed) / options.kills;
+        return Math.floor(rounds * Math.min(1, so.anchors / rounds, killed));
+      };
+      const tell = (so: AnchorProof) => counted(finished(so), countsOf(so));
       const { differ, wrong, equal, anchors, ...proved } = await proveAnchors(db, {
         ...options,
         tell,
       });
-      counted(anchors, countsOf({ ...proved, anchors, differ, wrong, equal }));
+      counted(
+        finished({ ...proved, anchors }),
+        countsOf({ ...proved, anchors, differ, wrong, equal }),
+      );
       if (wrong.length > 0) throw new Error(`a lease failed: ${wrong.join('; ')}`);
       if (differ > 0) throw new Error(`the sides differ at ${differ} of ${anchors} anchors`);
       if (!equal) throw new Error('the sides differ after the last change');
@@ -32,9 +40,10 @@ export function anchorProof(claim: string, kills: (rounds: number) => number): P
 }
 
 function countsOf({ anchors, left, killed, leases, refused }: AnchorProof): Counts {
-  const sum = (counts: Counts) => Object.values(counts).reduce((all, one) => all + one, 0);
   return {
     ...{ anchors, 'anchors that left out an earlier commit': left, kills: sum(killed) },
     ...{ leases: sum(leases), 'refused anchors': sum(refused) },
   };
 }
+
+const sum = (counts: Counts): number => Object.values(counts).reduce((all, one) => all + one, 0);
