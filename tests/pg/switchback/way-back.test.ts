@@ -97,7 +97,8 @@ test('an open transaction in another database of the new server blocks the slot 
     openWayBack(migration, testWork(), { lockTimeoutMs: 500 }),
     'SlotBlocked',
   );
-  expect(refused.details.pids).toEqual([rows[0]?.pid]);
+  // Transactions of other tests on this server hold it up, too.
+  expect(refused.details.pids).toContain(rows[0]?.pid);
   expect(refused.message).toContain(`way back from "${db.target}" to "${db.source}"`);
   await open.query('rollback');
   await openWayBack(migration, testWork());
