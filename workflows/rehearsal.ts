@@ -77,8 +77,9 @@ async function trySwitch(run: Execution): Promise<SwitchRehearsed | null> {
 function releaseText(tried: SwitchRehearsed | null): string[] {
   if (tried === null) return [];
   const { releaseMs, triggers } = tried;
-  const enabled = triggers === 1 ? '1 trigger' : `${triggers} triggers`;
-  return [`its release with ${enabled}, rolled back, took ${duration(releaseMs / 1000)}`];
+  const enabled =
+    triggers === 0 ? '' : ` with ${triggers === 1 ? '1 trigger' : `${triggers} triggers`}`;
+  return [`its release${enabled}, rolled back, took ${duration(releaseMs / 1000)}`];
 }
 
 const fenceText = (tried: SwitchRehearsed | null): string =>

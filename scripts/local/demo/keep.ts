@@ -1,15 +1,17 @@
 /** `--keep`: everything stays up, an application writes again, and the next commands are printed. */
 import path from 'node:path';
 import { WALFERRY } from '../package.ts';
-import type { Stage } from './stage.ts';
+import { ledgerOf, type Stage } from './stage.ts';
 import { WriterProcess } from './writer-process.ts';
 
 /** Starts the writer again and prints what to try in another terminal. */
 export function leaveRunning(stage: Stage, rate: number, say: (line: string) => void): void {
-  const { cluster, folder } = stage;
+  const { cluster } = stage;
+  const ledger = ledgerOf(stage);
   const writer = WriterProcess.start(cluster.places.data, {
     ...{ service: 'source', or: 'target', rate },
-    ledger: path.join(folder, 'ledger-kept.jsonl'),
+    // The same one: rows that the demo's writer has changed last would be in no other.
+    ledger,
   });
   say(`
 Everything keeps running; the application writes to "source" again (process ${writer.pid}).
@@ -37,7 +39,7 @@ Compare every row, and cut over; the application is refused and then writes to "
   temporal workflow update execute -w orders --name verify
   temporal workflow update execute -w orders --name cutover
   kill ${writer.pid}                                # the application
-  ${WALFERRY} writer check target --ledger ${path.relative(process.cwd(), path.join(folder, 'ledger-kept.jsonl'))}
+  ${WALFERRY} writer check target --ledger ${path.relative(process.cwd(), ledger)}
 
 Stop everything:
 

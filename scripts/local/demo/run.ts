@@ -17,7 +17,7 @@ import { Evidence } from './evidence.ts';
 import { Follower } from './follow.ts';
 import { killInCopy, killInStream, provenInCopy, type Scene } from './kills.ts';
 import { closingFacts, leftBehind } from './outcome.ts';
-import type { Stage } from './stage.ts';
+import { ledgerOf, type Stage } from './stage.ts';
 import { storyLine } from './story-line.ts';
 import { cutOver, replaceWriter, streamBack, switchBack, verifyUnderLoad } from './switches.ts';
 import { commandLine, temporal } from './temporal-cli.ts';
@@ -48,9 +48,9 @@ export async function runDemo(
   stop: AbortSignal,
   say: (line: string) => void,
 ): Promise<DemoOutcome> {
-  const { cluster, folder } = stage;
+  const { cluster } = stage;
   const data = cluster.places.data;
-  const ledger = path.join(folder, 'ledger.jsonl');
+  const ledger = ledgerOf(stage);
   const { rate } = settings;
   const workers = new Workers(data);
   stop.throwIfAborted();

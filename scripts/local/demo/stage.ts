@@ -19,6 +19,10 @@ export interface Stage {
   readonly folder: string;
 }
 
+/** What the application notes. Every writer of the demo appends to it. */
+export const ledgerOf = ({ folder }: Pick<Stage, 'folder'>): string =>
+  path.join(folder, 'ledger.jsonl');
+
 /** Installs what is missing, starts the servers and creates two empty databases. */
 export async function setTheStage(say: (line: string) => void): Promise<Stage> {
   const programs = await setUp(say);
