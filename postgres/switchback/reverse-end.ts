@@ -6,6 +6,7 @@ import { endOnTarget } from '../schema/drop-control.ts';
 import { enableTriggers } from '../schema/disable-trigger.ts';
 import { connectTarget } from '../session/open.ts';
 import { dropSlot } from '../slot/drop-slot.ts';
+import { readMigration } from '../store/migration.ts';
 import { onWayBack } from './on-way-back.ts';
 
 /**
@@ -23,12 +24,15 @@ export async function dropReverseSlot(migration: Migration): Promise<'dropped' |
  */
 export async function closeWayBack(
   migration: Migration,
-  work: Pick<Work, 'signal' | 'beat'>,
+  work: Pick<Work, 'signal' | 'beat' | 'scheduledAt'>,
 ): Promise<void> {
   const reverse = reverseOf(migration);
   const close = async (): Promise<void> => {
-    await enableTriggers(reverse, work, 'nothing');
     await using old = await connectTarget(reverse, 'cleanup', { unregistered: 'any more' });
+    // Without a slot no lease has disabled anything, and there is no position that a step could take over from: the opening was
+    // cancelled while it waited for writers, or an earlier attempt has removed the row from a schema that another migration uses.
+    const state = await readMigration(old, reverse.id);
+    if ((state?.consistentLsn ?? null) !== null) await enableTriggers(reverse, work, 'nothing');
     await endOnTarget(old, reverse);
   };
   await onWayBack(reverse, 'removing the control schema', close, work.signal);

@@ -10,6 +10,7 @@ import { createStore } from '../../../postgres/store/upgrade.ts';
 import { registerMigration } from '../../../postgres/store/migration.ts';
 import { readIdentity } from '../../../postgres/identity/identity.ts';
 import { storeConsistentPoint } from '../../../postgres/store/consistent-point.ts';
+import { createStore } from '../../../postgres/store/upgrade.ts';
 import { readStart } from '../../../postgres/store/way-back.ts';
 import { closeWayBack, dropReverseSlot } from '../../../postgres/switchback/reverse-end.ts';
 import { planReverse } from '../../../postgres/switchback/reverse-plan.ts';
@@ -104,6 +105,29 @@ test('an open transaction in another database of the new server blocks the slot 
   await openWayBack(migration, testWork());
   await dropReverseSlot(migration);
 });
+
+test.each(['was registered and has no slot yet', 'was never begun, in a schema that is there'])(
+  'a way back that %s is removed without a word, also a second time',
+  async (how) => {
+    await using db = await freshPair();
+    await using blocker = await connectTo(db.target);
+    const migration = await startMigration(db, `${OPENED} create table t (id int primary key)`);
+    await blocker.query(/* sql */ `begin; create table w (i int)`);
+    if (how.includes('never')) await createStore(db.sourceClient, db.source);
+    else await failure(openWayBack(migration, testWork(), { lockTimeoutMs: 500 }), 'SlotBlocked');
+    // As a worker schedules it: such a step takes over from earlier attempts.
+    const work = { ...testWork(), scheduledAt: 1_000 };
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await dropReverseSlot(migration);
+      await closeWayBack(migration, work);
+    }
+    const { rows } = await db.sourceClient.query(
+      /* sql */ `select from pg_namespace where nspname = 'walferry'`,
+    );
+    expect(rows).toEqual([]);
+    await blocker.query('rollback');
+  },
+);
 
 test('the start is final: a second one is the same, another position and a late slot creation are refused, and the plan stays', async () => {
   await using db = await freshPair();
