@@ -10,7 +10,6 @@ import { createStore } from '../../../postgres/store/upgrade.ts';
 import { registerMigration } from '../../../postgres/store/migration.ts';
 import { readIdentity } from '../../../postgres/identity/identity.ts';
 import { storeConsistentPoint } from '../../../postgres/store/consistent-point.ts';
-import { createStore } from '../../../postgres/store/upgrade.ts';
 import { readStart } from '../../../postgres/store/way-back.ts';
 import { closeWayBack, dropReverseSlot } from '../../../postgres/switchback/reverse-end.ts';
 import { planReverse } from '../../../postgres/switchback/reverse-plan.ts';
