@@ -12,6 +12,8 @@ const BUILT = ['tests/support/setup-files/built-programs.ts'];
 
 /** The real workflow over simulated databases. */
 const SIMULATED = 'tests/e2e/workflow-*.test.ts';
+/** Files of one process share its modules: to load them once for each of a hundred files takes as long as a dozen of these. */
+const ONCE = false;
 /** For projects whose files share what a global set-up has started. */
 const SHARED = ['tests/support/setup-files/shared-servers.ts'];
 
@@ -41,6 +43,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          isolate: ONCE,
           include: ['tests/unit/**/*.test.ts', 'tests/docs/**/*.test.ts'],
           testTimeout: 60 * SECOND,
         },
@@ -57,8 +60,7 @@ export default defineConfig({
       {
         test: {
           name: 'pg',
-          // Loading what a hundred files use once for each would take as long as three of them.
-          isolate: false,
+          isolate: ONCE,
           include: ['tests/pg/**/*.test.ts'],
           globalSetup: [...BUILT, 'tests/support/setup-files/shared-postgres.ts'],
           setupFiles: SHARED,
