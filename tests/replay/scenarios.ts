@@ -60,6 +60,26 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'switched-back',
+    ends: COMPLETED,
+    // Everything that a night has: verification, rehearsals, the fence, the way back, and the return.
+    play: async (migrations) => {
+      const migration = await migrations.start(undefined, {
+        ...{ source: 'orders_old', target: 'orders_new', fence: 'trigger', switchback: '24h' },
+        verify: 'before-cutover',
+      });
+      await migration.reaches('stream');
+      await migration.ask('verify');
+      await migration.ask('rehearse');
+      await migration.ask('rehearse', { fence: true });
+      await migration.ask('cutover');
+      await migration.reaches('reverse');
+      await until('the stream', () => migration.world.isRunning('streamChanges'));
+      await migration.ask('switchback');
+      return migration;
+    },
+  },
+  {
     name: 'resynced',
     ends: COMPLETED,
     // Twice: at once, and after a pass that waits for the operator; then cut over.
