@@ -53,6 +53,9 @@ export const keptChange = v.pipe(
 );
 export type KeptChange = v.InferOutput<typeof keptChange>;
 
+/** Begins the name of revoked rights, which says their tables. */
+export const RIGHTS_OF = 'rights of ';
+
 /** Most that one look reports, so that both sides and what was restored before have room. */
 export const MOST_TAKINGS = 80;
 /** They are part of the carried state. */
@@ -103,7 +106,11 @@ export function changesLooked(
 ): readonly FenceChange[] {
   const isThere = (one: FenceChange) =>
     one.side === side && stays.some(({ what }) => what === one.what);
-  const [there, others] = [changes.filter(isThere), changes.filter((one) => !isThere(one))];
+  // Rights that are grouped in another way now are still revoked: the look names them again.
+  const isRegrouped = (one: FenceChange) =>
+    one.side === side && isKept(one) && one.what.startsWith(RIGHTS_OF) && !isThere(one);
+  const there = changes.filter(isThere);
+  const others = changes.filter((one) => !isThere(one) && !isRegrouped(one));
   const stay = changesTaken(there, side, stays, since);
   return bounded([...changesRestored(others, side, at), ...stay]);
 }

@@ -10,9 +10,9 @@ import { rehearseBox } from './box.ts';
 import { measureChecks } from './box-checks.ts';
 import { ending, throwIfStopped } from './failure.ts';
 import { catchUp, drain, prepare } from './fenced-cutover.ts';
-import { LONG, QUICK } from './options.ts';
+import { FIRST_TRIES, LONG, QUICK } from './options.ts';
 import { requireReady } from './readiness.ts';
-import { retryUntilDone } from './retry-until-done.ts';
+import { passing, retryUntilDone } from './retry-until-done.ts';
 import { duration } from './wording.ts';
 
 /** Longest downtime of a rehearsal: applications see errors, not waits. */
@@ -66,12 +66,23 @@ async function withoutFence(
 /** Null in a replay: histories of earlier code do not try it. */
 async function trySwitch(run: Execution): Promise<SwitchRehearsed | null> {
   if (!patched('rehearsal-release')) return null;
-  return retryUntilDone(run, 'rehearse the release', (retry) =>
-    long.rehearseSwitch.executeWithOptions(
-      { ...LONG, retry, activityId: 'rehearse-switch', summary: 'release, rolled back' },
+  run.tell({ type: 'stepBegun', step: 'rehearse the release' });
+  try {
+    const tried = await long.rehearseSwitch.executeWithOptions(
+      {
+        ...{ ...LONG, retry: FIRST_TRIES },
+        ...{ activityId: 'rehearse-switch', summary: 'release, rolled back' },
+      },
       [run.step],
-    ),
-  );
+    );
+    throwIfStopped();
+    return tried;
+  } catch (error) {
+    throwIfStopped();
+    // A session that has a table locked is what the rehearsal is to find: it is the answer, and no reason to wait.
+    const reason = passing(error);
+    throw reason ? ending(reason.code, reason.message) : error;
+  }
 }
 
 function releaseText(tried: SwitchRehearsed | null): string[] {

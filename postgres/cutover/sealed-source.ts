@@ -8,7 +8,7 @@ import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
-import { classify } from '../connection/failure.ts';
+import { classify, sqlstate } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
 import { connectSource } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
@@ -28,7 +28,7 @@ export async function lookAtSource(
   fence: Fence,
   cutover: string,
   since: Lsn | null,
-  { signal, beat }: Work,
+  { signal, beat, log }: Work,
 ): Promise<SourceLook> {
   try {
     await using source = await connectSource(migration, 'cleanup', { signal });
@@ -37,8 +37,15 @@ export async function lookAtSource(
     await fence.giveBackExtras?.(source, migration);
     const late =
       since === null ? [] : await laterChanges(migration, input, since, signal, beat, 'fenced');
-    const changes = (await fence.stays?.(source, migration)) ?? [];
-    return { sealedAgain, late: late.slice(0, MOST_LATE), changes };
+    const found = { sealedAgain, late: late.slice(0, MOST_LATE) };
+    try {
+      return { ...found, changes: (await fence.stays?.(source, migration)) ?? [] };
+    } catch (error) {
+      signal.throwIfAborted();
+      // Rows that came late keep the slot: a list of settings must not lose them.
+      log.warn('what the fence leaves changed was not read', { sqlstate: sqlstate(error) });
+      return found;
+    }
   } catch (error) {
     signal.throwIfAborted();
     throw classify(error, { step: 'looking at the source after the switch' }, 'Internal');

@@ -131,6 +131,7 @@ async function sinceRelease({ target: old }: Sessions, reverse: Migration): Prom
   return ({ xmin }) => release !== null && !isVisible(Number(xmin), release);
 }
 
+/** By the query's row: REFRESH and GRANT write the view's own row again. */
 async function viewsSince(
   fresh: pg.ClientBase,
   { relations }: Scope,
@@ -138,8 +139,9 @@ async function viewsSince(
 ): Promise<TableName[]> {
   const known = new Set(relations.map(nameOf));
   const { rows } = await fresh.query<TableName & CatalogRow>(/* sql */ `
-    select n.nspname as schema, c.relname as name, c.xmin::text as xmin
+    select n.nspname as schema, c.relname as name, q.xmin::text as xmin
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      join pg_catalog.pg_rewrite q on q.ev_class = c.oid and q.rulename = '_RETURN'
      where c.relkind in ('v', 'm') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname not in (${SYSTEM_SCHEMAS})
        and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')`);
   return rows

@@ -25,12 +25,12 @@ import { readScope } from './scope.ts';
 
 const STEP = 'comparing the contents of materialized views';
 
-/** Of one statement, and all together. The smallest views come first. */
+/** Of one statement, and all together. The smallest views come first. Whoever refreshes a view waits for its reader, and readers for that. */
 export interface ContentLimits {
   readonly viewMs: number;
   readonly totalMs: number;
 }
-const LIMITS: ContentLimits = { viewMs: 30_000, totalMs: 600_000 };
+const LIMITS: ContentLimits = { viewMs: 10_000, totalMs: 600_000 };
 const LOCK_TIMEOUT_MS = 2_000;
 
 /** From 15 on `"char"` bytes above 127 are printed as `\nnn`. */

@@ -7,6 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { FENCE_SCHEMA } from '../catalog/own-object.ts';
 import { inSavepoint, rolledBack } from '../connection/in-transaction.ts';
+import { failed } from '../session/ddl-failure.ts';
 import { REFUSED_STATE, replaceFunction, type Body } from './fence-body.ts';
 import { fenceNames } from './fence-name.ts';
 
@@ -25,10 +26,17 @@ export async function probeFence(source: pg.ClientBase, migration: Migration): P
     async () => {
       await source.query(replaceFunction(probe, { state: 'open' }));
       // ALWAYS, as on tables that the role owns: the session's replication role does not matter.
-      await source.query(/* sql */ `
-        create table ${TABLE} ();
+      await source
+        .query(
+          /* sql */ `
+        create table ${TABLE} (id int generated always as identity primary key);
         create trigger ${triggerSql} before insert or update or delete or truncate on ${TABLE} for each statement execute function ${functionSql}();
-        alter table ${TABLE} enable always trigger ${triggerSql}`);
+        alter table ${TABLE} enable always trigger ${triggerSql}`,
+        )
+        .catch((error: unknown) => {
+          const what = "a table of walferry's own, to try the fence on, could not be created";
+          throw failed(error, { what, code: 'SchemaFailed', side: 'source', object: TABLE });
+        });
       const look = async (body: Body, refuses: boolean): Promise<void> => {
         await source.query(replaceFunction(probe, body));
         const state = await inSavepoint(

@@ -4,12 +4,15 @@
  */
 import pg from 'pg';
 import { MOST_NAMED } from '../../contract/fence.ts';
-import { MOST_TAKINGS, type FenceTaking } from '../../contract/fence-change.ts';
+import { MOST_TAKINGS, RIGHTS_OF, type FenceTaking } from '../../contract/fence-change.ts';
 import { listed } from '../../contract/listed.ts';
 import type { FenceGrant } from '../store/fence-grant.ts';
 
 /** All statements together: they are in the workflow's history and in its result. */
 const MOST_CHARACTERS = 40_000;
+
+/** Tables of one statement. */
+const MOST_TABLES = 100;
 
 const TABLES = /* sql */ `
 select c.oid::int8::float8 as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, r.rolname::text as owner
@@ -77,7 +80,17 @@ function groupsOf(rights: readonly FenceGrant[], tables: ReadonlyMap<number, Tab
     const before = groups.get(key)?.group.tables ?? [];
     groups.set(key, { level, group: { ...group, privileges, tables: [...before, table.name] } });
   }
-  return [...groups.values()].sort((a, b) => a.level - b.level).map(({ group }) => group);
+  return [...groups.values()]
+    .sort((a, b) => a.level - b.level)
+    .flatMap(({ group }) => inParts(group.tables).map((tables) => ({ ...group, tables })));
+}
+
+/** One statement each: that of a role with rights on thousands of tables would leave no room for any other. */
+function inParts(tables: readonly string[]): string[][] {
+  const count = Math.ceil(tables.length / MOST_TABLES);
+  return Array.from({ length: count }, (_, at) =>
+    tables.slice(at * MOST_TABLES, (at + 1) * MOST_TABLES),
+  );
 }
 
 /** How many grants each needs before it. */
@@ -108,7 +121,7 @@ function takingOf({ grantee, privileges, tables, grantor, grantable }: Group): F
   // Granted in another role's name, it would be another right.
   const role = grantor === null ? null : pg.escapeIdentifier(grantor);
   return {
-    what: `rights of ${grantee}: ${privileges} on ${listed(tables, MOST_NAMED)}${option}${role === null ? '' : `, granted by ${role}`}`,
+    what: `${RIGHTS_OF}${grantee}: ${privileges} on ${listed(tables, MOST_NAMED)}${option}${role === null ? '' : `, granted by ${role}`}`,
     undo: role === null ? grant : `set role ${role}; ${grant}; reset role`,
   };
 }
@@ -116,9 +129,13 @@ function takingOf({ grantee, privileges, tables, grantor, grantable }: Group): F
 /** What does not fit is counted: a list that ends without a word would be taken for all of it. */
 function bounded(takings: readonly FenceTaking[]): FenceTaking[] {
   let left = MOST_CHARACTERS;
-  const fitting = takings
-    .slice(0, MOST_TAKINGS - 1)
-    .filter(({ what, undo = '' }) => (left -= what.length + undo.length) >= 0);
+  const fitting = takings.slice(0, MOST_TAKINGS - 1).filter(({ what, undo = '' }) => {
+    const size = what.length + undo.length;
+    // A long one must not take the room of those after it.
+    if (size > left) return false;
+    left -= size;
+    return true;
+  });
   const more = takings.length - fitting.length;
   if (more === 0) return fitting;
   return [

@@ -240,6 +240,20 @@ test.concurrent('a rehearsal answers how long the writes would stop, and stops n
   await migration.ask('abort');
 });
 
+test.concurrent(
+  'what keeps the release from being tried is the answer of a rehearsal, and the stream goes on',
+  async () => {
+    const migration = await streaming();
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      migration.world.fail('rehearseSwitch', 'Contention');
+    }
+    expect(await migration.ask('rehearse')).toMatchObject({ allowed: false, type: 'Contention' });
+    await until('the stream to run', () => migration.world.isRunning('streamChanges'));
+    expect(await migration.progress()).toMatchObject({ phase: 'stream', state: 'running' });
+    await migration.ask('abort');
+  },
+);
+
 test.concurrent('a rehearsal with the fence stops the writes and gives them back', async () => {
   const migration = await streaming();
   expect(await migration.ask('rehearse', { fence: true })).toMatchObject({
