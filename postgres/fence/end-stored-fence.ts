@@ -8,7 +8,7 @@ import { hasFenceGates, openFenceGate, readFenceGate } from '../store/fence-gate
 import { forgetFenceGrants, readFenceGrants } from '../store/fence-grant.ts';
 import { decide, readOutcome } from '../store/outcome.ts';
 import { giveBackStored } from './extras.ts';
-import { describeRights } from './revoked.ts';
+import { describeAllRights } from './revoked.ts';
 import { grantBack } from './write-right.ts';
 
 /**
@@ -50,7 +50,7 @@ async function openStored(
       ];
     }
     // By name, because the only record of them goes with the control schema.
-    const named = await describeRights(source, grants);
+    const named = await describeAllRights(source, grants);
     return [
       `rights to write on "${migration.source}" (${grants.length}) stay revoked: the cutover has switched`,
       ...named.map(({ what, undo }) =>

@@ -38,18 +38,24 @@ interface Group {
 }
 
 /**
+ * All of them: for a terminal, where no history has to hold them.
  * @param rights in the order in which they can be granted. Those of tables that are gone are left out.
  * @returns in the order in which they have to be granted back.
  */
-export async function describeRights(
+export async function describeAllRights(
   source: pg.ClientBase,
   rights: readonly FenceGrant[],
 ): Promise<FenceTaking[]> {
   if (rights.length === 0) return [];
   const oids = [...new Set(rights.map(({ table }) => table))];
   const { rows } = await source.query<Table>(TABLES, [oids]);
-  return bounded(groupsOf(rights, new Map(rows.map((one) => [one.oid, one]))).map(takingOf));
+  return groupsOf(rights, new Map(rows.map((one) => [one.oid, one]))).map(takingOf);
 }
+
+/** The same, as many as the workflow's history and result have room for. */
+export const describeRights = async (
+  ...given: Parameters<typeof describeAllRights>
+): Promise<FenceTaking[]> => bounded(await describeAllRights(...given));
 
 /** Pure. Whoever passes an option on comes after whoever has granted it: by the length of the chain. */
 function groupsOf(rights: readonly FenceGrant[], tables: ReadonlyMap<number, Table>): Group[] {
