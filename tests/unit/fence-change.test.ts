@@ -2,10 +2,12 @@
 import { expect, test } from 'vitest';
 import { parseInput } from '../../contract/input.ts';
 import {
+  changesLooked,
   changesRestored,
   changesTaken,
   isKept,
   MOST_FENCE_CHANGES,
+  RIGHTS_OF,
 } from '../../contract/fence-change.ts';
 import type { MigrationSummary } from '../../contract/work.ts';
 import { keptHint, keptNotes, keptTexts, shownKept } from '../../workflows/kept.ts';
@@ -154,4 +156,26 @@ test('the list is bounded, and what was restored first goes before what is still
     ...[...named(5, 'kept'), ...named(5, 'new')].map(({ what }) => what),
   ]);
   expect(all.some(({ what }) => what === 'restored 4')).toBe(false);
+});
+
+const STOPPED = '2026-11-27T22:00:00.000Z';
+const SEEN = '2026-11-27T22:00:05.000Z';
+const insertOn = (tables: string) => ({
+  what: `${RIGHTS_OF}app: INSERT on ${tables}`,
+  undo: `grant INSERT on table ${tables} to app`,
+});
+
+test('rights that are grouped in another way when the old database is looked at are still revoked, and settings that are not named are restored', () => {
+  const limit = { what: 'connection limit of the database', undo: 'alter database …' };
+  const taken = changesTaken([], 'source', [insertOn('public.a'), limit], STOPPED);
+  const looked = changesLooked(taken, 'source', [insertOn('public.a, public.b')], {
+    since: STOPPED,
+    at: SEEN,
+  });
+  expect(looked.filter(isKept).map(({ what }) => what)).toEqual([
+    insertOn('public.a, public.b').what,
+  ]);
+  expect(looked.filter((one) => !isKept(one))).toEqual([
+    { side: 'source', what: limit.what, changed: STOPPED, restored: SEEN },
+  ]);
 });
