@@ -50,6 +50,11 @@ export function mistakesChars({ source, target }: Majors): boolean {
   return source >= ESCAPED_FROM && target < ESCAPED_FROM;
 }
 
+/** Whether the two print `"char"` values differently. */
+export function printsCharsUnlike({ source, target }: Majors): boolean {
+  return source < ESCAPED_FROM !== target < ESCAPED_FROM;
+}
+
 /** Columns that contain a `"char"` at any depth, except generated ones. */
 export function charColumns(relation: Pick<Relation, 'columns' | 'types'>): string[] {
   return columnsOf(relation, CHAR);

@@ -10,7 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
-import { readMajors, type Majors } from '../catalog/version-form.ts';
+import { printsCharsUnlike, readMajors, type Majors } from '../catalog/version-form.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { rolledBack } from '../connection/in-transaction.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
@@ -32,9 +32,6 @@ export interface ContentLimits {
 }
 const LIMITS: ContentLimits = { viewMs: 10_000, totalMs: 600_000 };
 const LOCK_TIMEOUT_MS = 2_000;
-
-/** From 15 on `"char"` bytes above 127 are printed as `\nnn`. */
-const CHAR_FORM_CHANGED = 15;
 
 /** The size as of the last refresh: asking for it now would wait for whoever refreshes the view. */
 const VIEWS = /* sql */ `
@@ -195,9 +192,8 @@ async function compareOne(
   view: View,
   { hashing, majors, ms }: How,
 ): Promise<string> {
-  const { source, target } = majors;
-  if (view.chars && source < CHAR_FORM_CHANGED !== target < CHAR_FORM_CHANGED) {
-    return `"char" prints differently on ${source} and ${target}`;
+  if (view.chars && printsCharsUnlike(majors)) {
+    return `"char" prints differently on ${majors.source} and ${majors.target}`;
   }
   const { schema, name, columns } = view;
   const shape = { columns, key: null };

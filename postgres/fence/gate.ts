@@ -10,6 +10,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { FENCE_SCHEMA } from '../catalog/own-object.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
+import { isoMoment } from '../connection/iso-moment.ts';
 import { replaceFunction } from './fence-body.ts';
 import { fenceNames } from './fence-name.ts';
 import type { Arming } from './fence-contract.ts';
@@ -18,9 +19,6 @@ const GATE = `${FENCE_SCHEMA}.gate`;
 const USED = `${FENCE_SCHEMA}.used`;
 /** No one holds the gate's row for longer than one of these short transactions; a hung one must not hang us. */
 const BEGIN = /* sql */ `begin; set local lock_timeout = 2000`;
-
-const ISO = (column: string) =>
-  /* sql */ `pg_catalog.to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 const gateRow = v.object({
   state: v.picklist(['open', 'armed', 'sealed', 'closed']),
@@ -42,7 +40,7 @@ export async function readGate(client: pg.ClientBase, migration: Migration): Pro
   if (!(await hasGate(client))) return null;
   const { rows } = await client.query(
     /* sql */ `
-    select state, cutover, ${ISO('deadline')} as deadline,
+    select state, cutover, ${isoMoment('deadline')} as deadline,
            state = 'armed' and pg_catalog.clock_timestamp() >= deadline as expired
       from ${GATE} where migration = $1`,
     [migration.id],
@@ -170,7 +168,7 @@ export async function armGate(
         /* sql */ `
         update ${GATE} set state = 'armed', cutover = $2,
                deadline = pg_catalog.clock_timestamp() + $3 * interval '1 ms'
-         where migration = $1 returning ${ISO('deadline')} as deadline`,
+         where migration = $1 returning ${isoMoment('deadline')} as deadline`,
         [migration.id, cutover, milliseconds],
       );
       const deadline = rows[0]?.deadline ?? '';

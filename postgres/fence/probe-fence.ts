@@ -7,6 +7,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { FENCE_SCHEMA } from '../catalog/own-object.ts';
 import { inSavepoint, rolledBack } from '../connection/in-transaction.ts';
+import { isoMoment } from '../connection/iso-moment.ts';
 import { failed } from '../session/ddl-failure.ts';
 import { REFUSED_STATE, replaceFunction, type Body } from './fence-body.ts';
 import { fenceNames } from './fence-name.ts';
@@ -59,7 +60,7 @@ export async function probeFence(source: pg.ClientBase, migration: Migration): P
 async function fromNow(source: pg.ClientBase, milliseconds: number): Promise<string> {
   const { rows } = await source.query<{ at: string }>(
     /* sql */ `
-    select pg_catalog.to_char((pg_catalog.clock_timestamp() + $1 * interval '1 ms') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at`,
+    select ${isoMoment(`(pg_catalog.clock_timestamp() + $1 * interval '1 ms')`)} as at`,
     [milliseconds],
   );
   return rows[0]?.at ?? '';

@@ -8,13 +8,12 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { Gate } from '../../contract/fence.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
+import { isoMoment } from '../connection/iso-moment.ts';
 
 interface Patterns {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
 }
-
-const ISO = /* sql */ `pg_catalog.to_char(deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 const row = v.object({
   state: v.picklist(['open', 'armed', 'sealed']),
@@ -51,7 +50,7 @@ export async function readFenceGate(
 ): Promise<(Gate & Patterns) | null> {
   const { rows } = await target.query<Patterns>(
     /* sql */ `
-    select state, cutover, ${ISO} as deadline, include, exclude,
+    select state, cutover, ${isoMoment('deadline')} as deadline, include, exclude,
            state = 'armed' and pg_catalog.clock_timestamp() >= deadline as expired
       from walferry.fence_gate where migration = $1`,
     [id],
@@ -128,7 +127,7 @@ export async function armFenceGate(
     /* sql */ `
     update walferry.fence_gate set state = 'armed', cutover = $2,
            deadline = pg_catalog.clock_timestamp() + $3 * interval '1 ms'
-     where migration = $1 returning ${ISO} as deadline`,
+     where migration = $1 returning ${isoMoment('deadline')} as deadline`,
     [migration.id, cutover, milliseconds],
   );
   return { deadline: rows[0]?.deadline ?? '', first: true };

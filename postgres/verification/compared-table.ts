@@ -3,7 +3,7 @@ import type { Relation } from '../catalog/relation.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
-import { charColumns, type Majors } from '../catalog/version-form.ts';
+import { charColumns, printsCharsUnlike, type Majors } from '../catalog/version-form.ts';
 import type { TableState } from '../../contract/table-state.ts';
 import type { TableShape } from '../store/verification-shape.ts';
 
@@ -59,15 +59,11 @@ export function obstacle(
   return lacking === undefined ? null : `column ${lacking.name} is missing on the target`;
 }
 
-/** From 15 on `"char"` bytes above 127 are printed as `\nnn`; older versions print the byte. */
-const CHAR_FORM_CHANGED = 15;
-
 /** What is compared of a table without an {@link obstacle}. */
 export function shapeOf({ source, target }: Comparison, majors: Majors): TableShape {
   const [first] = source;
   const columns = first?.columns.map(({ name }) => name) ?? [];
-  const mixed = majors.source < CHAR_FORM_CHANGED !== majors.target < CHAR_FORM_CHANGED;
-  const unlike = new Set(mixed ? source.flatMap(charColumns) : []);
+  const unlike = new Set(printsCharsUnlike(majors) ? source.flatMap(charColumns) : []);
   const known = new Set(columns);
   const further = target[0]?.columns.filter(({ name }) => !known.has(name)) ?? [];
   return {
