@@ -6,11 +6,9 @@
 import type { Difference } from '../../contract/definition.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Work } from '../../contract/work.ts';
-import { classify } from '../connection/failure.ts';
-import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
+import { onBothSides, type Comparing } from './both-sides.ts';
 import { readBoth } from './catalog-facts.ts';
 import { collationDifferences } from './collation-fact.ts';
 import { byObject, createdAmong, differencesOf } from './difference.ts';
@@ -27,31 +25,19 @@ const STEP = 'comparing definitions';
  * @returns the differences, ordered by object; not bounded.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
-export async function compareDefinitions(
+export function compareDefinitions(
   migration: Migration,
   input: MigrationInput,
-  {
-    signal,
-    beat = () => undefined,
-    ended,
-  }: Partial<Pick<Work, 'signal' | 'beat'>> & { readonly ended?: true } = {},
+  work: Comparing = {},
 ): Promise<Difference[]> {
-  try {
-    const waits = signal ? { signal } : {};
-    const options = ended ? ({ ...waits, unregistered: 'any more' } as const) : waits;
-    await using target = await connectTarget(migration, 'definition', options);
-    await using source = await connectSource(migration, 'definition', {
-      ...options,
-      ...{ target, lockTimeoutMs: LOCK_TIMEOUT_MS },
-    });
-    const sides = { source, target };
-    return await foundTwice(sides, STEP, { beat, ...waits }, (report) =>
-      compareOnce(sides, migration, input, report),
-    );
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw classify(error, { step: STEP }, 'Internal');
-  }
+  return onBothSides(
+    migration,
+    STEP,
+    work,
+    (sides) =>
+      foundTwice(sides, STEP, work, (report) => compareOnce(sides, migration, input, report)),
+    { lockTimeoutMs: LOCK_TIMEOUT_MS },
+  );
 }
 
 async function compareOnce(

@@ -7,19 +7,18 @@ import pg from 'pg';
 import type { Difference, ViewContents } from '../../contract/definition.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { Work } from '../../contract/work.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf, quoted } from '../catalog/table-name.ts';
 import { printsCharsUnlike, readMajors, type Majors } from '../catalog/version-form.ts';
-import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
+import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { rolledBack } from '../connection/in-transaction.ts';
-import { connectSource, connectTarget } from '../session/open.ts';
 import { whileWatched } from '../session/liveness.ts';
 import type { Session } from '../session/session.ts';
 import { readViewsToFill, type ViewToFill } from '../store/view-entry.ts';
 import { commonHashing } from '../verification/sides.ts';
 import { sumsOf, type Hashing } from '../verification/row-hash.ts';
 import type { BucketRow } from '../verification/bucket-sums.ts';
+import { onBothSides, type Comparing } from './both-sides.ts';
 import type { Sessions } from './found-twice.ts';
 import { readScope } from './scope.ts';
 
@@ -54,41 +53,31 @@ interface View extends TableName {
  * @returns what differs or was not compared; null when the migration does not create the schema, or is over.
  * @throws MigrationError `Contention`, `Unreachable`, `Denied`; `signal.reason` when aborted.
  */
-export async function compareContents(
+export function compareContents(
   migration: Migration,
   input: MigrationInput,
-  {
-    signal,
-    beat = () => undefined,
-    ended,
-  }: Partial<Pick<Work, 'signal' | 'beat'>> & { readonly ended?: true } = {},
+  work: Comparing = {},
   limits: ContentLimits = LIMITS,
 ): Promise<ViewContents | null> {
-  try {
-    const waits = signal ? { signal } : {};
-    const options = ended ? ({ ...waits, unregistered: 'any more' } as const) : waits;
-    await using target = await connectTarget(migration, 'definition', options);
-    await using source = await connectSource(migration, 'definition', { ...options, target });
-    const progress = { step: STEP, view: '', views: 0 };
-    return await whileWatched(
-      [source, target],
+  const { signal, beat = () => undefined } = work;
+  const progress = { step: STEP, view: '', views: 0 };
+  const compare = async (sides: Sessions): Promise<ViewContents | null> => {
+    const scope = await readScope(sides, migration, input);
+    if (!scope.whole || !scope.registered) return null;
+    const entries = await readViewsToFill(sides.target, migration);
+    return compareAll(sides, { scope, entries, input, limits }, (view) => {
+      signal?.throwIfAborted();
+      Object.assign(progress, { view, views: progress.views + 1 });
+    });
+  };
+  return onBothSides(migration, STEP, work, (sides) =>
+    whileWatched(
+      [sides.source, sides.target],
       { beat },
       () => ({ ...progress }),
-      async () => {
-        const sides = { source, target };
-        const scope = await readScope(sides, migration, input);
-        if (!scope.whole || !scope.registered) return null;
-        const entries = await readViewsToFill(target, migration);
-        return compareAll(sides, { scope, entries, input, limits }, (view) => {
-          signal?.throwIfAborted();
-          Object.assign(progress, { view, views: progress.views + 1 });
-        });
-      },
-    );
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw classify(error, { step: STEP }, 'Internal');
-  }
+      () => compare(sides),
+    ),
+  );
 }
 
 interface Wanted {
