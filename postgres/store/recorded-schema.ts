@@ -1,10 +1,23 @@
-/** The rows of the source's schemas at a time when everything up to the confirmed LSN had been read under the right names. */
+/**
+ * The rows of the source's schemas at a time when everything up to the confirmed LSN had been read under the right names; and
+ * while they are in doubt, the rows that were found and the position from which commits carry the right names. The position
+ * outlives the lease: with a new one in each lease, changes that arrive between two leases would stay in doubt for ever, and a
+ * table that is written all the time would be resynced without end.
+ */
 import type pg from 'pg';
 import * as v from 'valibot';
+import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import type { SchemaRows } from '../catalog/schema-row.ts';
+import { sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 
-const schema = v.array(v.tuple([v.string(), v.string(), v.string()]));
+const schema = v.pipe(
+  v.array(v.tuple([v.string(), v.string(), v.string()])),
+  v.transform(
+    (list) => new Map(list.map(([name, version, rights]) => [name, { version, rights }])),
+  ),
+);
+const stored = (rows: SchemaRows): string =>
+  JSON.stringify([...rows].map(([name, { version, rights }]) => [name, version, rights]));
 
 /** Null if none are recorded. */
 export async function readRecordedSchemas(
@@ -15,10 +28,7 @@ export async function readRecordedSchemas(
     /* sql */ `select source_schemas as schemas from walferry.migration where id = $1`,
     [migration.id],
   );
-  const recorded = v.parse(v.nullable(schema), rows[0]?.schemas ?? null);
-  return (
-    recorded && new Map(recorded.map(([name, version, rights]) => [name, { version, rights }]))
-  );
+  return v.parse(v.nullable(schema), rows[0]?.schemas ?? null);
 }
 
 /** @param only `first` keeps existing records. */
@@ -30,10 +40,34 @@ export async function recordSchemas(
 ): Promise<void> {
   await target.query(
     /* sql */ `update walferry.migration set source_schemas = $2 where id = $1 and ($3 or source_schemas is null)`,
-    [
-      migration.id,
-      JSON.stringify([...rows].map(([name, { version, rights }]) => [name, version, rights])),
-      only === 'always',
-    ],
+    [migration.id, stored(rows), only === 'always'],
+  );
+}
+
+/** The position that an earlier lease recorded with exactly these rows; null if there is none. */
+export async function readDoubtedUntil(
+  target: pg.ClientBase,
+  migration: Migration,
+  rows: SchemaRows,
+): Promise<Lsn | null> {
+  const found = await target.query<{ schemas: unknown; until: string | null }>(
+    /* sql */ `select doubted_schemas as schemas, doubted_until::text as until from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  const { schemas = null, until } = found.rows[0] ?? {};
+  const doubted = v.parse(v.nullable(schema), schemas);
+  return doubted !== null && sameRows(doubted, rows) && isLsn(until) ? until : null;
+}
+
+/** @param until a position that was written after the rows were read. */
+export async function recordDoubt(
+  target: pg.ClientBase,
+  migration: Migration,
+  rows: SchemaRows,
+  until: Lsn,
+): Promise<void> {
+  await target.query(
+    /* sql */ `update walferry.migration set doubted_schemas = $2, doubted_until = $3::pg_lsn where id = $1`,
+    [migration.id, stored(rows), until],
   );
 }

@@ -8,12 +8,11 @@ import { compareLsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { NOTHING_IGNORED, type IgnorePatterns } from '../catalog/ignore-patterns.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
-import { readNamed, readSchemaRows, sameRows } from '../catalog/schema-row.ts';
+import { readSchemaRows } from '../catalog/schema-row.ts';
 import { literalSchemas, type Selection } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { filterEnd } from '../catalog/visibility.ts';
 import { viewOf } from '../drift/catalog-view.ts';
-import { Doubt } from '../drift/renamed-schema-change.ts';
 import { checkDrift } from '../drift/drift-check.ts';
 import { drift, resync } from '../drift/drift-failure.ts';
 import { writeFenced } from '../drift/fenced-write.ts';
@@ -31,12 +30,12 @@ import {
 } from '../store/planned-relation.ts';
 import { storeDefinitions } from '../store/planned-definition.ts';
 import { markForResync } from '../store/table-move.ts';
-import { readRecordedSchemas, recordSchemas } from '../store/recorded-schema.ts';
 import { addRequest, readWithheld, storeWithheld, type Withheld } from '../store/withheld.ts';
 import { copiedBy } from './already-copied.ts';
 import { SeenTruncates } from './seen-truncate.ts';
 import { markPosition } from './end-mark.ts';
 import { ExcludedPartitions } from './excluded-partition.ts';
+import { LeaseDoubt } from './lease-doubt.ts';
 import { mappingsOf } from './lease-mapping.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { TruncatedTargets } from './truncated-target.ts';
@@ -109,18 +108,12 @@ export async function readPlan(
     ({ rows, checked } = await look());
   }
   const { awaited } = checked;
-  const recorded = await readRecordedSchemas(target, migration);
-  const doubt = new Doubt(
-    recorded,
-    schemaRows,
-    rows.filter(({ kind }) => kind === 'r'),
-  );
-  if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
+  const schemaDoubt = await LeaseDoubt.read({ source, target }, migration, schemaRows, rows);
+  const { doubt } = schemaDoubt;
   const moving = checked.settled.size > 0 || checked.ahead.length > 0 || doubt.any;
   if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(DRIFT_CHECKED, null);
   // After the catalog was read: everything committed before that is before the mark.
   const mark = moving ? await markPosition(source, migration) : null;
-  doubt.until(mark);
   const snapshots = await readSnapshots(target, migration);
   let epoch = attempt?.epoch ?? null;
   const fenced = (write: () => Promise<void>): Promise<void> =>
@@ -128,10 +121,7 @@ export async function readPlan(
   if (checked.alike.size > 0) {
     await fenced(() => storeDefinitions(target, migration, checked.alike));
   }
-  // Without a suspicion, no planned table had another name, whatever happened to other schemas.
-  if (!doubt.any && (recorded === null || !sameRows(recorded, schemaRows))) {
-    await fenced(() => recordSchemas(target, migration, schemaRows));
-  }
+  await schemaDoubt.begin(mark, fenced);
   const schemas = doubt.any ? null : schemasOf(selection, rows, withheld);
   const wanted = new Set([...rows.map(keyOfName), ...checked.fingerprints.keys()]);
   const without = outside.tables.filter(
@@ -269,7 +259,7 @@ export async function readPlan(
       const definitions = new Map([...explained, ...settled]);
       if (definitions.size > 0)
         await fenced(() => storeDefinitions(target, migration, definitions));
-      if (doubt.any && past) await fenced(() => recordSchemas(target, migration, schemaRows));
+      await schemaDoubt.passed(stored, fenced);
       if (open.length === 0 || !(past || reached)) return;
       for (const id of isOpen) again.set(id, OTHER_FILE);
       await noteResync();

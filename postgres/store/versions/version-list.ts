@@ -5,6 +5,7 @@ import { VERSION_0003 } from './version-0003.ts';
 import { VERSION_0004 } from './version-0004.ts';
 import { VERSION_0005 } from './version-0005.ts';
 import { VERSION_0006 } from './version-0006.ts';
+import { VERSION_0007 } from './version-0007.ts';
 
 export interface Version {
   readonly number: number;
@@ -19,4 +20,5 @@ export const VERSIONS: readonly Version[] = [
   { number: 4, sql: VERSION_0004 },
   { number: 5, sql: VERSION_0005 },
   { number: 6, sql: VERSION_0006 },
+  { number: 7, sql: VERSION_0007 },
 ];

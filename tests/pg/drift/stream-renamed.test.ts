@@ -9,7 +9,7 @@ import type { Selection } from '../../../postgres/catalog/selection.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
 import { streamChanges } from '../../support/lease.ts';
-import { drainWithCopies } from '../../support/resync.ts';
+import { drainWithCopies, failureOf, resync } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import {
   EVERYTHING,
@@ -225,6 +225,50 @@ for (const [live, include] of [
     if (include[0] === '*.*' || include.length > 1) await expectSame(db);
     expect(await drainWithCopies(db, migration, selection)).toEqual([]);
   });
+}
+
+test('a table that is written all the time is resynced a limited number of times after its schema was renamed, also when a lease ends right after the rename', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*', 'rival.*'], exclude: [] };
+  const schema = `${APP}; ${RIVAL}; create table app.later (id int primary key)`;
+  const migration = await startMigration(db, schema, selection);
+  await drainWithCopies(db, migration, selection);
+  await db.sourceClient.query(SWAP);
+  await db.sourceClient.query(SWAP);
+  await endLeaseAfterFirstChange(db, migration, selection);
+  const insert = async (): Promise<void> => {
+    await db.sourceClient.query(/* sql */ `insert into app.t select max(id) + 1, 'new' from app.t`);
+  };
+  let resyncs = 0;
+  for (; resyncs < 4; resyncs += 1) {
+    await insert();
+    const failure = await failureOf(db, migration, selection);
+    if (failure === null) break;
+    expect(failure.code).toBe('Resync');
+    await resync(db, migration, selection, insert);
+  }
+  expect(resyncs).toBeLessThan(2);
+  await expectSame(db);
+});
+
+/** The stream stops between two changes: the target's table of the second is locked. */
+async function endLeaseAfterFirstChange(
+  db: FreshPair,
+  migration: Migration,
+  selection: Selection,
+): Promise<void> {
+  await db.sourceClient.query(/* sql */ `insert into app.other values (99, 'first')`);
+  await db.sourceClient.query(/* sql */ `insert into app.later values (1)`);
+  await db.targetClient.query(/* sql */ `begin; lock table app.later in exclusive mode`);
+  const work = testWork();
+  const ended = streamChanges(migration, { ...OPTIONS, ...selection, batchChanges: 1 }, work);
+  await using target = await connectTo(db.target);
+  await until('the first change', async () => {
+    return (await target.query(/* sql */ `select from app.other where id = 99`)).rowCount === 1;
+  });
+  work.abort();
+  await ended;
+  await db.targetClient.query(/* sql */ `rollback`);
 }
 
 test('a table is resynced when a transaction changes it under another name of its schema and commits after the schema was renamed back', async () => {
