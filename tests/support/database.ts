@@ -91,14 +91,16 @@ async function freshDatabase(
   name: string,
   encoding?: string,
 ): Promise<{ name: string; client: pg.Client; drop: () => Promise<void> }> {
-  if (encoding !== undefined) {
-    await server.query('postgres', (client) =>
-      client.query(
-        `create database ${name} encoding ${pg.escapeLiteral(encoding)} template template0`,
-      ),
+  const options =
+    encoding === undefined ? '' : `encoding ${pg.escapeLiteral(encoding)} template template0`;
+  await server.query('postgres', async (client) => {
+    // Copying files takes a third of the time of writing every block to the WAL, the default from version 15 on.
+    const { rows } = await client.query<{ copies: boolean }>(
+      /* sql */ `select current_setting('server_version_num')::int >= 150000 as copies`,
     );
-  }
-  await server.ensureDatabase(name);
+    const strategy = rows[0]?.copies === true ? 'strategy file_copy' : '';
+    await client.query(`create database ${name} ${options} ${strategy}`);
+  });
   addService(name, {
     host: LOOPBACK,
     port: String(server.port),
@@ -123,15 +125,18 @@ async function connected(server: PostgresServer, database: string): Promise<pg.C
 
 async function dropDatabase(server: PostgresServer, name: string): Promise<void> {
   await until(`database ${name} to be dropped`, async () => {
-    await server.query(name, async (client) => {
-      const prepared = await client.query<{ gid: string }>(
-        /* sql */ `select gid from pg_prepared_xacts where database = current_database()`,
-      );
-      for (const { gid } of prepared.rows) {
-        await client.query(/* sql */ `rollback prepared ${pg.escapeLiteral(gid)}`);
-      }
-    });
     await server.query('postgres', async (client) => {
+      const prepared = await client.query<{ gid: string }>(
+        /* sql */ `select gid from pg_prepared_xacts where database = $1`,
+        [name],
+      );
+      if (prepared.rows.length > 0) {
+        await server.query(name, async (inside) => {
+          for (const { gid } of prepared.rows) {
+            await inside.query(/* sql */ `rollback prepared ${pg.escapeLiteral(gid)}`);
+          }
+        });
+      }
       // A killed worker's walsender lives until it notices; its slot cannot be dropped before.
       await client.query(
         /* sql */ `select pg_terminate_backend(active_pid)
