@@ -12,7 +12,9 @@ import type { Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { Work } from '../../contract/work.ts';
 import { parseSnapshot } from '../catalog/visibility.ts';
+import { readLeaves } from '../catalog/leaf-partition.ts';
 import { destinationOf } from '../catalog/row-destination.ts';
+import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { whileWatched } from '../session/liveness.ts';
@@ -107,8 +109,9 @@ async function readComparable(
   const anchors = new Map<string, RecordedAnchor | null>();
   const comparable: Comparable[] = [];
   const not = await readNew(target, place, tables);
+  const regrown = await readRegrown(target, tables);
   for (const table of [...tables].sort((a, b) => a.bytes - b.bytes)) {
-    const why = whyNot(table);
+    const why = whyNot(table) ?? (regrown.has(table.id) ? REGROWN : null);
     const id = table.anchor ?? '';
     if (!anchors.has(id)) anchors.set(id, await readAnchor(target, place, id));
     const anchor = anchors.get(id);
@@ -142,6 +145,33 @@ async function readNew(
     .filter(({ kind, state }) => kind === 'r' && state !== 'absent')
     .filter((one) => !parts.has(keyOfName(one)) && !skipped.has(keyOfName(destinationOf(one))))
     .map((one) => `${nameOf(one)}: new since the verification`);
+}
+
+const REGROWN = 'its partitions on the target have changed since the verification';
+
+/**
+ * Tables of the target with a tree of its own that has other partitions now: rows in a new one would look missing, and the cutover
+ * would be undone for a difference that does not exist.
+ */
+async function readRegrown(
+  target: Session,
+  tables: readonly VerifiedTable[],
+): Promise<ReadonlySet<number>> {
+  const partsOf = (parts: readonly TableName[]): string =>
+    JSON.stringify(parts.map(keyOfName).sort());
+  const trees = tables.flatMap(({ id, schema, name, shape }) => {
+    const root = { schema, name };
+    const parts = shape === null ? '' : partsOf(shape.target);
+    return shape === null || parts === partsOf([root]) ? [] : [{ id, root, parts }];
+  });
+  const leaves = await readLeaves(
+    target,
+    trees.map(({ root }) => root),
+  );
+  const changed = trees.filter(
+    ({ root, parts }) => partsOf(leaves.get(keyOfName(root)) ?? []) !== parts,
+  );
+  return new Set(changed.map(({ id }) => id));
 }
 
 function whyNot({ state, reason, shape }: VerifiedTable): string | null {

@@ -11,6 +11,7 @@ import { MigrationError } from '../../contract/failure.ts';
 import { inReverse, reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
 import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
+import { readRelations } from '../catalog/read-relations.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { isVisible } from '../catalog/visibility.ts';
@@ -28,6 +29,9 @@ import { reprinted } from './reprint.ts';
 import { readScope, type Scope } from './scope.ts';
 
 const STEP = 'comparing definitions of the way back';
+
+/** Number of the system column `tableoid`. */
+const TABLEOID = -6;
 
 /**
  * Changes nothing. What is reported was found twice.
@@ -85,8 +89,9 @@ async function compareOnce(
   const scope = await readScope(there, migration, input);
   const created = createdAmong(await readCreatedEntries(fresh, migration.id));
   const isSince = await sinceRelease(sides, reverse);
+  const tables = await tablesSince(fresh, input, scope, isSince);
   const views = scope.whole ? await viewsSince(fresh, scope, isSince) : [];
-  const whole = { ...scope, relations: [...scope.relations, ...views] };
+  const whole = { ...scope, relations: [...scope.relations, ...tables, ...views] };
   // Of the migration everything is built; the grants of its last step may be still to come.
   const pending = {
     ...(await readPending(fresh, migration)),
@@ -129,6 +134,31 @@ interface CatalogRow {
 async function sinceRelease({ target: old }: Sessions, reverse: Migration): Promise<IsSince> {
   const release = await readNewestSnapshot(old, reverse);
   return ({ xmin }) => release !== null && !isVisible(Number(xmin), release);
+}
+
+/**
+ * Selected tables that the application has created. Those with rows stop the way back by themselves; an empty one would be missed
+ * only after the switch back. By the row of a system column: unlike all other rows of a table, no later statement writes it.
+ */
+async function tablesSince(
+  fresh: pg.ClientBase,
+  input: MigrationInput,
+  { relations }: Scope,
+  isSince: IsSince,
+): Promise<TableName[]> {
+  const known = new Set(relations.map(nameOf));
+  const selected = await readRelations(fresh, input.tables, 'estimated');
+  const { rows } = await fresh.query<CatalogRow & { readonly oid: number }>(
+    /* sql */ `select a.attrelid::int8::float8 as oid, a.xmin::text as xmin from pg_catalog.pg_attribute a
+                where a.attnum = ${TABLEOID} and a.attrelid = any($1::oid[])`,
+    [selected.map(({ oid }) => oid)],
+  );
+  const since = new Set(rows.filter(isSince).map(({ oid }) => oid));
+  // A partition of a tree that goes through its root needs none on the old database.
+  return selected.filter(
+    (one) =>
+      one.kind !== 'f' && one.viaRoot === null && since.has(one.oid) && !known.has(nameOf(one)),
+  );
 }
 
 /** By the query's row: REFRESH and GRANT write the view's own row again. */

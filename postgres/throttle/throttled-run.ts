@@ -78,6 +78,11 @@ export class ThrottledRun implements AsyncDisposable {
     this.#allowance = MOST_HELD_IN_CHUNK_MS;
   }
 
+  /** Counts bytes that one statement has read: what begins next waits for them. */
+  read(bytes: number): void {
+    this.#throttle.passed(bytes);
+  }
+
   /** Counts bytes that passed. @returns null to continue, or when to resume reading. Never rejects. */
   passed(bytes: number): Promise<void> | null {
     this.#throttle.passed(bytes);

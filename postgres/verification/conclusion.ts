@@ -19,10 +19,11 @@ import {
   skipTables,
   type VerifiedTable,
 } from '../store/verification-table.ts';
+import { guarding, joinReaders } from './guarded-run.ts';
 import type { StateSource } from './held-state.ts';
 import { ONCE_ONLY } from './read-sides.ts';
 import { openSides } from './sides.ts';
-import { nameDifferences, type SuspectTable } from './suspect-tables.ts';
+import { nameDifferences, NAMING, type SuspectTable } from './suspect-tables.ts';
 
 export interface ConcludedStep extends Verified {
   readonly input: MigrationInput;
@@ -56,7 +57,10 @@ export async function concludeVerification(
     );
     if (suspects.length > 0) {
       await using sides = await openSides(migration, target, work.signal);
-      await nameDifferences(target, step, suspects, { sides, work, states });
+      const { guard } = step.input;
+      await using _ = await guarding({ migration, guard }, target, work);
+      await using pace = await joinReaders(migration, target, work, () => ({ step: NAMING }));
+      await nameDifferences(target, step, suspects, { sides, work, states, pace });
     }
     const report = await reportOf(target, step);
     await endVerification(target, step, report);

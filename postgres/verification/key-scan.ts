@@ -15,7 +15,7 @@ import { lockForReading, readTable, type ReadTable } from './table-reading.ts';
 const ROWS_PER_FETCH = 2_000;
 
 export interface KeyScan {
-  readonly table: Pick<VerifiedTable, 'id'> & { readonly shape: TableShape };
+  readonly table: Pick<VerifiedTable, 'id' | 'bytes'> & { readonly shape: TableShape };
   readonly buckets: readonly number[];
   /** Only these keys; null: all in the buckets. */
   readonly keys: readonly string[] | null;

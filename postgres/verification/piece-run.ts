@@ -10,12 +10,11 @@ import { classify } from '../connection/failure.ts';
 import { whileWatched } from '../session/liveness.ts';
 import { connectTarget } from '../session/open.ts';
 import { holdAt } from '../snapshot/test-hold.ts';
-import { readNewestSnapshot } from '../store/exported-snapshot.ts';
 import { requireMigration } from '../store/migration.ts';
 import { readAnchor, type Verified } from '../store/verification.ts';
 import { markPiece, readPieces, type PieceRow } from '../store/verification-piece.ts';
 import { postponeTables, readVerifiedTables, skipTables } from '../store/verification-table.ts';
-import { ThrottledRun } from '../throttle/throttled-run.ts';
+import { joinReaders } from './guarded-run.ts';
 import { sumPiece, type PieceWork } from './piece-sums.ts';
 import { openSides } from './sides.ts';
 import { UnreadableTable } from './table-reading.ts';
@@ -47,10 +46,7 @@ export async function comparePieces(
     const holdMs = sliceMs(slice);
     const counters = { pieces: 0, rows: 0, bytes: 0 };
     const describe = () => ({ step: `comparing ${run.label}`, ...counters });
-    // The load guard knows the copy by the number of its newest snapshot.
-    const pass = (await readNewestSnapshot(target, migration))?.number ?? 0;
-    const held = (reason: string) => work.beat({ ...describe(), waitingFor: reason });
-    await using throttled = await ThrottledRun.join(migration, pass, target, { work, held });
+    await using throttled = await joinReaders(migration, target, work, describe);
     const passed: PieceWork['passed'] = (bytes, rows) => {
       counters.rows += rows;
       counters.bytes += Math.round(bytes);

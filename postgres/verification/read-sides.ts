@@ -7,6 +7,7 @@ import { ignoredAmong } from '../catalog/ignore-patterns.ts';
 import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
 import type { Relation } from '../catalog/relation.ts';
 import { destinationOf, destinationsOf } from '../catalog/row-destination.ts';
+import { readLeaves } from '../catalog/leaf-partition.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName } from '../catalog/table-name.ts';
 import { readMajors } from '../catalog/version-form.ts';
@@ -36,7 +37,7 @@ export async function readComparisons(
 ): Promise<FoundTable[]> {
   const found = (await readRelations(source, input.tables)).filter(({ kind }) => kind !== 'f');
   const counterparts = await readRelationsNamed(target, destinationsOf(found));
-  const leaves = await readLeaves(target, counterparts);
+  const leaves = await leavesOf(target, counterparts);
   const planned = await readPlannedSizes(target, migration);
   const states = new Map(planned.map((one): [string, TableState] => [keyOfName(one), one.state]));
   const majors = await readMajors(source, target);
@@ -73,34 +74,20 @@ export async function readComparisons(
 export const ONCE_ONLY = 'unlogged on the source, so it is only copied once';
 
 /** Partitions that hold the rows of the target's partitioned tables. */
-async function readLeaves(
+async function leavesOf(
   target: pg.ClientBase,
   counterparts: readonly Relation[],
 ): Promise<Map<string, Relation[]>> {
-  const roots = counterparts.filter(({ kind }) => kind === 'p');
-  if (roots.length === 0) return new Map();
-  const { rows } = await target.query<{ root: number; schema: string; name: string }>(
-    /* sql */ `
-    with recursive below (root, oid) as (
-      select r, r from unnest($1::oid[]) r
-      union all
-      select b.root, i.inhrelid from below b join pg_catalog.pg_inherits i on i.inhparent = b.oid)
-    select b.root::int8::float8 as root, n.nspname as schema, c.relname as name
-      from below b join pg_catalog.pg_class c on c.oid = b.oid
-      join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where c.relkind = 'r' order by b.root, n.nspname, c.relname`,
-    [roots.map(({ oid }) => oid)],
+  const named = await readLeaves(
+    target,
+    counterparts.filter(({ kind }) => kind === 'p'),
   );
-  const relations = new Map(
-    (await readRelationsNamed(target, rows)).map((one) => [keyOfName(one), one]),
-  );
+  const read = await readRelationsNamed(target, [...named.values()].flat());
+  const relations = new Map(read.map((one) => [keyOfName(one), one]));
   return new Map(
-    roots.map((root) => [
-      keyOfName(root),
-      rows.flatMap((row) => {
-        const relation = row.root === root.oid ? relations.get(keyOfName(row)) : undefined;
-        return relation ? [relation] : [];
-      }),
+    [...named].map(([root, leaves]) => [
+      root,
+      leaves.flatMap((one) => relations.get(keyOfName(one)) ?? []),
     ]),
   );
 }

@@ -26,11 +26,18 @@ import {
 } from '../store/verification-difference.ts';
 import { readVerifiedTables } from '../store/verification-table.ts';
 import { reportOf } from './conclusion.ts';
+import { guarding, joinReaders } from './guarded-run.ts';
 import type { StandingSource } from './held-state.ts';
 import { BUCKETS } from './row-hash.ts';
 import { replaceRows } from './row-replacement.ts';
-import { openSides, type Sides } from './sides.ts';
-import { keyText, rowDifference, scanAtAnchor, type SuspectTable } from './suspect-tables.ts';
+import { openSides } from './sides.ts';
+import {
+  keyText,
+  rowDifference,
+  scanAtAnchor,
+  type ScanParts,
+  type SuspectTable,
+} from './suspect-tables.ts';
 import { lockForReading } from './table-reading.ts';
 import { beginUnderState } from './under-state.ts';
 
@@ -42,15 +49,15 @@ const FROZEN_MS = 8_000;
 /** How often the session shows that it lives, while the source is read. */
 const ALIVE_EVERY_MS = 1_000;
 
+const REPAIRING = 'repairing rows';
+
 export interface RepairStep extends Verified {
   readonly input: MigrationInput;
 }
 
-interface RepairParts {
+interface RepairParts extends ScanParts {
   readonly step: RepairStep;
   readonly target: Session;
-  readonly sides: Sides;
-  readonly work: Work;
   readonly states: StandingSource;
   readonly defaults: Defaults;
   /** States in which a trigger of the target fires for the written rows. */
@@ -80,8 +87,11 @@ export async function repairRows(
       one.state === 'different' && one.shape ? [{ ...one, shape: one.shape }] : [],
     );
     await using sides = await openSides(migration, target, work.signal);
+    const { guard } = step.input;
+    await using _ = await guarding({ migration, guard }, target, work);
+    await using pace = await joinReaders(migration, target, work, () => ({ step: REPAIRING }));
     const parts: RepairParts = {
-      ...{ step, target, sides, work, states },
+      ...{ step, target, sides, work, states, pace },
       defaults: await Defaults.read(migration.target, 'verify', target),
       firing: firingStates(replicaRole),
     };
@@ -90,6 +100,8 @@ export async function repairRows(
     for (const table of tables) {
       const differences = await readDifferences(target, step, table.id);
       if (differences.length === 0) continue;
+      // Before the stream stands still.
+      await pace.ready();
       rows += await repairTable(parts, table, differences);
       repaired += 1;
       await verifyAgain(parts, table, differences);
@@ -98,7 +110,7 @@ export async function repairRows(
     return { rows, tables: repaired };
   } catch (error) {
     work.signal.throwIfAborted();
-    throw classify(error, { step: 'repairing rows' }, 'CopyFailed');
+    throw classify(error, { step: REPAIRING }, 'CopyFailed');
   }
 }
 
@@ -113,7 +125,7 @@ async function repairTable(
     failPoint('repair-locked');
     using _ = keptAlive(target);
     try {
-      const describe = () => ({ step: 'repairing rows', table: nameOf(table) });
+      const describe = () => ({ step: REPAIRING, table: nameOf(table) });
       return await whileWatched([source, target], work, describe, async () => {
         const { sourceSnapshot: name, visible } = state;
         // The target's side is the locked session itself.
@@ -182,7 +194,7 @@ async function refuseFired(
 
 /** Compares the repaired rows at another anchor; what still differs stays stored. */
 async function verifyAgain(
-  { step, target, sides, work, states }: RepairParts,
+  { step, target, ...parts }: RepairParts,
   table: SuspectTable,
   differences: readonly RowDifference[],
 ): Promise<void> {
@@ -190,7 +202,7 @@ async function verifyAgain(
     ...{ table, buckets: Array.from({ length: BUCKETS }, (_, bucket) => bucket) },
     keys: differences.map((one) => keyText(table.shape, one)),
   };
-  const found = (await scanAtAnchor(target, step, [scan], { sides, work, states })).get(table.id);
+  const found = (await scanAtAnchor(target, step, [scan], parts)).get(table.id);
   // Not read: they stay as they are, and the next verification compares the table.
   if (!found) return;
   const left = found.differences.map((one) => rowDifference(table.shape, one));

@@ -11,6 +11,7 @@ import { recordAnchor, type Verified } from '../store/verification.ts';
 import { storeDifferences, type RowDifference } from '../store/verification-difference.ts';
 import { skipTables, type VerifiedTable } from '../store/verification-table.ts';
 import type { TableShape } from '../store/verification-shape.ts';
+import type { Pace } from './guarded-run.ts';
 import type { HeldState, StateSource } from './held-state.ts';
 import type { KeyDifference } from './key-merge.ts';
 import { scanKeys, type KeyScan } from './key-scan.ts';
@@ -19,6 +20,16 @@ import { beginUnderState, recordedState } from './under-state.ts';
 
 /** Beyond this many keys of one table, the rest is not looked for: one wrong assumption about a table makes all of its rows differ. */
 export const MOST_COUNTED_KEYS = 100_000;
+
+/** What heartbeats show. */
+export const NAMING = 'looking for rows that differ';
+
+export interface ScanParts {
+  readonly sides: Sides;
+  readonly work: Work;
+  readonly states: StateSource;
+  readonly pace: Pace;
+}
 
 export interface SuspectTable extends VerifiedTable {
   readonly shape: TableShape;
@@ -40,13 +51,9 @@ export async function scanAtAnchor(
   target: pg.ClientBase,
   place: Verified,
   scans: readonly KeyScan[],
-  {
-    sides,
-    work,
-    states,
-  }: { readonly sides: Sides; readonly work: Work; readonly states: StateSource },
+  { sides, work, states, pace }: ScanParts,
 ): Promise<Map<number, FoundKeys>> {
-  const scanUnder = async (state: HeldState) => {
+  const scanUnder = async (state: HeldState, over: AbortSignal) => {
     const found = new Map<number, FoundKeys>();
     const { source, target: reader } = sides.readers;
     const anchor = await recordedState(sides.readers, state);
@@ -55,9 +62,11 @@ export async function scanAtAnchor(
     await whileWatched(
       [source, reader],
       work,
-      () => ({ step: 'looking for rows that differ' }),
+      () => ({ step: NAMING }),
       async () => {
-        for (const scan of scans) {
+        for (const [at, scan] of scans.entries()) {
+          // Not after the anchor is over: its tables cannot be read any more.
+          if (at > 0 && !over.aborted) await pace.ready();
           const begun =
             (await beginUnderState(source, 'source', anchor)) &&
             (await beginUnderState(reader, 'target', anchor));
@@ -67,11 +76,15 @@ export async function scanAtAnchor(
           }
           await source.query(/* sql */ `rollback`);
           await reader.query(/* sql */ `rollback`);
+          // One statement reads the whole table: it cannot be held back in its middle.
+          pace.read(scan.table.bytes);
         }
       },
     );
     return found;
   };
+  // Before the anchor: while it is held, vacuum removes nothing.
+  await pace.ready();
   return states.hold(place.migration, work, scanUnder);
 }
 
@@ -93,7 +106,7 @@ export async function nameDifferences(
   target: pg.ClientBase,
   place: Verified,
   tables: readonly SuspectTable[],
-  how: { readonly sides: Sides; readonly work: Work; readonly states: StateSource },
+  how: ScanParts,
 ): Promise<void> {
   if (tables.length === 0) return;
   const first = await scanAtAnchor(

@@ -1,15 +1,13 @@
 /** Holds one anchor for a verification: one slice. Vacuum removes nothing on either side meanwhile. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import type { GuardInput } from '../../contract/guard.ts';
 import type { AnchorHoldReport } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { connectTarget } from '../session/open.ts';
 import type { Verified } from '../store/verification.ts';
 import { readLeft } from '../store/verification-table.ts';
-import { Guard } from '../guard/guard.ts';
-import { readNewestSnapshot } from '../store/exported-snapshot.ts';
 import { HOLD_MS } from './anchor.ts';
+import { guarding } from './guarded-run.ts';
 import type { HeldState, StateSource } from './held-state.ts';
 
 /** Step input. Tables that a slice does not finish begin again under the next anchor. */
@@ -59,16 +57,4 @@ export async function holdVerification(
     if (work.signal.aborted) return { nothingLeft: false };
     throw error;
   }
-}
-
-/** Measures the source as during the copy, which the streams that compare obey. Null without a guard in the input. */
-async function guarding(
-  { migration, guard }: Pick<HeldSlice, 'migration' | 'guard'>,
-  target: pg.ClientBase,
-  { signal, log, beat }: Work,
-): Promise<Guard | null> {
-  // The streams know its decisions by the newest snapshot of the copy.
-  const pass = (await readNewestSnapshot(target, migration))?.number ?? 0;
-  // Without `tell`: the workflow shows a guard only while rows are copied, and each report costs four events of its history.
-  return Guard.begin(migration, guard, pass, { signal, log, beat });
 }

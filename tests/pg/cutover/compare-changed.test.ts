@@ -9,7 +9,7 @@ import { runVerification } from '../../../postgres/verification/whole-verificati
 import { inputOf, recordedWork } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { statesOf } from '../../support/held-states.ts';
-import { startMigration } from '../../support/stream.ts';
+import { EVERYTHING, startMigration } from '../../support/stream.ts';
 import { until } from '../../support/until.ts';
 import { failure } from '../schema/schema-fidelity.ts';
 
@@ -110,6 +110,42 @@ test('rows that changed alike on both sides are compared and equal, also those o
   expect(report.since).not.toBeNull();
   // Of 200 rows; those that the anchor's oldest transaction may have written count, too.
   expect(report.rows).toBe(14);
+});
+
+test('a table whose tree on the target has got or lost a partition is named as not compared, also when its rows are where only the target has a partition', async () => {
+  for (const sql of [
+    /* sql */ `create table tree_2 partition of tree for values in (2)`,
+    /* sql */ `drop table tree_1; create table tree_3 partition of tree for values in (1)`,
+  ]) {
+    await using db = await freshPair();
+    const migration = await startMigration(
+      db,
+      /* sql */ `create table tree (k int, id int, primary key (k, id))`,
+      EVERYTHING,
+      /* sql */ `create table tree (k int, id int, primary key (k, id)) partition by list (k); create table tree_1 partition of tree for values in (1)`,
+    );
+    await db.targetClient.query(
+      /* sql */ `update walferry.relation set state = 'ready' where kind = 'r'`,
+    );
+    const input = inputOf(db);
+    const step = { migration, input, verification: randomUUID() };
+    expect(await runVerification(step, recordedWork(), statesOf(db))).toMatchObject({
+      ...{ result: 'equal', tables: 1 },
+    });
+    await db.targetClient.query(sql);
+    const row = sql.includes('tree_2') ? 2 : 1;
+    for (const client of [db.sourceClient, db.targetClient]) {
+      await client.query(/* sql */ `insert into tree values ($1, 5)`, [row]);
+    }
+    const limits = { milliseconds: 60_000 };
+    expect(await compareChanged(migration, input, limits, recordedWork())).toMatchObject({
+      ...{ tables: 0, rows: 0 },
+      notCompared: [
+        'public.tree: its partitions on the target have changed since the verification',
+      ],
+    });
+    await dropSlot(migration);
+  }
 });
 
 test('a partition that joined after the verification is named as not compared', async () => {

@@ -4,6 +4,8 @@ import type { Migration } from '../../../contract/migration.ts';
 import { UNLIMITED } from '../../../contract/limits.ts';
 import { storeLimits } from '../../../postgres/store/throttle.ts';
 import { comparePieces } from '../../../postgres/verification/piece-run.ts';
+import { concludeVerification } from '../../../postgres/verification/conclusion.ts';
+import { repairRows } from '../../../postgres/verification/row-repair.ts';
 import { planVerification } from '../../../postgres/verification/verification-plan.ts';
 import { runVerification } from '../../../postgres/verification/whole-verification.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
@@ -47,13 +49,43 @@ async function done(): Promise<number> {
   return rows[0]?.done ?? 0;
 }
 
+// What the guard reacts to is real: sessions of the application that are at work.
+const GUARD = {
+  query: {
+    ceiling: 1,
+    sql: /* sql */ `select count(*) from pg_catalog.pg_stat_activity
+      where datname = current_database() and application_name = 'shop' and state = 'active'`,
+  },
+};
+
+/** @returns ends the application's work. */
+async function shopAtWork(): Promise<() => Promise<void>> {
+  const busy = await Promise.all([1, 2, 3].map(() => connectTo(db.source)));
+  const asleep = busy.map(async (client) => {
+    await client.query(/* sql */ `set application_name = 'shop'`);
+    await client.query(/* sql */ `select pg_sleep(600)`).catch(() => undefined);
+  });
+  return async () => {
+    await db.sourceClient.query(
+      /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'shop'`,
+    );
+    await Promise.all(asleep);
+  };
+}
+
+/** Held by the guard alone, for a while. */
+async function untilHeld(work: TestWork): Promise<void> {
+  await until('the guard to hold', () => waiting(work));
+  await limitTo(0);
+  const beats = work.beats.length;
+  await until('more heartbeats', () => work.beats.length > beats + 5);
+  expect(waiting(work)).toBe(true);
+}
+
 test('while the source is busier than the guard allows, a verification compares nothing, and goes on when it is not', async () => {
   // So that it lasts until the application is busy.
   await limitTo(200_000);
-  // What the guard reacts to is real: sessions of the application that are at work.
-  const sql = /* sql */ `select count(*) from pg_catalog.pg_stat_activity
-    where datname = current_database() and application_name = 'shop' and state = 'active'`;
-  const step = verificationOf(db, migration, { guard: { query: { sql, ceiling: 1 } } });
+  const step = verificationOf(db, migration, { guard: GUARD });
   const work = testWork();
   const runs: TestWork[] = [];
   const verifying = runVerification(step, work, statesOf(db), (run) => {
@@ -62,24 +94,58 @@ test('while the source is busier than the guard allows, a verification compares 
     return comparePieces({ ...step, run }, own);
   });
   await until('some pieces', async () => (await done()) > 0);
-  const busy = await Promise.all([1, 2, 3].map(() => connectTo(db.source)));
-  const asleep = busy.map(async (client) => {
-    await client.query(/* sql */ `set application_name = 'shop'`);
-    await client.query(/* sql */ `select pg_sleep(600)`).catch(() => undefined);
-  });
+  const calm = await shopAtWork();
   await until('every run to be held', () => runs.length > 1 && runs.every(waiting));
   await until('a heartbeat that says so', () =>
     work.beats.some((beat) => beat['guardHolding'] === true),
   );
-  await limitTo(0);
-  const [pieces, beats] = [await done(), runs[0]?.beats.length ?? 0];
-  await until('more heartbeats', () => (runs[0]?.beats.length ?? 0) > beats + 5);
+  const pieces = await done();
+  const [first] = runs;
+  if (!first) return expect.fail('no run');
+  await untilHeld(first);
   expect(await done()).toBe(pieces);
-  await db.sourceClient.query(
-    /* sql */ `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'shop'`,
-  );
-  await Promise.all(asleep);
+  await calm();
   expect(await verifying).toMatchObject({ result: 'equal', tables: 1 + TABLES });
+});
+
+test('while the source is busier than the guard allows, no further table is searched for rows that differ, and none is repaired', async () => {
+  for (let n = 0; n < TABLES; n += 1) {
+    await db.targetClient.query(/* sql */ `update small_${n} set filler = 'wrong' where id = 7`);
+  }
+  const step = verificationOf(db, migration, { guard: GUARD });
+  const states = statesOf(db);
+  await states.hold(migration, testWork(), async () => {
+    const { runs } = await planVerification(step, testWork(), states);
+    for (const run of runs) await comparePieces({ ...step, run }, testWork());
+  });
+  const wrong = async (): Promise<number> => {
+    const counts = Array.from({ length: TABLES }, async (_, n) => {
+      const { rowCount } = await db.targetClient.query(
+        /* sql */ `select from small_${n} where filler = 'wrong'`,
+      );
+      return rowCount ?? 0;
+    });
+    return (await Promise.all(counts)).reduce((sum, one) => sum + one, 0);
+  };
+  // A table takes two seconds, so that the guard has measured before all are read.
+  await limitTo(50_000);
+  let calm = await shopAtWork();
+  const naming = testWork();
+  const concluding = concludeVerification(step, naming, states);
+  await untilHeld(naming);
+  await calm();
+  const report = await concluding;
+  expect(report).toMatchObject({ result: 'different', notCompared: [] });
+  expect(report.differing).toHaveLength(TABLES);
+  await limitTo(50_000);
+  calm = await shopAtWork();
+  const repairing = testWork();
+  const repaired = repairRows(step, repairing, states);
+  await untilHeld(repairing);
+  expect(await wrong()).toBeGreaterThan(0);
+  await calm();
+  expect(await repaired).toEqual({ rows: TABLES, tables: TABLES });
+  expect(await wrong()).toBe(0);
 });
 
 test('a piece that is too slow for its slice is given up, and holds its snapshot no longer', async () => {

@@ -1,0 +1,42 @@
+/** Reading for a verification under the limits and the guard of the copy. */
+import type pg from 'pg';
+import type { GuardInput } from '../../contract/guard.ts';
+import type { Migration } from '../../contract/migration.ts';
+import type { Heartbeat, Work } from '../../contract/work.ts';
+import { Guard } from '../guard/guard.ts';
+import { readNewestSnapshot } from '../store/exported-snapshot.ts';
+import { ThrottledRun } from '../throttle/throttled-run.ts';
+
+/** What a scan waits for before it opens anything, and what it tells of the bytes it has read. */
+export type Pace = Pick<ThrottledRun, 'ready' | 'read'>;
+
+/** Joins those who read from the source. @param describe for heartbeats while it waits. */
+export async function joinReaders(
+  migration: Migration,
+  target: pg.ClientBase,
+  work: Work,
+  describe: () => Heartbeat,
+): Promise<ThrottledRun> {
+  const pass = await readPass(target, migration);
+  const held = (reason: string) => work.beat({ ...describe(), waitingFor: reason });
+  return ThrottledRun.join(migration, pass, target, { work, held });
+}
+
+/**
+ * Measures the source as during the copy. Null without a guard in the input.
+ * @param target a session outside of a transaction.
+ */
+export async function guarding(
+  { migration, guard }: { readonly migration: Migration; readonly guard?: GuardInput | undefined },
+  target: pg.ClientBase,
+  { signal, log, beat }: Work,
+): Promise<Guard | null> {
+  // Without `tell`: the workflow shows a guard only while rows are copied, and each report costs four events of its history.
+  const pass = await readPass(target, migration);
+  return Guard.begin(migration, guard, pass, { signal, log, beat });
+}
+
+/** Guard and streams know each other by the number of the copy's newest snapshot. */
+async function readPass(target: pg.ClientBase, migration: Migration): Promise<number> {
+  return (await readNewestSnapshot(target, migration))?.number ?? 0;
+}
