@@ -11,6 +11,7 @@
  * Two schemas whose owner or privileges changed were written for that reason and are not suspected.
  */
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
+import { widenXid } from '../catalog/visibility.ts';
 import type { SchemaRows } from '../catalog/schema-row.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { keyOfName, nameOf } from '../catalog/table-name.ts';
@@ -38,7 +39,7 @@ export class Doubt<Table extends TableName = TableName> {
   #rivals: ReadonlySet<string> = new Set();
   readonly #writers = new Map<number, string[]>();
   readonly #writtenAt = new Map<string, Lsn>();
-  #mark: Lsn | null = null;
+  #end: bigint | null = null;
 
   /** @param before null when no rows were recorded: then nothing is suspected. */
   constructor(before: SchemaRows | null, now: SchemaRows, tables: readonly Table[]) {
@@ -70,9 +71,12 @@ export class Doubt<Table extends TableName = TableName> {
     this.#rivals = new Set(tables.map(keyOfName));
   }
 
-  /** Changes that commit at or after `mark` carry the right name. */
-  until(mark: Lsn | null): void {
-    this.#mark = mark;
+  /**
+   * Transactions from this id on carry the right names: they began to write when the rows had been read. Not those that only
+   * commit later: a change keeps the name that its schema had when it was written.
+   */
+  until(xid: bigint): void {
+    this.#end = xid;
   }
 
   /** Whether the plugin may omit this name: its changes cannot belong to a table whose schema is suspected. */
@@ -88,7 +92,7 @@ export class Doubt<Table extends TableName = TableName> {
   /** A change arrived under this name. */
   met(as: TableName, place: Place): void {
     const tables = this.#tables.get(as.name);
-    if (!tables || (this.#mark !== null && compareLsn(place.commitLsn, this.#mark) >= 0)) return;
+    if (!tables || (this.#end !== null && widenXid(place.xid, this.#end) >= this.#end)) return;
     for (const table of tables) {
       if (table.schema !== as.schema) {
         if (!this.#mayBe(table.schema, as.schema, place.lsn)) continue;

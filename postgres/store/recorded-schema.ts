@@ -1,12 +1,11 @@
 /**
  * The rows of the source's schemas at a time when everything up to the confirmed LSN had been read under the right names; and
- * while they are in doubt, the rows that were found and the position from which commits carry the right names. The position
+ * while they are in doubt, the rows that were found and the transaction id from which on changes carry the right names. It
  * outlives the lease: with a new one in each lease, changes that arrive between two leases would stay in doubt for ever, and a
  * table that is written all the time would be resynced without end.
  */
 import type pg from 'pg';
 import * as v from 'valibot';
-import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 
@@ -44,30 +43,30 @@ export async function recordSchemas(
   );
 }
 
-/** The position that an earlier lease recorded with exactly these rows; null if there is none. */
-export async function readDoubtedUntil(
+/** The transaction id that an earlier lease recorded with exactly these rows; null if there is none. */
+export async function readDoubtedBefore(
   target: pg.ClientBase,
   migration: Migration,
   rows: SchemaRows,
-): Promise<Lsn | null> {
-  const found = await target.query<{ schemas: unknown; until: string | null }>(
-    /* sql */ `select doubted_schemas as schemas, doubted_until::text as until from walferry.migration where id = $1`,
+): Promise<bigint | null> {
+  const found = await target.query<{ schemas: unknown; before: string | null }>(
+    /* sql */ `select doubted_schemas as schemas, doubted_before::text as before from walferry.migration where id = $1`,
     [migration.id],
   );
-  const { schemas = null, until } = found.rows[0] ?? {};
+  const { schemas = null, before = null } = found.rows[0] ?? {};
   const doubted = v.parse(v.nullable(schema), schemas);
-  return doubted !== null && sameRows(doubted, rows) && isLsn(until) ? until : null;
+  return doubted !== null && before !== null && sameRows(doubted, rows) ? BigInt(before) : null;
 }
 
-/** @param until a position that was written after the rows were read. */
+/** @param before no transaction from this id on had begun to write when the rows were read. */
 export async function recordDoubt(
   target: pg.ClientBase,
   migration: Migration,
   rows: SchemaRows,
-  until: Lsn,
+  before: bigint,
 ): Promise<void> {
   await target.query(
-    /* sql */ `update walferry.migration set doubted_schemas = $2, doubted_until = $3::pg_lsn where id = $1`,
-    [migration.id, stored(rows), until],
+    /* sql */ `update walferry.migration set doubted_schemas = $2, doubted_before = $3 where id = $1`,
+    [migration.id, stored(rows), before.toString()],
   );
 }

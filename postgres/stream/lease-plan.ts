@@ -187,7 +187,7 @@ export async function readPlan(
     fingerprints: checked.fingerprints,
     types: checked.types,
     mark,
-    stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || doubt.any,
+    stopsAtMark: checked.ahead.length > 0 || awaited.size > 0 || schemaDoubt.settles,
     get steady() {
       const added = mappings.leftOut - leftOut;
       const settled = mark === null && awaited.size === 0 && again.size === 0 && !emptied.any;

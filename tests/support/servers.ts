@@ -66,13 +66,15 @@ export async function startRun(
     throw new Error('the tests need PostgreSQL with wal2json and the Temporal CLI: npm run setup');
   }
   const folder = makeRunFolder(project, options.durable === true);
+  // One for every server of the run, also those that tests start: they use ports that were another server's before, and of a
+  // password file only the first line of an address counts. The tests search history and logs for it: it must never be there.
+  const password = `secret-${randomBytes(12).toString('hex')}`;
   const spec = (side: Side): PostgresSpec => ({
     name: `test ${side}`,
     folder: path.join(folder, side),
     programs: postgres.folder,
     role: ROLE,
-    // The tests search history and logs for it: it must never be there.
-    password: `secret-${randomBytes(12).toString('hex')}`,
+    password,
     settings: { ...SETTINGS[side], ...(options.settings ?? MANY) },
     durable: options.durable ?? false,
   });
@@ -96,11 +98,7 @@ export async function startRun(
     const serviceFile = path.join(folder, 'pg_service.conf');
     writeFileSync(serviceFile, '# services of one test run\n', { mode: 0o600 });
     const passFile = path.join(folder, 'pgpass');
-    const passwords = [
-      `${LOOPBACK}:${sourcePort}:*:${ROLE}:${source.spec.password}`,
-      `${LOOPBACK}:${targetPort}:*:${ROLE}:${target.spec.password}`,
-    ];
-    writeFileSync(passFile, passwords.join('\n') + '\n', { mode: 0o600 });
+    writeFileSync(passFile, `${LOOPBACK}:*:*:${ROLE}:${password}\n`, { mode: 0o600 });
     const run: TestRun = {
       folder,
       source: source.spec,

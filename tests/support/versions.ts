@@ -2,9 +2,7 @@
  * Servers of other major versions in addition to those of the run, for migrations between versions.
  */
 import { randomBytes } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
 import path from 'node:path';
-import { LOOPBACK } from '../../scripts/local/cluster/port.ts';
 import { PostgresServer } from '../../scripts/local/cluster/postgres-server.ts';
 import { writeRecord } from '../../scripts/local/cluster/process.ts';
 import { ROLE, SETTINGS } from '../../scripts/local/cluster/settings.ts';
@@ -28,14 +26,13 @@ export async function serverOf(
     folder: path.join(run.folder, name),
     programs: folder,
     role: ROLE,
-    password: `secret-${randomBytes(12).toString('hex')}`,
+    password: run[side].password,
     settings: { ...SETTINGS[side], shared_buffers: '64MB', ...settings },
     durable: false,
   });
-  const port = await server.start();
+  await server.start();
   // If this run is killed, a later run ends what is recorded here.
   if (server.process)
     writeRecord(path.join(run.folder, 'processes', `${name}.json`), server.process);
-  appendFileSync(run.passFile, `${LOOPBACK}:${port}:*:${ROLE}:${server.spec.password}\n`);
   return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop('immediate') });
 }

@@ -12,6 +12,7 @@ import { streamChanges } from '../../support/lease.ts';
 import { drainWithCopies, failureOf, resync } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import {
+  drain,
   EVERYTHING,
   expectSame,
   OPTIONS,
@@ -250,6 +251,32 @@ test('a table that is written all the time is resynced a limited number of times
   expect(resyncs).toBeLessThan(2);
   await expectSame(db);
 });
+
+for (const between of ['a lease that reaches its end', 'a lease that ends early'] as const) {
+  test(`no row is lost when a transaction changes a table under another name of its schema and commits after ${between} has seen the schema under its own name again`, async () => {
+    await using db = await freshPair();
+    const selection = { include: ['app.*', 'rival.*'], exclude: [] };
+    const schema = `${APP}; ${RIVAL}; create table app.later (id int primary key)`;
+    const migration = await startMigration(db, schema, selection);
+    await drainWithCopies(db, migration, selection);
+    await using writer = await connectTo(db.source);
+    await db.sourceClient.query(/* sql */ `alter schema app rename to away`);
+    await writer.query(/* sql */ `begin; insert into away.t values (60, 'lost')`);
+    await db.sourceClient.query(/* sql */ `alter schema away rename to app`);
+    if (between === 'a lease that ends early') {
+      await endLeaseAfterFirstChange(db, migration, selection);
+    } else {
+      await db.sourceClient.query(/* sql */ `insert into app.other values (99, 'first')`);
+      await drain(db, migration, selection);
+      await drain(db, migration, selection);
+    }
+    await writer.query(/* sql */ `commit`);
+    // Under which name the change is sent depends on where decoding began.
+    await drainWithCopies(db, migration, selection);
+    await expectSame(db);
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  });
+}
 
 /** The stream stops between two changes: the target's table of the second is locked. */
 async function endLeaseAfterFirstChange(

@@ -95,8 +95,7 @@ async function standby(
     path.join(server.dataFolder, 'postgresql.auto.conf'),
     settings.map((one) => `${one}\n`).join(''),
   );
-  const port = await server.start();
-  appendFileSync(testRun().passFile, `${LOOPBACK}:${port}:*:${spec.role}:${spec.password}\n`);
+  await server.start();
   return Object.assign(server, { [Symbol.asyncDispose]: () => server.stop('immediate') });
 }
 
