@@ -150,26 +150,19 @@ async function readNew(
 const REGROWN = 'its partitions on the target have changed since the verification';
 
 /**
- * Tables of the target with a tree of its own that has other partitions now: rows in a new one would look missing, and the cutover
- * would be undone for a difference that does not exist.
+ * Tables whose rows are in other tables of the target now, because its own tree has changed: rows in a new partition would look
+ * missing, and the cutover would be undone for a difference that does not exist.
  */
 async function readRegrown(
   target: Session,
   tables: readonly VerifiedTable[],
 ): Promise<ReadonlySet<number>> {
-  const partsOf = (parts: readonly TableName[]): string =>
+  const compared = tables.filter(({ shape }) => shape !== null);
+  const leaves = await readLeaves(target, compared, ['r', 'f']);
+  const partsOf = (parts: readonly TableName[] = []): string =>
     JSON.stringify(parts.map(keyOfName).sort());
-  const trees = tables.flatMap(({ id, schema, name, shape }) => {
-    const root = { schema, name };
-    const parts = shape === null ? '' : partsOf(shape.target);
-    return shape === null || parts === partsOf([root]) ? [] : [{ id, root, parts }];
-  });
-  const leaves = await readLeaves(
-    target,
-    trees.map(({ root }) => root),
-  );
-  const changed = trees.filter(
-    ({ root, parts }) => partsOf(leaves.get(keyOfName(root)) ?? []) !== parts,
+  const changed = compared.filter(
+    (one) => partsOf(leaves.get(keyOfName(one))) !== partsOf(one.shape?.target),
   );
   return new Set(changed.map(({ id }) => id));
 }

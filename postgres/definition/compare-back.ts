@@ -18,7 +18,7 @@ import { isVisible } from '../catalog/visibility.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readNewestSnapshot } from '../store/exported-snapshot.ts';
-import { hasWayBack } from '../store/way-back.ts';
+import { hasWayBack, patternOf, readNotReturned } from '../store/way-back.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
 import { readBoth } from './catalog-facts.ts';
 import { byObject, createdAmong, differencesOf, type Sides } from './difference.ts';
@@ -81,15 +81,16 @@ interface Compared {
 /** @param sides as the way back has them: the source is the new database. */
 async function compareOnce(
   sides: Sessions,
-  { migration, reverse, input }: Compared,
+  compared: Compared,
   report: (relations: number) => void,
 ): Promise<Difference[]> {
+  const { migration, reverse, input } = compared;
   const { source: fresh, target: old } = sides;
   const there = { source: old, target: fresh };
   const scope = await readScope(there, migration, input);
   const created = createdAmong(await readCreatedEntries(fresh, migration.id));
   const isSince = await sinceRelease(sides, reverse);
-  const tables = await tablesSince(fresh, input, scope, isSince);
+  const tables = await tablesSince(sides, compared, scope, isSince);
   const views = scope.whole ? await viewsSince(fresh, scope, isSince) : [];
   const whole = { ...scope, relations: [...scope.relations, ...tables, ...views] };
   // Of the migration everything is built; the grants of its last step may be still to come.
@@ -106,8 +107,8 @@ async function compareOnce(
       isSince,
     );
     const facts = input.fence === 'roles' ? withoutRights(swapped) : swapped;
-    const { unprinted, ...compared } = await reprinted(sides, afterwards(pending, facts));
-    found.push(...differencesOf({ ...compared, created, unprinted, back: true }));
+    const { unprinted, ...printed } = await reprinted(sides, afterwards(pending, facts));
+    found.push(...differencesOf({ ...printed, created, unprinted, back: true }));
   }
   found.sort(byObject);
   return found.map(({ wrong, what, ...one }) => ({
@@ -137,17 +138,21 @@ async function sinceRelease({ target: old }: Sessions, reverse: Migration): Prom
 }
 
 /**
- * Selected tables that the application has created. Those with rows stop the way back by themselves; an empty one would be missed
- * only after the switch back. By the row of a system column: unlike all other rows of a table, no later statement writes it.
+ * Tables of the way back that the application has created. Those with rows stop it by themselves; an empty one would be missed only
+ * after the switch back. By the row of a system column: unlike all other rows of a table, no later statement writes it.
  */
 async function tablesSince(
-  fresh: pg.ClientBase,
-  input: MigrationInput,
+  { source: fresh, target: old }: Sessions,
+  { reverse, input }: Compared,
   { relations }: Scope,
   isSince: IsSince,
 ): Promise<TableName[]> {
   const known = new Set(relations.map(nameOf));
-  const selected = await readRelations(fresh, input.tables, 'estimated');
+  // Of a tree that is left out, also partitions that were created since.
+  const left = (await readNotReturned(old, reverse)).map(patternOf);
+  const { exclude } = input.tables;
+  const selection = { ...input.tables, exclude: [...exclude, ...left] };
+  const selected = await readRelations(fresh, selection, 'estimated');
   const { rows } = await fresh.query<CatalogRow & { readonly oid: number }>(
     /* sql */ `select a.attrelid::int8::float8 as oid, a.xmin::text as xmin from pg_catalog.pg_attribute a
                 where a.attnum = ${TABLEOID} and a.attrelid = any($1::oid[])`,

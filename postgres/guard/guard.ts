@@ -11,7 +11,13 @@ import type { Heartbeat, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import { readLimits, storeGuard } from '../store/throttle.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
-import { Hysteresis, type Failing, type Seen } from './hysteresis.ts';
+import {
+  FAILURES_TO_HOLD,
+  Hysteresis,
+  LOOKS_TO_HOLD,
+  type Failing,
+  type Seen,
+} from './hysteresis.ts';
 import { GUARD_LIMITS, measure } from './measure.ts';
 
 const MEASURE_EVERY_MS = 1_000;
@@ -43,6 +49,7 @@ export class Guard implements AsyncDisposable {
   #reportedAt = -Infinity;
   #off = false;
   #warned: string | null = null;
+  #looks = 0;
 
   private constructor(migration: Migration, guard: GuardInput, pass: number, work: Work) {
     this.#migration = migration;
@@ -71,6 +78,11 @@ export class Guard implements AsyncDisposable {
     return { guard: guardText(report), guardHolding: report.holding };
   }
 
+  /** Whether it has measured, or failed to, often enough to hold. */
+  get hasDecided(): boolean {
+    return this.#looks >= Math.max(LOOKS_TO_HOLD, FAILURES_TO_HOLD);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     await this.#running;
@@ -80,6 +92,7 @@ export class Guard implements AsyncDisposable {
     const { signal } = this.#ended;
     while (!signal.aborted) {
       await this.#check(signal).catch((error: unknown) => this.#warn(error));
+      this.#looks += 1;
       await sleep(MEASURE_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
     await this.#source?.[Symbol.asyncDispose]();

@@ -6,9 +6,9 @@
 import type { GuardReport } from '../../contract/guard.ts';
 import type { Measurement } from './measure.ts';
 
-const LOOKS_TO_HOLD = 2;
+export const LOOKS_TO_HOLD = 2;
 /** A single lost session or statement timeout does not hold. */
-const FAILURES_TO_HOLD = 3;
+export const FAILURES_TO_HOLD = 3;
 const LOOKS_TO_RELEASE = 5;
 /** Fraction of the ceiling that the value must not exceed to release. */
 const LOW_ENOUGH = 0.9;

@@ -83,6 +83,13 @@ export class ThrottledRun implements AsyncDisposable {
     this.#throttle.passed(bytes);
   }
 
+  /** Whether something could begin at once. */
+  get isFree(): boolean {
+    const { reason } = this.#why();
+    this.#throttle.giveUpTurn(this);
+    return reason === null;
+  }
+
   /** Counts bytes that passed. @returns null to continue, or when to resume reading. Never rejects. */
   passed(bytes: number): Promise<void> | null {
     this.#throttle.passed(bytes);

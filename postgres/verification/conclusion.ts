@@ -19,7 +19,7 @@ import {
   skipTables,
   type VerifiedTable,
 } from '../store/verification-table.ts';
-import { guarding, joinReaders } from './guarded-run.ts';
+import { guardingFromTheStart, joinReaders, UNPACED } from './guarded-run.ts';
 import type { StateSource } from './held-state.ts';
 import { ONCE_ONLY } from './read-sides.ts';
 import { openSides } from './sides.ts';
@@ -27,6 +27,8 @@ import { nameDifferences, NAMING, type SuspectTable } from './suspect-tables.ts'
 
 export interface ConcludedStep extends Verified {
   readonly input: MigrationInput;
+  /** Without limits and guard. */
+  readonly unpaced?: true;
 }
 
 /**
@@ -58,8 +60,11 @@ export async function concludeVerification(
     if (suspects.length > 0) {
       await using sides = await openSides(migration, target, work.signal);
       const { guard } = step.input;
-      await using _ = await guarding({ migration, guard }, target, work);
-      await using pace = await joinReaders(migration, target, work, () => ({ step: NAMING }));
+      const paced = step.unpaced !== true;
+      await using _ = paced ? await guardingFromTheStart({ migration, guard }, target, work) : null;
+      await using pace = paced
+        ? await joinReaders(migration, target, work, () => ({ step: NAMING }))
+        : UNPACED;
       await nameDifferences(target, step, suspects, { sides, work, states, pace });
     }
     const report = await reportOf(target, step);

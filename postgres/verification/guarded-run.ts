@@ -1,4 +1,5 @@
 /** Reading for a verification under the limits and the guard of the copy. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { GuardInput } from '../../contract/guard.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -7,8 +8,19 @@ import { Guard } from '../guard/guard.ts';
 import { readNewestSnapshot } from '../store/exported-snapshot.ts';
 import { ThrottledRun } from '../throttle/throttled-run.ts';
 
-/** What a scan waits for before it opens anything, and what it tells of the bytes it has read. */
-export type Pace = Pick<ThrottledRun, 'ready' | 'read'>;
+/** What decides when reading may begin and go on. */
+export type Pace = Pick<ThrottledRun, 'ready' | 'read' | 'passed' | 'isFree'> & AsyncDisposable;
+
+/** Nothing waits: while the writes are stopped, only time counts. */
+export const UNPACED: Pace = {
+  ready: () => Promise.resolve(),
+  read: () => undefined,
+  passed: () => null,
+  isFree: true,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+const POLL_MS = 200;
 
 /** Joins those who read from the source. @param describe for heartbeats while it waits. */
 export async function joinReaders(
@@ -34,6 +46,25 @@ export async function guarding(
   // Without `tell`: the workflow shows a guard only while rows are copied, and each report costs four events of its history.
   const pass = await readPass(target, migration);
   return Guard.begin(migration, guard, pass, { signal, log, beat });
+}
+
+/** The same, once the guard has measured often enough to hold: its first scan may be the only one, and large. */
+export async function guardingFromTheStart(
+  step: Parameters<typeof guarding>[0],
+  target: pg.ClientBase,
+  work: Work,
+): Promise<Guard | null> {
+  const guard = await guarding(step, target, work);
+  try {
+    while (guard && !guard.hasDecided) {
+      work.beat({ step: 'measuring the source', ...guard.details });
+      await sleep(POLL_MS, undefined, { signal: work.signal });
+    }
+    return guard;
+  } catch (error) {
+    await guard?.[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Guard and streams know each other by the number of the copy's newest snapshot. */

@@ -14,7 +14,7 @@ import { requireMigration } from '../store/migration.ts';
 import { readAnchor, type Verified } from '../store/verification.ts';
 import { markPiece, readPieces, type PieceRow } from '../store/verification-piece.ts';
 import { postponeTables, readVerifiedTables, skipTables } from '../store/verification-table.ts';
-import { joinReaders } from './guarded-run.ts';
+import { joinReaders, UNPACED } from './guarded-run.ts';
 import { sumPiece, type PieceWork } from './piece-sums.ts';
 import { openSides } from './sides.ts';
 import { UnreadableTable } from './table-reading.ts';
@@ -26,6 +26,8 @@ export interface RunOfVerification extends Verified {
   readonly run: VerificationRun;
   /** Unset: 15. */
   readonly sliceMinutes?: number;
+  /** Without limits and guard. */
+  readonly unpaced?: true;
 }
 
 /**
@@ -46,7 +48,9 @@ export async function comparePieces(
     const holdMs = sliceMs(slice);
     const counters = { pieces: 0, rows: 0, bytes: 0 };
     const describe = () => ({ step: `comparing ${run.label}`, ...counters });
-    await using throttled = await joinReaders(migration, target, work, describe);
+    await using throttled = slice.unpaced
+      ? UNPACED
+      : await joinReaders(migration, target, work, describe);
     const passed: PieceWork['passed'] = (bytes, rows) => {
       counters.rows += rows;
       counters.bytes += Math.round(bytes);

@@ -26,7 +26,7 @@ import {
 } from '../store/verification-difference.ts';
 import { readVerifiedTables } from '../store/verification-table.ts';
 import { reportOf } from './conclusion.ts';
-import { guarding, joinReaders } from './guarded-run.ts';
+import { guardingFromTheStart, joinReaders } from './guarded-run.ts';
 import type { StandingSource } from './held-state.ts';
 import { BUCKETS } from './row-hash.ts';
 import { replaceRows } from './row-replacement.ts';
@@ -88,7 +88,7 @@ export async function repairRows(
     );
     await using sides = await openSides(migration, target, work.signal);
     const { guard } = step.input;
-    await using _ = await guarding({ migration, guard }, target, work);
+    await using _ = await guardingFromTheStart({ migration, guard }, target, work);
     await using pace = await joinReaders(migration, target, work, () => ({ step: REPAIRING }));
     const parts: RepairParts = {
       ...{ step, target, sides, work, states, pace },

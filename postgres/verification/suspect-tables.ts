@@ -43,8 +43,9 @@ export interface FoundKeys {
 }
 
 /**
- * Scans the tables at one anchor.
- * @returns by the table's number; a table that changed after the anchor, or stays locked, has no entry.
+ * Scans the tables: at one anchor, or at further ones when limits or guard let nothing begin. Nothing waits while an anchor is held,
+ * because vacuum removes nothing then.
+ * @returns by the table's number; a table that changed after its anchor, or stays locked, has no entry.
  * @throws what holding an anchor throws.
  */
 export async function scanAtAnchor(
@@ -53,39 +54,43 @@ export async function scanAtAnchor(
   scans: readonly KeyScan[],
   { sides, work, states, pace }: ScanParts,
 ): Promise<Map<number, FoundKeys>> {
+  const found = new Map<number, FoundKeys>();
+  const left = [...scans];
   const scanUnder = async (state: HeldState, over: AbortSignal) => {
-    const found = new Map<number, FoundKeys>();
     const { source, target: reader } = sides.readers;
     const anchor = await recordedState(sides.readers, state);
-    if (anchor === null) return found;
-    await recordAnchor(target, place, anchor);
+    if (anchor !== null) await recordAnchor(target, place, anchor);
     await whileWatched(
       [source, reader],
       work,
       () => ({ step: NAMING }),
       async () => {
-        for (const [at, scan] of scans.entries()) {
-          // Not after the anchor is over: its tables cannot be read any more.
-          if (at > 0 && !over.aborted) await pace.ready();
+        // One each time, so that it ends.
+        for (
+          let next = left.shift();
+          next;
+          next = over.aborted || !pace.isFree ? undefined : left.shift()
+        ) {
           const begun =
+            anchor !== null &&
             (await beginUnderState(source, 'source', anchor)) &&
             (await beginUnderState(reader, 'target', anchor));
-          if (begun) {
-            const keys = await collect(sides, scan, work);
-            if (keys) found.set(scan.table.id, keys);
-          }
+          const keys = begun ? await collect(sides, next, work) : null;
           await source.query(/* sql */ `rollback`);
           await reader.query(/* sql */ `rollback`);
-          // One statement reads the whole table: it cannot be held back in its middle.
-          pace.read(scan.table.bytes);
+          if (keys === null) continue;
+          found.set(next.table.id, keys);
+          // One statement has read the whole table: it could not be held back in its middle.
+          pace.read(next.table.bytes);
         }
       },
     );
-    return found;
   };
-  // Before the anchor: while it is held, vacuum removes nothing.
-  await pace.ready();
-  return states.hold(place.migration, work, scanUnder);
+  while (left.length > 0) {
+    await pace.ready();
+    await states.hold(place.migration, work, scanUnder);
+  }
+  return found;
 }
 
 async function collect(sides: Sides, scan: KeyScan, work: Work): Promise<FoundKeys | null> {

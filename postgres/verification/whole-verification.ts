@@ -11,6 +11,8 @@ import { planVerification } from './verification-plan.ts';
 
 export interface WholeVerification extends Verified {
   readonly input: MigrationInput;
+  /** Without limits and guard. */
+  readonly unpaced?: true;
 }
 
 /**
@@ -28,7 +30,12 @@ export async function runVerification(
   const bound: Work = { ...work, signal: AbortSignal.any([work.signal, failed.signal]) };
   const { migration, verification, input } = step;
   const { guard, verifySliceMinutes: sliceMinutes } = input;
-  const slice = { migration, verification, sliceMinutes, ...(guard ? { guard } : {}) };
+  const slice = {
+    migration,
+    verification,
+    sliceMinutes,
+    ...(guard && !step.unpaced ? { guard } : {}),
+  };
   const holding = holdAll(slice, bound, states).catch((error: unknown) => {
     failed.abort(error);
     throw error;

@@ -27,7 +27,8 @@ const OLD = /* sql */ `
 const NEW = /* sql */ `
   create schema monitoring; create function monitoring.look() returns int language sql as 'select 1';
   create function monitoring.other() returns int language sql as 'select 1'; create type own as (a int);
-  create sequence own_numbers; create table own_table (id serial primary key); create view own_view as select 1 as one; create extension hstore;
+  create sequence own_numbers; create table own_table (id serial primary key);
+  create table own_tree (k int primary key) partition by range (k); create view own_view as select 1 as one; create extension hstore;
   create materialized view own_summary as select 1 as one; grant usage on schema monitoring to public;
   alter default privileges for role pg_monitor grant select on tables to pg_read_all_data`;
 
@@ -44,7 +45,8 @@ test('after the switch nothing that walferry makes, nor what either side had of 
   expect(await said(db, migration)).toEqual([]);
   // What a scheduler of the new database does by itself.
   await db.targetClient.query(/* sql */ `
-    refresh materialized view own_summary; grant select on own_view to pg_monitor`);
+    refresh materialized view own_summary; grant select on own_view, own_table to pg_monitor;
+    create table own_tree_1 partition of own_tree for values from (1) to (9); create index on own_table (id)`);
   expect(await said(db, migration)).toEqual([]);
   await db.targetClient.query(/* sql */ `
     set search_path = public; alter table t add column since int, alter column at type timestamptz(3), add constraint t_since check (since > 0);

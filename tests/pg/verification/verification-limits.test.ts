@@ -133,6 +133,8 @@ test('while the source is busier than the guard allows, no further table is sear
   const naming = testWork();
   const concluding = concludeVerification(step, naming, states);
   await untilHeld(naming);
+  // While an anchor is held, vacuum removes nothing.
+  expect(await states.live(db.targetClient, migration)).toBeNull();
   await calm();
   const report = await concluding;
   expect(report).toMatchObject({ result: 'different', notCompared: [] });
@@ -142,6 +144,7 @@ test('while the source is busier than the guard allows, no further table is sear
   const repairing = testWork();
   const repaired = repairRows(step, repairing, states);
   await untilHeld(repairing);
+  expect(await states.live(db.targetClient, migration)).toBeNull();
   expect(await wrong()).toBeGreaterThan(0);
   await calm();
   expect(await repaired).toEqual({ rows: TABLES, tables: TABLES });
