@@ -14,9 +14,11 @@ import { MigrationError } from '../../contract/failure.ts';
 import { parseLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import type { SlotReport, Work } from '../../contract/work.ts';
+import { readSchemaRows } from '../catalog/schema-row.ts';
 import { classify, SQLSTATE, sqlstate } from '../connection/failure.ts';
 import { readNewestSnapshot } from '../store/exported-snapshot.ts';
 import { readMigration, requireMigration, type MigrationState } from '../store/migration.ts';
+import { recordSchemas } from '../store/recorded-schema.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { writeMark } from '../replication/flushed-mark.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
@@ -72,6 +74,8 @@ export async function createSlot(
       await removeSlot(source, migration.slot);
       found = null;
     }
+    // Before the slot: it delivers no transaction that is open now, and of a later one this shows whether a schema was renamed.
+    await recordSchemas(target, migration, await readSchemaRows(source), 'first');
     const consistentLsn =
       found?.confirmedFlushLsn ?? (await create(migration, source, work, options));
     try {

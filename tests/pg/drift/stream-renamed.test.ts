@@ -8,6 +8,8 @@ import type { Migration } from '../../../contract/migration.ts';
 import type { Selection } from '../../../postgres/catalog/selection.ts';
 import { writeEndMark } from '../../../postgres/stream/end-mark.ts';
 import { laterChanges } from '../../../postgres/cutover/later-changes.ts';
+import { createSlot } from '../../../postgres/slot/create-slot.ts';
+import { registered } from '../../support/control.ts';
 import { streamChanges } from '../../support/lease.ts';
 import { drainWithCopies, failureOf, resync } from '../../support/resync.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
@@ -277,6 +279,23 @@ for (const between of ['a lease that reaches its end', 'a lease that ends early'
     expect(await drainWithCopies(db, migration, selection)).toEqual([]);
   });
 }
+
+test('no row is lost when a transaction changes a table under another name of its schema while the copy begins, and commits after it', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['*.*'], exclude: [] };
+  await db.sourceClient.query(APP);
+  await db.targetClient.query(APP.replace(/insert[^;]*;?/g, ''));
+  const migration = await registered(db);
+  await createSlot(migration, testWork());
+  await using writer = await connectTo(db.source);
+  await db.sourceClient.query(/* sql */ `alter schema app rename to away`);
+  await writer.query(/* sql */ `begin; insert into away.t values (60, 'lost')`);
+  await db.sourceClient.query(/* sql */ `alter schema away rename to app`);
+  await resync(db, migration, selection);
+  await writer.query(/* sql */ `commit`);
+  await drainWithCopies(db, migration, selection);
+  await expectSame(db);
+});
 
 /** The stream stops between two changes: the target's table of the second is locked. */
 async function endLeaseAfterFirstChange(
