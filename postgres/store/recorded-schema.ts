@@ -6,6 +6,7 @@
  */
 import type pg from 'pg';
 import * as v from 'valibot';
+import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 
@@ -43,30 +44,44 @@ export async function recordSchemas(
   );
 }
 
-/** The transaction id that an earlier lease recorded with exactly these rows; null if there is none. */
-export async function readDoubtedBefore(
-  target: pg.ClientBase,
-  migration: Migration,
-  rows: SchemaRows,
-): Promise<bigint | null> {
-  const found = await target.query<{ schemas: unknown; before: string | null }>(
-    /* sql */ `select doubted_schemas as schemas, doubted_before::text as before from walferry.migration where id = $1`,
-    [migration.id],
-  );
-  const { schemas = null, before = null } = found.rows[0] ?? {};
-  const doubted = v.parse(v.nullable(schema), schemas);
-  return doubted !== null && before !== null && sameRows(doubted, rows) ? BigInt(before) : null;
+/** What is known of rows in doubt. */
+export interface DoubtedRows {
+  /** Transactions from this id on began to write after the rows were read. */
+  readonly before: bigint;
+  /** A position after all older ones have ended; null while one may be open. */
+  readonly until: Lsn | null;
 }
 
-/** @param before no transaction from this id on had begun to write when the rows were read. */
-export async function recordDoubt(
+/** What an earlier lease recorded with exactly these rows; null if nothing. */
+export async function readDoubted(
   target: pg.ClientBase,
   migration: Migration,
   rows: SchemaRows,
-  before: bigint,
+): Promise<DoubtedRows | null> {
+  const found = await target.query<{
+    schemas: unknown;
+    before: string | null;
+    until: string | null;
+  }>(
+    /* sql */ `select doubted_schemas as schemas, doubted_before::text as before, doubted_until::text as until
+                 from walferry.migration where id = $1`,
+    [migration.id],
+  );
+  const { schemas = null, before = null, until = null } = found.rows[0] ?? {};
+  const doubted = v.parse(v.nullable(schema), schemas);
+  if (doubted === null || before === null || !sameRows(doubted, rows)) return null;
+  return { before: BigInt(before), until: isLsn(until) ? until : null };
+}
+
+export async function recordDoubted(
+  target: pg.ClientBase,
+  migration: Migration,
+  rows: SchemaRows,
+  { before, until }: DoubtedRows,
 ): Promise<void> {
   await target.query(
-    /* sql */ `update walferry.migration set doubted_schemas = $2, doubted_before = $3 where id = $1`,
-    [migration.id, stored(rows), before.toString()],
+    /* sql */ `update walferry.migration
+                  set doubted_schemas = $2, doubted_before = $3, doubted_until = $4::pg_lsn where id = $1`,
+    [migration.id, stored(rows), before.toString(), until],
   );
 }

@@ -83,7 +83,7 @@ export async function planWayBack(
   await old.query(/* sql */ `delete from walferry.relation where migration = $1`, [reverse.id]);
   await old.query(
     /* sql */ `update walferry.migration
-                   set not_returned = $2, source_schemas = null, doubted_schemas = null, doubted_before = null, withheld = null
+                   set not_returned = $2, source_schemas = null, doubted_schemas = null, doubted_before = null, doubted_until = null, withheld = null
                  where id = $1`,
     [reverse.id, JSON.stringify(plan.notReturned)],
   );

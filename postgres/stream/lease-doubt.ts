@@ -1,4 +1,5 @@
 /** The doubt of a lease about the names of schemas, with what of it outlives the lease: see drift/renamed-schema-change.ts. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
@@ -7,11 +8,13 @@ import { parseSnapshot } from '../catalog/visibility.ts';
 import { Doubt } from '../drift/renamed-schema-change.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import {
-  readDoubtedBefore,
+  readDoubted,
   readRecordedSchemas,
-  recordDoubt,
+  recordDoubted,
   recordSchemas,
+  type DoubtedRows,
 } from '../store/recorded-schema.ts';
+import { markTransaction } from './end-mark.ts';
 
 /** Runs a write on the target in a transaction that only the newest attempt can commit. */
 type Fenced = (write: () => Promise<void>) => Promise<void>;
@@ -21,86 +24,97 @@ interface Sessions {
   readonly target: pg.ClientBase;
 }
 
-/** Transactions of the source, read after its catalog. */
-type Running = ReturnType<typeof parseSnapshot>;
+/** A busy source always has open transactions, and most end at once: without a wait, a GRANT would occupy a whole lease. */
+const MOST_WAIT_MS = 1_000;
+const POLL_MS = 20;
 
 export class LeaseDoubt {
   readonly doubt: Doubt<PlannedRelationRow>;
-  readonly #target: pg.ClientBase;
+  readonly #sessions: Sessions;
   readonly #migration: Migration;
   readonly #recorded: SchemaRows | null;
   readonly #rows: SchemaRows;
-  readonly #running: Running | null;
-  #settledAt: Lsn | null = null;
+  #doubted: DoubtedRows | null = null;
 
   private constructor(
-    target: pg.ClientBase,
+    sessions: Sessions,
     migration: Migration,
-    { recorded, rows, running, doubt }: Found,
+    recorded: SchemaRows | null,
+    rows: SchemaRows,
+    tables: readonly PlannedRelationRow[],
   ) {
-    this.#target = target;
+    this.#sessions = sessions;
     this.#migration = migration;
     this.#recorded = recorded;
     this.#rows = rows;
-    this.#running = running;
-    this.doubt = doubt;
+    const ordinary = tables.filter(({ kind }) => kind === 'r');
+    this.doubt = new Doubt(recorded, rows, ordinary);
   }
 
   /** @param rows the schemas, read before the drift check. */
   static async read(
-    { source, target }: Sessions,
+    sessions: Sessions,
     migration: Migration,
     rows: SchemaRows,
     tables: readonly PlannedRelationRow[],
   ): Promise<LeaseDoubt> {
-    const recorded = await readRecordedSchemas(target, migration);
-    const ordinary = tables.filter(({ kind }) => kind === 'r');
-    const doubt = new Doubt(recorded, rows, ordinary);
-    if (doubt.any) doubt.rivals(await readNamed(source, doubt.wanted));
-    const running = doubt.any ? await readRunning(source) : null;
-    return new LeaseDoubt(target, migration, { recorded, rows, running, doubt });
+    const recorded = await readRecordedSchemas(sessions.target, migration);
+    const lease = new LeaseDoubt(sessions, migration, recorded, rows, tables);
+    if (lease.doubt.any) lease.doubt.rivals(await readNamed(sessions.source, lease.doubt.wanted));
+    return lease;
   }
 
-  /** Whether the doubt is over once the stream has passed the mark; not while a transaction is open that may have an old name. */
+  /** Whether the doubt is over once the stream has passed the lease's mark; not while a transaction is open that may have an old name. */
   get settles(): boolean {
-    return this.#settledAt !== null;
+    return this.#doubted !== null && this.#doubted.until !== null;
   }
 
-  /** @param mark a position written after the catalog was read; required while anything is in doubt. */
-  async begin(mark: Lsn | null, fenced: Fenced): Promise<void> {
-    const [target, migration, rows] = [this.#target, this.#migration, this.#rows];
-    if (this.#running === null) {
+  /**
+   * @param writeMark writes the lease's mark.
+   * @returns the mark, or null when nothing needs one.
+   */
+  async begin(fenced: Fenced, writeMark: () => Promise<Lsn | null>): Promise<Lsn | null> {
+    const { source, target } = this.#sessions;
+    const [migration, rows] = [this.#migration, this.#rows];
+    if (!this.doubt.any) {
+      const mark = await writeMark();
       // Without a suspicion, no planned table had another name, whatever happened to other schemas.
       const isKnown = this.#recorded !== null && sameRows(this.#recorded, rows);
       if (!isKnown) await fenced(() => recordSchemas(target, migration, rows));
-      return;
+      return mark;
     }
-    const { xmin, xmax } = this.#running;
-    const earlier = await readDoubtedBefore(target, migration, rows);
-    if (earlier === null) await fenced(() => recordDoubt(target, migration, rows, xmax));
-    const before = earlier ?? xmax;
+    const earlier = await readDoubted(target, migration, rows);
+    // An id of its own: a snapshot's xmax may be the id of a transaction that is open (docs/explanation/facts.md).
+    const before = earlier?.before ?? (await markTransaction(source, migration)).xid;
+    const ended = earlier?.until != null || (await haveEnded(source, before));
+    // After they have ended, so that their commits precede it.
+    const mark = await writeMark();
+    this.#doubted = { before, until: earlier?.until ?? (ended ? mark : null) };
+    if (earlier === null || earlier.until !== this.#doubted.until) {
+      const doubted = this.#doubted;
+      await fenced(() => recordDoubted(target, migration, rows, doubted));
+    }
     this.doubt.until(before);
-    // All of them have ended before the mark was written.
-    if (xmin >= before) this.#settledAt = mark;
+    return mark;
   }
 
   /** @param stored the position that the target has stored at the end of the lease. */
   async passed(stored: Lsn, fenced: Fenced): Promise<void> {
-    if (this.#settledAt === null || compareLsn(stored, this.#settledAt) < 0) return;
-    await fenced(() => recordSchemas(this.#target, this.#migration, this.#rows));
+    const until = this.#doubted?.until ?? null;
+    if (until === null || compareLsn(stored, until) < 0) return;
+    await fenced(() => recordSchemas(this.#sessions.target, this.#migration, this.#rows));
   }
 }
 
-interface Found {
-  readonly recorded: SchemaRows | null;
-  readonly rows: SchemaRows;
-  readonly running: Running | null;
-  readonly doubt: Doubt<PlannedRelationRow>;
-}
-
-async function readRunning(source: pg.ClientBase): Promise<Running> {
-  const { rows } = await source.query<{ running: string }>(
-    /* sql */ `select pg_catalog.pg_current_snapshot()::text as running`,
-  );
-  return parseSnapshot(rows[0]?.running ?? '');
+/** Whether every transaction below the id has ended; waits for a moment. */
+async function haveEnded(source: pg.ClientBase, before: bigint): Promise<boolean> {
+  const ends = performance.now() + MOST_WAIT_MS;
+  for (;;) {
+    const { rows } = await source.query<{ running: string }>(
+      /* sql */ `select pg_catalog.pg_current_snapshot()::text as running`,
+    );
+    if (parseSnapshot(rows[0]?.running ?? '').xmin >= before) return true;
+    if (performance.now() > ends) return false;
+    await sleep(POLL_MS);
+  }
 }

@@ -112,16 +112,17 @@ export async function readPlan(
   const { doubt } = schemaDoubt;
   const moving = checked.settled.size > 0 || checked.ahead.length > 0 || doubt.any;
   if (attempt === null && (moving || awaited.size > 0)) throw new CatalogMoved(DRIFT_CHECKED, null);
-  // After the catalog was read: everything committed before that is before the mark.
-  const mark = moving ? await markPosition(source, migration) : null;
   const snapshots = await readSnapshots(target, migration);
   let epoch = attempt?.epoch ?? null;
   const fenced = (write: () => Promise<void>): Promise<void> =>
     writeFenced(target, migration, epoch, write);
+  // After the catalog was read: everything committed before that is before the mark.
+  const mark = await schemaDoubt.begin(fenced, async () =>
+    moving ? await markPosition(source, migration) : null,
+  );
   if (checked.alike.size > 0) {
     await fenced(() => storeDefinitions(target, migration, checked.alike));
   }
-  await schemaDoubt.begin(mark, fenced);
   const schemas = doubt.any ? null : schemasOf(selection, rows, withheld);
   const wanted = new Set([...rows.map(keyOfName), ...checked.fingerprints.keys()]);
   const without = outside.tables.filter(
