@@ -147,7 +147,7 @@ async function readNew(
     .map((one) => `${nameOf(one)}: new since the verification`);
 }
 
-const REGROWN = 'its partitions on the target have changed since the verification';
+const REGROWN = 'its partitions on the target are not those of the verification';
 
 /**
  * Tables whose rows are in other tables of the target now, because its own tree has changed: rows in a new partition would look

@@ -147,6 +147,8 @@ async function tablesSince(
   { relations }: Scope,
   isSince: IsSince,
 ): Promise<TableName[]> {
+  // Before the release nothing is since, and the plan of the way back, which says what is left out, is still to come.
+  if ((await readNewestSnapshot(old, reverse)) === null) return [];
   const known = new Set(relations.map(nameOf));
   // Of a tree that is left out, also partitions that were created since.
   const left = (await readNotReturned(old, reverse)).map(patternOf);

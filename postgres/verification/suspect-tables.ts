@@ -3,6 +3,7 @@
  * else that was undone, or anything else that does not persist, is no difference of the databases.
  */
 import type pg from 'pg';
+import { MigrationError } from '../../contract/failure.ts';
 import { MOST_DIFFERENT_KEYS } from '../../contract/verification.ts';
 import type { Work } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
@@ -42,55 +43,79 @@ export interface FoundKeys {
   readonly counted: number;
 }
 
+/** By the table's number; a table that changed after its anchor, or stays locked, has no entry. */
+type Found = Map<number, FoundKeys>;
+
+/** An anchor may end before its first table is read, because an owner of it was killed. */
+const MOST_UNREAD_ANCHORS = 3;
+
 /**
- * Scans the tables: at one anchor, or at further ones when limits or guard let nothing begin. Nothing waits while an anchor is held,
+ * Scans the tables at one anchor, at further ones when limits or guard let nothing begin. Nothing waits while an anchor is held,
  * because vacuum removes nothing then.
- * @returns by the table's number; a table that changed after its anchor, or stays locked, has no entry.
- * @throws what holding an anchor throws.
+ * @throws what holding an anchor throws; MigrationError `Contention` when one anchor after another ended at once.
  */
 export async function scanAtAnchor(
   target: pg.ClientBase,
   place: Verified,
   scans: readonly KeyScan[],
+  parts: ScanParts,
+): Promise<Found> {
+  const found: Found = new Map();
+  for (let left = scans; left.length > 0;) {
+    const scanned = await scanSome(target, place, left, parts);
+    for (const [id, keys] of scanned.found) found.set(id, keys);
+    left = left.slice(scanned.tables);
+  }
+  return found;
+}
+
+/** The first of the tables at one anchor: at least one, and as many as limits and guard let begin. */
+async function scanSome(
+  target: pg.ClientBase,
+  place: Verified,
+  scans: readonly KeyScan[],
   { sides, work, states, pace }: ScanParts,
-): Promise<Map<number, FoundKeys>> {
-  const found = new Map<number, FoundKeys>();
-  const left = [...scans];
+): Promise<{ readonly tables: number; readonly found: Found }> {
+  const { source, target: reader } = sides.readers;
+  const found: Found = new Map();
+  let tables = 0;
   const scanUnder = async (state: HeldState, over: AbortSignal) => {
-    const { source, target: reader } = sides.readers;
     const anchor = await recordedState(sides.readers, state);
-    if (anchor !== null) await recordAnchor(target, place, anchor);
-    await whileWatched(
-      [source, reader],
-      work,
-      () => ({ step: NAMING }),
-      async () => {
-        // One each time, so that it ends.
-        for (
-          let next = left.shift();
-          next;
-          next = over.aborted || !pace.isFree ? undefined : left.shift()
-        ) {
-          const begun =
-            anchor !== null &&
-            (await beginUnderState(source, 'source', anchor)) &&
-            (await beginUnderState(reader, 'target', anchor));
-          const keys = begun ? await collect(sides, next, work) : null;
-          await source.query(/* sql */ `rollback`);
-          await reader.query(/* sql */ `rollback`);
-          if (keys === null) continue;
-          found.set(next.table.id, keys);
-          // One statement has read the whole table: it could not be held back in its middle.
-          pace.read(next.table.bytes);
-        }
-      },
-    );
+    if (anchor === null) return;
+    await recordAnchor(target, place, anchor);
+    const scanAll = async () => {
+      for (const scan of scans) {
+        if (tables > 0 && (over.aborted || !pace.isFree)) return;
+        const isReadable =
+          (await beginUnderState(source, 'source', anchor)) &&
+          (await beginUnderState(reader, 'target', anchor));
+        const keys = isReadable ? await collect(sides, scan, work) : null;
+        await source.query(/* sql */ `rollback`);
+        await reader.query(/* sql */ `rollback`);
+        // The anchor is over, and no one has looked at the table.
+        if (!isReadable) return;
+        tables += 1;
+        if (keys === null) continue;
+        found.set(scan.table.id, keys);
+        // One statement has read the whole table: it could not be held back in its middle.
+        pace.read(scan.table.bytes);
+      }
+    };
+    await whileWatched([source, reader], work, () => ({ step: NAMING }), scanAll);
   };
-  while (left.length > 0) {
+  for (let anchors = 0; tables === 0; anchors += 1) {
+    if (anchors === MOST_UNREAD_ANCHORS) throw unread();
     await pace.ready();
     await states.hold(place.migration, work, scanUnder);
   }
-  return found;
+  return { tables, found };
+}
+
+function unread(): MigrationError {
+  return new MigrationError(
+    'Contention',
+    `${MOST_UNREAD_ANCHORS} anchors ended before a table could be read at them`,
+  );
 }
 
 async function collect(sides: Sides, scan: KeyScan, work: Work): Promise<FoundKeys | null> {
@@ -106,34 +131,36 @@ async function collect(sides: Sides, scan: KeyScan, work: Work): Promise<FoundKe
   return { differences, counted };
 }
 
-/** Looks for the keys at one anchor, and for those that it found at a second one; stores what differs at both. */
+/**
+ * Looks for the keys at one anchor, and for those that it found at a second one; stores what differs at both. In batches, so that an
+ * attempt that fails has not read all for nothing.
+ */
 export async function nameDifferences(
   target: pg.ClientBase,
   place: Verified,
   tables: readonly SuspectTable[],
   how: ScanParts,
 ): Promise<void> {
-  if (tables.length === 0) return;
-  const first = await scanAtAnchor(
-    target,
-    place,
-    tables.map((table) => ({ table, buckets: table.buckets, keys: null })),
-    how,
-  );
+  for (let left = tables; left.length > 0;) {
+    const scans = left.map((table) => ({ table, buckets: table.buckets, keys: null }));
+    const { tables: scanned, found } = await scanSome(target, place, scans, how);
+    await confirmDifferences(target, place, left.slice(0, scanned), { ...how, first: found });
+    left = left.slice(scanned);
+  }
+}
+
+async function confirmDifferences(
+  target: pg.ClientBase,
+  place: Verified,
+  tables: readonly SuspectTable[],
+  { first, ...how }: ScanParts & { readonly first: Found },
+): Promise<void> {
   const candidates = tables.filter(({ id }) => (first.get(id)?.counted ?? 0) > 0);
-  const second =
-    candidates.length === 0
-      ? new Map<number, FoundKeys>()
-      : await scanAtAnchor(
-          target,
-          place,
-          candidates.map((table) => ({
-            table,
-            buckets: table.buckets,
-            keys: first.get(table.id)?.differences.map(({ key }) => key) ?? [],
-          })),
-          how,
-        );
+  const again = candidates.map((table) => {
+    const keys = first.get(table.id)?.differences.map(({ key }) => key) ?? [];
+    return { table, buckets: table.buckets, keys };
+  });
+  const second = await scanAtAnchor(target, place, again, how);
   for (const table of tables) {
     const before = first.get(table.id);
     const after = before?.counted === 0 ? before : second.get(table.id);

@@ -53,7 +53,14 @@ export async function subscribe(app: pg.Client, table: string): Promise<Subscrip
       await disable();
       await app.query(`alter subscription ${name} set (slot_name = none)`);
       await app.query(`drop subscription ${name}`);
-      await publisher.query(/* sql */ `select pg_drop_replication_slot($1)`, [name]);
+      // The walsender of a worker that has ended keeps the slot until it notices.
+      await until('the slot to be dropped', async () => {
+        const { rowCount } = await publisher.query(
+          /* sql */ `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1`,
+          [name],
+        );
+        return rowCount === 1;
+      });
       await publishing[Symbol.asyncDispose]();
     },
   };
