@@ -11,7 +11,7 @@ export interface ExportedSnapshot {
   readonly number: number;
   /** All transactions below had ended when the snapshot was taken. 64-bit, with epoch. */
   readonly xmin: bigint;
-  /** First transaction id not yet assigned. */
+  /** The latest transaction id that had ended, plus one: an open one may have it. */
   readonly xmax: bigint;
   /** Transactions from xmin to below xmax that were in progress. */
   readonly xip: ReadonlySet<bigint>;
