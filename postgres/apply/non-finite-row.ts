@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { MigrationError, type FailureDetails } from '../../contract/failure.ts';
 import { quoted } from '../catalog/table-name.ts';
-import { untilVisible } from '../catalog/until-visible.ts';
+import { untilVisible } from '../catalog/transaction-wait.ts';
 import type { PlannedRelation } from './change.ts';
 import { nonFiniteColumns, NON_FINITE_NUMBERS } from './non-finite-column.ts';
 import { printed } from './row-match.ts';

@@ -14,11 +14,11 @@ import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 import { readRelations } from '../catalog/read-relations.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
-import { isVisible } from '../catalog/visibility.ts';
+import { isVisible, type ExportedSnapshot } from '../catalog/visibility.ts';
 import { classify } from '../connection/failure.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { readNewestSnapshot } from '../store/exported-snapshot.ts';
-import { hasWayBack, patternOf, readNotReturned } from '../store/way-back.ts';
+import { hasWayBack, readNotReturned } from '../store/way-back.ts';
 import { readCreatedEntries } from '../store/schema-entry.ts';
 import { readBoth } from './catalog-facts.ts';
 import { byObject, createdAmong, differencesOf, type Sides } from './difference.ts';
@@ -89,8 +89,10 @@ async function compareOnce(
   const there = { source: old, target: fresh };
   const scope = await readScope(there, migration, input);
   const created = createdAmong(await readCreatedEntries(fresh, migration.id));
-  const isSince = await sinceRelease(sides, reverse);
-  const tables = await tablesSince(sides, compared, scope, isSince);
+  const release = await readNewestSnapshot(old, reverse);
+  const isSince = sinceRelease(release);
+  // Before the release nothing is since, and the plan of the way back, which says what is left out, is still to come.
+  const tables = release === null ? [] : await tablesSince(sides, compared, scope, isSince);
   const views = scope.whole ? await viewsSince(fresh, scope, isSince) : [];
   const whole = { ...scope, relations: [...scope.relations, ...tables, ...views] };
   // Of the migration everything is built; the grants of its last step may be still to come.
@@ -132,8 +134,7 @@ interface CatalogRow {
 }
 
 /** Which rows of the new database's catalogs were written after the release: those of the application, not those that were there. */
-async function sinceRelease({ target: old }: Sessions, reverse: Migration): Promise<IsSince> {
-  const release = await readNewestSnapshot(old, reverse);
+function sinceRelease(release: ExportedSnapshot | null): IsSince {
   return ({ xmin }) => release !== null && !isVisible(Number(xmin), release);
 }
 
@@ -147,11 +148,9 @@ async function tablesSince(
   { relations }: Scope,
   isSince: IsSince,
 ): Promise<TableName[]> {
-  // Before the release nothing is since, and the plan of the way back, which says what is left out, is still to come.
-  if ((await readNewestSnapshot(old, reverse)) === null) return [];
   const known = new Set(relations.map(nameOf));
   // Of a tree that is left out, also partitions that were created since.
-  const left = (await readNotReturned(old, reverse)).map(patternOf);
+  const left = await readNotReturned(old, reverse);
   const { exclude } = input.tables;
   const selection = { ...input.tables, exclude: [...exclude, ...left] };
   const selected = await readRelations(fresh, selection, 'estimated');

@@ -99,17 +99,14 @@ export async function readStart(old: pg.ClientBase, reverse: Migration): Promise
   return (await readNewestSnapshot(old, reverse))?.lsn ?? null;
 }
 
-/** What the plan leaves out. @throws MigrationError `CheckpointMissing` if nothing is planned. */
-export async function readNotReturned(
-  old: pg.ClientBase,
-  reverse: Migration,
-): Promise<NotReturned[]> {
+/** Patterns of the tables that the plan leaves out. @throws MigrationError `CheckpointMissing` if nothing is planned. */
+export async function readNotReturned(old: pg.ClientBase, reverse: Migration): Promise<string[]> {
   const { rows } = await old.query<{ left: unknown }>(
     /* sql */ `select not_returned as left from walferry.migration where id = $1`,
     [reverse.id],
   );
   const left = v.parse(v.nullish(v.array(notReturned)), rows[0]?.left);
-  if (left != null) return left;
+  if (left != null) return left.map(patternOf);
   throw new MigrationError(
     'CheckpointMissing',
     `the database "${reverse.target}" has no plan of the way back: schema walferry is missing there, or was replaced`,
@@ -181,7 +178,7 @@ export async function hasWayBack(old: pg.ClientBase, reverse: Migration): Promis
 }
 
 /** A pattern of the selection that matches exactly this table. */
-export function patternOf({ schema, name }: TableName): string {
+function patternOf({ schema, name }: TableName): string {
   const quoted = (part: string): string => `"${part.replaceAll('"', '""')}"`;
   return `${quoted(schema)}.${quoted(name)}`;
 }

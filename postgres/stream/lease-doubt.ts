@@ -1,10 +1,9 @@
 /** The doubt of a lease about the names of schemas, with what of it outlives the lease: see drift/renamed-schema-change.ts. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { readNamed, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
-import { parseSnapshot } from '../catalog/visibility.ts';
+import { untilEnded } from '../catalog/transaction-wait.ts';
 import { Doubt } from '../drift/renamed-schema-change.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
 import {
@@ -26,7 +25,6 @@ interface Sessions {
 
 /** A busy source always has open transactions, and most end at once: without a wait, a GRANT would occupy a whole lease. */
 const MOST_WAIT_MS = 1_000;
-const POLL_MS = 20;
 
 export class LeaseDoubt {
   readonly doubt: Doubt<PlannedRelationRow>;
@@ -86,7 +84,7 @@ export class LeaseDoubt {
     const earlier = await readDoubted(target, migration, rows);
     // An id of its own: a snapshot's xmax may be the id of a transaction that is open (docs/explanation/facts.md).
     const before = earlier?.before ?? (await markTransaction(source, migration)).xid;
-    const ended = earlier?.until != null || (await haveEnded(source, before));
+    const ended = earlier?.until != null || (await untilEnded(source, before, MOST_WAIT_MS));
     // After they have ended, so that their commits precede it.
     const mark = await writeMark();
     this.#doubted = { before, until: earlier?.until ?? (ended ? mark : null) };
@@ -103,18 +101,5 @@ export class LeaseDoubt {
     const until = this.#doubted?.until ?? null;
     if (until === null || compareLsn(stored, until) < 0) return;
     await fenced(() => recordSchemas(this.#sessions.target, this.#migration, this.#rows));
-  }
-}
-
-/** Whether every transaction below the id has ended; waits for a moment. */
-async function haveEnded(source: pg.ClientBase, before: bigint): Promise<boolean> {
-  const ends = performance.now() + MOST_WAIT_MS;
-  for (;;) {
-    const { rows } = await source.query<{ running: string }>(
-      /* sql */ `select pg_catalog.pg_current_snapshot()::text as running`,
-    );
-    if (parseSnapshot(rows[0]?.running ?? '').xmin >= before) return true;
-    if (performance.now() > ends) return false;
-    await sleep(POLL_MS);
   }
 }

@@ -5,7 +5,7 @@ import { isTableSelected } from '../catalog/read-relations.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { lookAt } from '../catalog/table-definition.ts';
 import { keyOfName } from '../catalog/table-name.ts';
-import { untilVisible } from '../catalog/until-visible.ts';
+import { untilVisible } from '../catalog/transaction-wait.ts';
 import type { DriftCheck } from '../drift/drift-check.ts';
 import { CatalogMoved } from '../drift/catalog-moved.ts';
 import type { Unsettled } from '../drift/table-mapping.ts';

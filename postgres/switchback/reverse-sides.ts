@@ -7,7 +7,7 @@ import type { Migration } from '../../contract/migration.ts';
 import { reverseOf } from '../../contract/reversed.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { connectTarget } from '../session/open.ts';
-import { patternOf, readNotReturned } from '../store/way-back.ts';
+import { readNotReturned } from '../store/way-back.ts';
 
 export interface ReverseSides<Input> {
   readonly migration: Migration;
@@ -23,7 +23,7 @@ export async function reverseSides<
 >(migration: Migration, input: Input): Promise<ReverseSides<Input>> {
   const reverse = reverseOf(migration);
   await using old = await connectTarget(reverse, 'identity');
-  const left = (await readNotReturned(old, reverse)).map(patternOf);
+  const left = await readNotReturned(old, reverse);
   const { source, target, tables } = input;
   const selection = reverseSelection({ ...tables, exclude: [...tables.exclude, ...left] });
   return {

@@ -5,7 +5,7 @@ import type { Checkpoint, StreamReport, Work } from '../../contract/work.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { connectTarget } from '../session/open.ts';
 import { readPlannedSizes, readUnfinished } from '../store/planned-relation.ts';
-import { patternOf, readNotReturned } from '../store/way-back.ts';
+import { readNotReturned } from '../store/way-back.ts';
 import { fenceStream, streamChanges } from '../stream/lease.ts';
 import type { ParkedStreams } from '../stream/parked.ts';
 import type { StreamOptions } from '../stream/stream-options.ts';
@@ -49,7 +49,7 @@ async function begin(migration: Migration, reverse: Migration): Promise<string[]
     const names = rows.filter(({ id }) => spoiled.has(id)).map(why);
     throw wayBackLost(reverse, names.slice(0, SHOWN).join('; '));
   }
-  return (await readNotReturned(old, reverse)).map(patternOf);
+  return await readNotReturned(old, reverse);
 }
 
 const SHOWN = 5;

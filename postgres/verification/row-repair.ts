@@ -100,7 +100,7 @@ export async function repairRows(
     for (const table of tables) {
       const differences = await readDifferences(target, step, table.id);
       if (differences.length === 0) continue;
-      // Before the stream stands still.
+      // Before the anchor: the stream writes nothing while a table is repaired.
       await pace.ready();
       rows += await repairTable(parts, table, differences);
       repaired += 1;

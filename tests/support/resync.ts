@@ -43,7 +43,7 @@ export async function resync(
   db: FreshPair,
   migration: Migration,
   selection: Chosen = EVERYTHING,
-  planned: () => Promise<void> = () => Promise.resolve(),
+  planned: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<string[]> {
   const input = inputOf(db, selection);
   const work = testWork();
