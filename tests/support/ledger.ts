@@ -25,6 +25,8 @@ export class Ledger {
   refused = 0;
   /** Each commit that returned, in the order of its return: when it was sent, and when it returned. */
   readonly #order: { readonly side: Side; readonly sent: number; readonly back: number }[] = [];
+  /** The side that the last commit was sent to, whether it returned or not. */
+  last: Side | null = null;
   /** Errors that no kill explains, by SQLSTATE and message: a number that a sequence gave out twice, for one. */
   readonly unexpected = new Map<string, number>();
   #stopping = false;
@@ -92,6 +94,7 @@ export class Ledger {
         await this.#also(client);
         await sleep(writer * 3);
         this.unknown.add(row);
+        this.last = side;
         const sent = performance.now();
         await client.query('commit');
         this.#order.push({ side, sent, back: performance.now() });

@@ -39,6 +39,7 @@ export class Operator {
   /** Aborts without an answer, and cancellations: the application keeps to the old database until they are refused. */
   #ending = 0;
   #different = '';
+  #becameEqual = false;
 
   constructor(lab: Lab, ledger: Ledger, pick: Pick, tell: (text: string) => void) {
     this.#lab = lab;
@@ -98,7 +99,7 @@ export class Operator {
   /**
    * Resumes, approves, cuts over, returns or finalizes until the migration has ended.
    * @param writersStopped no one writes: both sides have to become equal before a way back is ended.
-   * @returns whether both sides must be equal afterwards.
+   * @returns whether they have: both have to be equal afterwards, too.
    */
   async leadToEnd(seconds: number, writersStopped: boolean): Promise<boolean> {
     // One cancelled cutover or lost worker more is met by the next look.
@@ -112,7 +113,7 @@ export class Operator {
       },
       { seconds, everyMilliseconds: LOOK_MS },
     );
-    return writersStopped;
+    return this.#becameEqual;
   }
 
   async #next(now: Progress, writersStopped: boolean): Promise<void> {
@@ -139,7 +140,10 @@ export class Operator {
     if (now.cutover) return;
     if (now.state === 'paused') return this.#answered('resume');
     await this.#answered('setLimits', { applyChangesPerSecond: 0 });
-    if (writersStopped) await this.#equal();
+    if (writersStopped) {
+      await this.#equal();
+      this.#becameEqual = true;
+    }
     if (this.#pick.chance(0.5)) await this.#answered('finalize');
     else await this.#answered('switchback', { maxDowntimeSeconds: 90 });
   }
