@@ -23,7 +23,7 @@ import { connectSource } from '../session/open.ts';
 import { Doubt } from '../drift/renamed-schema-change.ts';
 import { readOutside } from '../drift/filtered-table.ts';
 import { pluginOptions } from '../wal2json/plugin-options.ts';
-import { isEntered } from './uncommitted-table.ts';
+import { isEntered } from '../catalog/uncommitted-table.ts';
 import { movedSequences } from './late-sequence.ts';
 import { changedWithoutTrace, readFollowed } from './late-storage.ts';
 import { refuseLargeObjects } from './large-objects.ts';

@@ -21,7 +21,7 @@ import { classify } from '../connection/failure.ts';
 import { takeTurn, type Turn } from '../store/turn.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { usersOf } from '../slot/drop-slot.ts';
-import { enteringLocks, isEntered } from './uncommitted-table.ts';
+import { enteringLocks, isEntered } from '../catalog/uncommitted-table.ts';
 import { requireFinished, requireSwitched } from './kept-result.ts';
 import { BEING_WRITTEN, finalCheck } from './later-changes.ts';
 import { isReleased, recordReleased } from '../store/released.ts';

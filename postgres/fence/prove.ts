@@ -8,6 +8,8 @@ import { MigrationError } from '../../contract/failure.ts';
 import type { ProofReport } from '../../contract/fence.ts';
 import type { Work } from '../../contract/work.ts';
 import { endBackends } from '../connection/backends.ts';
+import { isEntered } from '../catalog/uncommitted-table.ts';
+import { literalSchemas, type Selection } from '../catalog/selection.ts';
 import { SQLSTATE, sqlstate } from '../connection/failure.ts';
 import type { Proving } from './fence-contract.ts';
 import { nameWriters, readWriters, type Writer } from './writer.ts';
@@ -50,6 +52,42 @@ export async function untilNoOneWrites(
   }
   return { holders: noted.length, ended, waitedMs: Math.round(waited()) };
 }
+
+/** It reads whole catalogs. */
+const CATALOG_PAUSE_MS = 100;
+
+/**
+ * Returns when no transaction is open that may bring a table into the selection: its rows would be written past the fence, which is
+ * on no table that others cannot see yet. The tables that have to have the fence are to be read after it.
+ * @param oids of the fenced tables.
+ * @throws MigrationError `WriterRemains`; `signal.reason` when aborted.
+ */
+export async function untilNoTableEnters(
+  client: pg.ClientBase,
+  oids: readonly number[],
+  selection: Selection,
+  { signal, beat }: Pick<Work, 'signal' | 'beat'>,
+  { withinMs }: Pick<Proving, 'withinMs'>,
+): Promise<void> {
+  const began = performance.now();
+  const schemas = literalSchemas(selection);
+  while (await isEntered(client, oids, schemas)) {
+    signal.throwIfAborted();
+    if (performance.now() - began >= withinMs) {
+      throw new MigrationError(
+        'WriterRemains',
+        `an open or prepared transaction creates, attaches, renames or moves a table that may be selected, and did not end within ${withinMs / 1000} s: no fence binds it. End it, or wait for its end; pg_locks shows it with an AccessExclusiveLock`,
+      );
+    }
+    beat({ step: 'waiting for a table that is being created' });
+    await sleep(CATALOG_PAUSE_MS);
+  }
+}
+
+/** What the proof has left of its time. */
+export const left = ({ withinMs }: Proving, { waitedMs }: ProofReport) => ({
+  withinMs: Math.max(0, withinMs - waitedMs),
+});
 
 /** Ends sessions, one by one: the right may be missing for some. Prepared transactions are a promise to somebody: never ended. */
 async function endWriters(client: pg.ClientBase, writers: readonly Writer[]): Promise<number> {

@@ -24,7 +24,7 @@ import { readOutcome } from '../store/outcome.ts';
 import { hasStore } from '../store/upgrade.ts';
 import type { Arming, Fence, FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
-import { untilNoOneWrites } from './prove.ts';
+import { left, untilNoOneWrites, untilNoTableEnters } from './prove.ts';
 import { refuseSubscribed } from './subscription.ts';
 
 /** What differs between them. `take` and `give` are repeated after a failure. */
@@ -57,6 +57,11 @@ export interface Noting extends Pick<Arming, 'cutover' | 'rehearsal' | 'signal'>
   readonly tables: readonly number[];
 }
 
+interface Sides {
+  readonly gate: Awaited<ReturnType<typeof readFenceGate>>;
+  readonly tables: readonly number[];
+}
+
 export function storedFence(taking: Taking): Fence {
   return {
     kind: taking.kind,
@@ -78,18 +83,26 @@ export function storedFence(taking: Taking): Fence {
     arm: (source, migration, arming) => arm(taking, source, migration, arming),
     prove: async (source, migration, work, how) => {
       if (!taking.proves) return { holders: 0, ended: 0, waitedMs: 0 };
-      const found = await onTarget(migration, async (target) => ({
-        gate: await readFenceGate(target, migration),
-        tables: await fencedOids(source, target, migration),
-      }));
-      const { gate = null, tables = [] } = found ?? {};
-      const listed = tables.map((oid) => ({ oid }));
-      await refuseSubscribed(source, migration, listed);
-      // A rehearsal proves without arming.
-      if (gate !== null && gate.state !== 'open') {
+      const readSides = () =>
+        onTarget(migration, async (target) => ({
+          gate: await readFenceGate(target, migration),
+          tables: await fencedOids(source, target, migration),
+        }));
+      const complete = async ({ gate = null, tables = [] }: Partial<Sides>) => {
+        const listed = tables.map((oid) => ({ oid }));
+        await refuseSubscribed(source, migration, listed);
+        // A rehearsal proves without arming.
+        if (gate === null || gate.state === 'open') return;
         await taking.complete?.(source, { migration, tables });
-      }
-      return untilNoOneWrites(source, tables, work, how);
+      };
+      const { gate = null, tables = [] } = (await readSides()) ?? {};
+      await complete({ gate, tables });
+      const proof = await untilNoOneWrites(source, tables, work, how);
+      if (gate === null) return proof;
+      await untilNoTableEnters(source, tables, gate, work, left(how, proof));
+      // Again: one that was waited for may have brought a table.
+      await complete((await readSides()) ?? {});
+      return proof;
     },
     seal: async (_source, migration, cutover) =>
       (await onTarget(migration, (target) => sealFenceGate(target, migration, cutover))) ?? false,

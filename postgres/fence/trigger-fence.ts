@@ -12,7 +12,7 @@ import type { FencedInput, Proving } from './fence-contract.ts';
 import { binds, readFencedTables, readTriggers } from './fenced-tables.ts';
 import { ensureGate, readSelection } from './gate.ts';
 import { installTriggers, namesOf } from './install-triggers.ts';
-import { untilNoOneWrites } from './prove.ts';
+import { left, untilNoOneWrites, untilNoTableEnters } from './prove.ts';
 import { refuseSubscribed } from './subscription.ts';
 
 /** @throws MigrationError `FenceRefused` naming the tables whose TRIGGER right is missing; `Denied` without CREATE. */
@@ -58,12 +58,12 @@ export async function proveFence(
     if (selection === null) throw incomplete(migration, 'it is not installed');
     const { tables } = await readFencedTables(source, selection);
     await requireComplete(source, migration, tables);
-    return await untilNoOneWrites(
-      source,
-      tables.map(({ oid }) => oid),
-      work,
-      how,
-    );
+    const oids = tables.map(({ oid }) => oid);
+    const proof = await untilNoOneWrites(source, oids, work, how);
+    await untilNoTableEnters(source, oids, selection, work, left(how, proof));
+    // Again: one that was waited for may have brought a table without it.
+    await requireComplete(source, migration, (await readFencedTables(source, selection)).tables);
+    return proof;
   } catch (error) {
     work.signal.throwIfAborted();
     throw classify(error, { step: 'proving the fence', side: 'source' }, 'FenceRefused');

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { Migration } from '../../../contract/migration.ts';
 import { takeEpoch } from '../../../postgres/store/epoch.ts';
 import { finalCheck, laterChanges } from '../../../postgres/cutover/later-changes.ts';
-import { enteringTables } from '../../../postgres/cutover/uncommitted-table.ts';
+import { enteringTables } from '../../../postgres/catalog/uncommitted-table.ts';
 import { releaseSlot } from '../../../postgres/cutover/release-slot.ts';
 import { setSequences } from '../../../postgres/cutover/set-sequences.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';

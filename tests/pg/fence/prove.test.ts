@@ -132,6 +132,40 @@ test('a table that was created after the installation makes the proof fail by na
   }
 });
 
+test.each([
+  { how: 'creates and fills', sql: `create table fresh as select 1 as id` },
+  {
+    how: 'attaches',
+    before: `create table root (id int) partition by list (id); create schema away; create table away.part (id int)`,
+    sql: `alter table root attach partition away.part for values in (1)`,
+  },
+  {
+    how: 'moves here',
+    before: `create schema away; create table away.part (id int)`,
+    sql: `alter table away.part set schema public`,
+  },
+  {
+    how: 'renames into the selection',
+    before: `create table hidden (id int)`,
+    sql: `alter table hidden rename to shown`,
+  },
+])(
+  'a transaction that $how a table and has not committed is waited for: its rows would be written past the fence',
+  async ({ before, sql }) => {
+    await using f = await ready(before === undefined ? SCHEMA : `${SCHEMA};${before}`, {
+      tables: { exclude: ['public.hidden', 'away.*'] },
+    });
+    const app = await f.app();
+    await app.query(`begin; ${sql}`);
+    await f.arm();
+    const { message } = await failure(f.prove({ withinMs: 300 }), 'WriterRemains');
+    expect(message).toContain('creates, attaches, renames or moves a table');
+    const { end } = await f.proving();
+    await app.query('rollback');
+    expect(await end).toMatchObject({ holders: 0 });
+  },
+);
+
 test('inheritance: every ancestor is fenced, and the unselected children that this also stops are named', async () => {
   await using f = await ready(
     /* sql */ `create table grand (id int); create table par () inherits (grand); create table chosen () inherits (par); create table cousin () inherits (grand); create table far (id int);

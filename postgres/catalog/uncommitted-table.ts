@@ -1,6 +1,6 @@
 /**
- * Detects open transactions that may add a table to the selection: if they commit after the slot is dropped, the table's rows
- * exist only on the source. Their new catalog rows are still invisible, but their locks and the rows that they replace are not.
+ * Detects open transactions that may add a table to the selection: if they commit after the last look at the source, the table's
+ * rows exist only there, and no fence refuses them. Their new catalog rows are still invisible, but their locks and the rows that they replace are not.
  *
  * Creating a table locks it and its schema (AccessShareLock on the object); so does SET SCHEMA with the new schema. ATTACH
  * PARTITION and INHERIT lock the table and, with a weaker mode, its parent. A transaction that locks only the table, as TRUNCATE
@@ -10,7 +10,7 @@
  * membership row. Others see the old row, with the open transaction in its `xmax`.
  */
 import type pg from 'pg';
-import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
+import { SYSTEM_SCHEMAS } from './own-object.ts';
 
 /** Includes transactions newer than the snapshot and subtransactions, which no snapshot lists; excludes aborted ones. */
 const isOpen = (xmax: string) => {
@@ -71,7 +71,9 @@ export function enteringTables(oids: string, schemas: string): string {
    where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e' and ${isOpen('d.xmax')}`;
 }
 
-/** Whether there may be such a transaction. Parameters as for {@link enteringLocks}. */
+/**
+ * Whether there may be such a transaction. To be called before the tables are read: one that ends in between is then seen by the read.
+ * Parameters as for {@link enteringLocks}. */
 export async function isEntered(
   source: pg.ClientBase,
   oids: readonly number[],
