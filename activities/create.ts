@@ -23,6 +23,8 @@ const AFTER_MS = 60 * 60_000;
 const SHORT = { short: true } as const;
 /** The box ends a step of a cutover that takes longer, and it is an hour at most. */
 const BOXED = { short: { withinMs: 60 * 60_000 } } as const;
+/** No box ends an undo. A statement that is never answered must not keep the writes stopped until the kernel gives the line up. */
+const UNDONE = { short: { withinMs: 3 * 60_000 } } as const;
 
 export interface Dependencies {
   /** What the activities call; tests pass their own. */
@@ -102,7 +104,7 @@ export function createActivities({ steps, room }: Dependencies) {
     measureChecks: activity('measureChecks', steps.measureChecks),
     sealCutover: activity('sealCutover', steps.sealCutover, BOXED),
     switchCutover: activity('switchCutover', steps.switchCutover, BOXED),
-    undoCutover: activity('undoCutover', steps.undoCutover, BOXED),
+    undoCutover: activity('undoCutover', steps.undoCutover, UNDONE),
     afterRelease: activity('afterRelease', steps.afterRelease, { short: { withinMs: AFTER_MS } }),
     removeFence: activity('removeFence', steps.removeFence, SHORT),
     lookAtSource: activity('lookAtSource', steps.lookAtSource, SHORT),

@@ -1,4 +1,5 @@
 /** What the steps of a fenced cutover get and report. Flat JSON: it is in the workflow's history. */
+import type { FailureCode } from './failure-catalogue.ts';
 import type { FenceInput, FenceSetting } from './fence.ts';
 import type { FenceTaking } from './fence-change.ts';
 import type { Lsn } from './lsn.ts';
@@ -150,6 +151,8 @@ export interface SourceLook {
   readonly sealedAgain: boolean;
   /** Tables that were written after the second mark, as `schema.name`: those rows are on the source only. Bounded. */
   readonly late: readonly string[];
+  /** Why writes were not looked for after it was sealed again. Unset: they were. */
+  readonly unchecked?: { readonly code: FailureCode; readonly message: string };
   /** What the fence has changed besides its own objects, and stays changed. Unset in answers of earlier code. */
   readonly changes?: readonly FenceTaking[];
 }

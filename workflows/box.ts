@@ -17,7 +17,7 @@ import { inBox } from './box-step.ts';
 import { capital, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
-import { BOXED, BOXED_DRAIN, UNDOING, UNDO_PAUSE } from './options.ts';
+import { BOXED, BOXED_DRAIN, undoing, undoPauseMs } from './options.ts';
 import { streamChanges } from './stream.ts';
 import type { Counts } from './summary.ts';
 import { duration } from './wording.ts';
@@ -195,10 +195,15 @@ async function drain(run: Execution, until: Lsn): Promise<number> {
 /** Never gives up: no one else opens a sealed source. What keeps it from deciding is shown. */
 async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
   run.tell({ type: 'stepBegun', step: 'undo the cutover' });
-  for (;;) {
+  for (let rounds = 0; ; rounds += 1) {
+    const began = Date.now();
     try {
       const report = await long.undoCutover.executeWithOptions(
-        { ...UNDOING, activityId: 'undo', summary: 'undo the cutover, or find it switched' },
+        {
+          ...undoing(rounds),
+          activityId: 'undo',
+          summary: 'undo the cutover, or find it switched',
+        },
         [{ ...run.step, cutover }],
       );
       if (report.decided === 'undone') run.tell({ type: 'writesReturned' });
@@ -207,14 +212,14 @@ async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
       const reason = reasonOf(error);
       if (!reason) throw error;
       log.warn('the outcome of the cutover cannot be decided yet', { ...reason });
-      const failing = {
-        code: 'OutcomeUnknown',
-        reason: reason.message,
-        action: unknown(run),
-      } as const;
+      // The outcome comes first: what fails on the source fails after it, when it is decided and known.
+      const failing =
+        reason.side === 'source'
+          ? { code: reason.code, reason: reason.message, action: decidedUndone(run) }
+          : { code: 'OutcomeUnknown' as const, reason: reason.message, action: unknown(run) };
       run.tell({ type: 'stepFailing', ...failing });
     }
-    await sleep(UNDO_PAUSE);
+    await sleep(undoPauseMs(rounds, Date.now() - began));
   }
 }
 
@@ -223,6 +228,12 @@ function unknown(run: Execution): string {
   const { source, target } = run.migration;
   const [from, to] = run.isBack ? [target, source] : [source, target];
   return `Bring "${to}" back: it alone knows the outcome. Only if it is shut down for good: walferry cutover-force-undo gives the writes back on "${from}".`;
+}
+
+/** Nothing has to be done on the other side, least of all shutting it down. */
+function decidedUndone(run: Execution): string {
+  const { from, what } = directionOf(run);
+  return `The ${what} is undone, and ${from} is the live database: bring it up, and walferry gives the writes back there.`;
 }
 
 /** Where the time went, as far as the steps have ended. */

@@ -3,7 +3,7 @@
  * keys are built, materialized views filled, and the stream catches up. Then the box (box.ts). After the outcome `switched`
  * nothing can be undone, and nothing is: what fails then is reported.
  */
-import { CancellationScope, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
 import type { Prepared } from '../contract/cutover.ts';
 import { definitionLines } from '../contract/definition.ts';
 import { formatLsn, type Lsn } from '../contract/lsn.ts';
@@ -156,11 +156,16 @@ async function complete(run: Execution, done: Switched): Promise<MigrationSummar
   const words = summarize(run, at, { ...sequences, differences }, counts, { seconds, open });
   const summary = { ...words, summary: words.summary + keptHint(run) + after };
   if (input.switchback === undefined) return summary;
-  const lost = kept
-    ? 'rows were written on the source after the switch'
+  const lost = isParted(kept)
+    ? 'rows were written on the source after the switch, or it has lost WAL that the target has'
     : (run.withoutWayBack ?? (await beginWayBack(run, report.releaseLsn, summary)));
   if (lost === null) return undefined;
   return { ...summary, summary: `${summary.summary} There is no way back: ${lost}.` };
+}
+
+/** The old database is no longer what the new one began with. */
+function isParted(kept: Reason | null): boolean {
+  return kept !== null && ['StillWriting', 'SourceRewound'].includes(kept.code);
 }
 
 /** How the operator lets the old database take writes again; only a trigger stays there when the migration ends. */
@@ -201,7 +206,7 @@ async function lookAt(
 ): Promise<Reason | null> {
   const { from } = directionOf(run);
   try {
-    const { sealedAgain, late, changes } = await cleanup.lookAtSource.executeWithOptions(
+    const { sealedAgain, late, unchecked, changes } = await cleanup.lookAtSource.executeWithOptions(
       { ...CLEANUP, activityId: 'look', summary: 'look at the sealed source' },
       [{ ...run.step, cutover, since }],
     );
@@ -212,7 +217,7 @@ async function lookAt(
       );
     }
     const [first, ...others] = late;
-    if (first === undefined) return null;
+    if (first === undefined) return unchecked ?? null;
     const more = others.length > 0 ? ` and ${others.length} more` : '';
     return {
       code: 'StillWriting',
@@ -224,9 +229,12 @@ async function lookAt(
     differences.push(
       `${from} could not be checked after the switch (${reason.message})${settingsOf(run)}`,
     );
-    return null;
+    return patched(KEEPS_SLOT) ? reason : null;
   }
 }
+
+/** Histories of earlier code dropped the slot of a source that they could not look at. */
+const KEEPS_SLOT = 'look-keeps-slot';
 
 /** What the fence has replaced and not given back. */
 function settingsOf({ state: { fenceSettings = [] } }: Execution): string {

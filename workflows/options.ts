@@ -113,12 +113,32 @@ export const BOXED = {
 /** The same for steps that send heartbeats on progress, with a database in between. */
 export const BOXED_DRAIN = { ...BOXED, heartbeatTimeout: '5 seconds' } satisfies ActivityOptions;
 
-/** Tries of an undo before what keeps it from deciding is shown: a few seconds. Then it goes on after the pause, for ever. */
-export const UNDOING = {
+/** Tries of an undo before what keeps it from deciding is shown: a few seconds. */
+const UNDOING = {
   ...BOXED,
   retry: { ...BOXED.retry, maximumAttempts: 8 },
 } satisfies ActivityOptions;
-export const UNDO_PAUSE = '2 seconds';
+
+/** Rounds of tries that are shown one by one, and the pause after them: half a minute. */
+const SHOWN_ROUNDS = 5;
+const PAUSE_MS = 2_000;
+/** Between failures that are not tried again by themselves, after the first rounds. */
+const LONG_PAUSE_MS = 60_000;
+
+/**
+ * An undo goes on for ever. A round costs eleven events, and the server ends a workflow at 51,200: so later rounds try every second
+ * for four minutes, and a failure that ends a round at once is met every minute.
+ * @param rounds that have failed.
+ */
+export function undoing(rounds: number): typeof UNDOING {
+  if (rounds < SHOWN_ROUNDS) return UNDOING;
+  return { ...UNDOING, retry: { ...UNDOING.retry, maximumAttempts: 240 } };
+}
+
+/** Milliseconds between two rounds. @param tookMs how long the last one has tried. */
+export function undoPauseMs(rounds: number, tookMs: number): number {
+  return rounds < SHOWN_ROUNDS || tookMs >= LONG_PAUSE_MS ? PAUSE_MS : LONG_PAUSE_MS;
+}
 
 /**
  * Tries of a cutover's step before its failure is shown: two, so that a connection lost once is not shown, and a host

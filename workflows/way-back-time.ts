@@ -38,7 +38,8 @@ async function watch(run: Execution, until: number): Promise<void> {
     await pause(until);
     // A switch back that is under way decides; when it is undone, the time is over.
     if (run.at !== 'cuttingOver' && run.at !== 'fenced') break;
-    await sleep('10 seconds');
+    // Each look costs five events, and a switch back may wait for a database for days.
+    await sleep('1 minute');
   }
   if (run.at === 'streaming' || run.at === 'paused' || run.at === 'streamWaiting') endWayBack(run);
 }

@@ -12,7 +12,7 @@ import type { MigrationSummary } from '../contract/work.ts';
 import { cleanup, long } from './activities.ts';
 import type { Execution } from './execution.ts';
 import { reasonOf } from './failure.ts';
-import { LONG, UNDO, UNDO_PAUSE, UNDOING } from './options.ts';
+import { LONG, UNDO, undoing, undoPauseMs } from './options.ts';
 import type { Reason } from './state/reason.ts';
 import { moment } from './wording.ts';
 
@@ -53,10 +53,11 @@ export async function beginWayBack(
  */
 export async function openOld(run: Execution, cutover: string): Promise<void> {
   const { migration, input } = run;
-  for (;;) {
+  for (let rounds = 0; ; rounds += 1) {
+    const began = Date.now();
     try {
       await long.openOld.executeWithOptions(
-        { ...UNDOING, activityId: 'open-old', summary: 'open the old database' },
+        { ...undoing(rounds), activityId: 'open-old', summary: 'open the old database' },
         [{ migration, input, cutover }],
       );
       break;
@@ -66,7 +67,7 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
       log.warn('the old database cannot be opened yet', { ...reason });
       run.tell({ type: 'wayBackNoted', note: notOpened(run, reason) });
     }
-    await sleep(UNDO_PAUSE);
+    await sleep(undoPauseMs(rounds, Date.now() - began));
   }
   run.tell({ type: 'wayBackNoted', note: null });
   run.tell({ type: 'oldOpened' });
@@ -85,5 +86,7 @@ export async function openOld(run: Execution, cutover: string): Promise<void> {
 
 /** The one moment in which no one can write: whoever is called at night has to see it. */
 function notOpened({ migration: { source, target } }: Execution, reason: Reason): string {
-  return `NEITHER DATABASE TAKES WRITES: the switch back is decided and "${target}" is sealed, but "${source}" cannot be opened (${reason.message}). Bring "${source}" up; walferry then opens it within seconds`;
+  // What roles and a program of the operator have closed is stored on the new database.
+  const up = reason.side === 'target' ? target : source;
+  return `NEITHER DATABASE TAKES WRITES: the switch back is decided and "${target}" is sealed, but "${source}" cannot be opened (${reason.message}). Bring "${up}" up; walferry then opens "${source}" within a minute, as a rule within seconds`;
 }

@@ -66,7 +66,8 @@ async function giveBack(
   cutover: string,
   { signal, meet }: Attempting,
 ): Promise<void> {
-  await using source = await connectSource(migration, 'cutover', { signal, target });
+  // Its identity only: a source that has lost WAL in a failover is the live database all the same, and has to take writes.
+  await using source = await connectSource(migration, 'cutover', { signal, target, aside: true });
   // A frozen attempt that has the gate's row locked in an open transaction.
   await source.takeOver();
   await fence.open(source, migration, cutover);

@@ -32,7 +32,9 @@ export async function openOld(
         { side: 'source' },
       );
     }
-    await using source = await connectSource(migration, 'cutover', { signal });
+    // Without the new database, whose loss may be the reason to return: the session before has recognized this server.
+    const alone = { aside: true, unregistered: 'any more' } as const;
+    await using source = await connectSource(migration, 'cutover', { signal, ...alone });
     await source.takeOver();
     const gate = await fence.gate(source, migration);
     failPoint('before-open-old');
