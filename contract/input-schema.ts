@@ -203,7 +203,7 @@ export const inputSchema = v.strictObject({
       compare: v.optional(
         described(
           v.picklist(COMPARISONS, 'must be "changed", "full", "exact" or "off"'),
-          'What is compared after the drain, while no one writes. `"exact"` counts the rows of every table on both sides and compares generated columns. `"changed"` also compares the rows that changed since the last verification, for a quarter of `maxDowntimeSeconds` at most. `"full"` also compares every row. `"off"` compares nothing, and the summary says so. Without a fence `"changed"` and `"full"` mean `"exact"`.',
+          'What is compared after the drain, while no one writes. `"exact"` counts the rows of every table on both sides and compares generated columns. `"changed"` also compares the rows that changed since the last verification, for a quarter of `maxDowntimeSeconds` at most. `"full"` also compares every row. `"off"` compares nothing, and the summary says so. Without a fence, and in a switch back, `"changed"` and `"full"` mean `"exact"`.',
         ),
         'changed',
       ),

@@ -95,7 +95,10 @@ export const cutoverBox = v.pipe(
     cutover: v.string(),
     /** When the box began, in workflow time: the writes stop at most this early. */
     since: v.string(),
-    /** When the source gives the writes back by itself, by its own clock; null until it is known, and once it is sealed. */
+    /**
+     * When the source gives the writes back by itself, by its own clock; null until it is known, once it is sealed, and where
+     * nothing gives back all that the fence has taken.
+     */
     deadline: v.nullable(v.string()),
     /** Steps that have ended, in their order, and how long each took. */
     spent: v.pipe(

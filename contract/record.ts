@@ -42,10 +42,15 @@ export const cutoverRecord = v.pipe(
     /** When the writes were stopped, at most this early; absent: no write was. */
     stoppedAt: v.exactOptional(moment),
     /**
-     * For how long: as the databases measured it when it switched, at most this long otherwise. Null: not known. Absent while the
-     * writes are stopped.
+     * For how long: as the databases measured it when it switched, at most this long otherwise. Null: not known. Absent until it is
+     * decided.
      */
     stoppedSeconds: v.exactOptional(v.nullable(count)),
+    /**
+     * When the writes come back by themselves at the latest, by the workflow's clock. Absent: nothing gives them back, the fence may
+     * have been sealed, or they are back.
+     */
+    returnsBy: v.exactOptional(moment),
     /** Sessions that wrote too long and were ended, as asked for. Absent: none. */
     endedSessions: v.exactOptional(count),
     /** In their order; each lasts until the next begins, or the cutover ends. */

@@ -7,6 +7,7 @@
  */
 import { CancellationScope, log, sleep, uuid4 } from '@temporalio/workflow';
 import { cutoverId, type OutcomeReport, type SwitchReport } from '../contract/cutover.ts';
+import { DATABASE_EXTRAS } from '../contract/fence.ts';
 import type { FenceTaking } from '../contract/fence-change.ts';
 import type { Lsn } from '../contract/lsn.ts';
 import type { CutoverBox } from '../contract/progress.ts';
@@ -18,6 +19,7 @@ import { capital, directionOf } from './direction.ts';
 import type { Execution } from './execution.ts';
 import { ending, isStopped, raise, reasonOf, throwIfStopped } from './failure.ts';
 import { BOXED, BOXED_DRAIN, undoing, undoPauseMs } from './options.ts';
+import { sealStep, writesAt } from './state/box-deadline.ts';
 import { streamChanges } from './stream.ts';
 import type { Counts } from './summary.ts';
 import { duration } from './wording.ts';
@@ -129,10 +131,17 @@ async function beforeSeal(
   );
   if (armed.decided !== null) throw overtaken(armed.decided);
   const { deadline, mark, ended = 0 } = armed;
-  run.tell({ type: 'armed', deadline, ended });
+  const returns = comesBack(run, rehearsal) ? deadline : null;
+  run.tell({ type: 'armed', deadline: returns, seconds, ended });
   const before = await drain(run, mark);
   done.counts = await check(run, mark, { compare, seconds });
   return { deadline, mark, before };
+}
+
+/** Whether the writes come back at the deadline by themselves: what else than the trigger is taken does not. */
+function comesBack({ input: { fence, fenceExtras } }: Execution, rehearsal: boolean): boolean {
+  if (fence !== 'trigger') return false;
+  return rehearsal || DATABASE_EXTRAS.every((one) => !fenceExtras[one]);
 }
 
 async function steps(
@@ -144,7 +153,7 @@ async function steps(
   const { deadline, mark, before } = await beforeSeal(run, cutover, order, done, false);
   const milliseconds = order.seconds * 1000;
   const { from, to, what } = directionOf(run);
-  const sealed = await inBox(run, `seal ${from}`, () =>
+  const sealed = await inBox(run, sealStep(from), () =>
     long.sealCutover.executeWithOptions(
       { ...BOXED, activityId: 'seal', summary: 'seal, prove, mark' },
       [{ ...run.step, cutover }],
@@ -225,8 +234,14 @@ async function undo(run: Execution, cutover: string): Promise<OutcomeReport> {
 
 /** Only one database knows the outcome. Opening the other one before it answers could make two live databases. */
 function unknown(run: Execution): string {
-  const { source, target } = run.migration;
+  const { migration, state } = run;
+  const { source, target } = migration;
   const [from, to] = run.isBack ? [target, source] : [source, target];
+  const { stage } = state;
+  const now = new Date().toISOString();
+  if (stage.at === 'fenced' && writesAt(stage.box, stage.step, now) === 'returned') {
+    return `Bring "${to}" back: the ${directionOf(run).what} is then undone. "${from}" takes writes again already.`;
+  }
   return `Bring "${to}" back: it alone knows the outcome. Only if it is shut down for good: walferry cutover-force-undo gives the writes back on "${from}".`;
 }
 

@@ -11,6 +11,7 @@ import type { Phase, Progress } from '../contract/progress.ts';
 import { windowText } from '../contract/window.ts';
 import type { UpdateName } from './state/policy.ts';
 import { STAGES, type At } from './state/stage.ts';
+import { boxLines, boxTitle } from './box-text.ts';
 import { builtText } from './built.ts';
 import { wordFindings } from '../contract/readiness.ts';
 import { guardText } from '../contract/guard.ts';
@@ -79,9 +80,10 @@ export function renderDetails(workflowId: string, progress: Progress, at: At): s
 /** Writes are stopped, or the application is on the target: what led to that is of no interest, and hides what is. */
 const isSwitching = ({ box, phase }: Progress): boolean => box !== undefined || phase === 'reverse';
 
-function title({ guard, phase, box }: Progress, at: At): string {
+function title(progress: Progress, at: At): string {
+  const { guard, phase, box } = progress;
   const { state, ending } = STAGES[at];
-  if (box) return `${phase === 'reverse' ? 'Switch back' : 'Cutover'}: writes are stopped`;
+  if (box) return boxTitle(progress, box);
   if (state === 'waiting') return 'Waiting for the operator';
   if (state === 'paused') return 'Paused';
   if (ending && !END.has(at)) return `${TITLES[phase]} (cleaning up)`;
@@ -89,27 +91,17 @@ function title({ guard, phase, box }: Progress, at: At): string {
 }
 
 /** The step of the cutover. A slow step and one that cannot proceed must not look alike. */
-function cutoverStep({ cutover, box }: Progress): string[] {
+function cutoverStep(progress: Progress): string[] {
+  const { cutover, box } = progress;
   if (!cutover) return [];
   const { step, since, failing } = cutover;
   const began = `- step **${step}** since ${moment(since)}`;
-  if (!failing) return [...boxLines(box), began];
+  const stopped = box ? boxLines(progress, box) : [];
+  if (!failing) return [...stopped, began];
   return [
-    ...boxLines(box),
+    ...stopped,
     `${began}, failing since ${moment(failing.since)} (last seen ${moment(failing.seen)}): ${failing.reason} (\`${failing.code}\`)`,
     `- **what to do:** ${failing.action}`,
-  ];
-}
-
-/** Writes are stopped: since when, until when, and where the time went. */
-function boxLines(box: Progress['box']): string[] {
-  if (!box) return [];
-  const { since, deadline, spent } = box;
-  const until = deadline === null ? '' : `; they come back by themselves at ${moment(deadline)}`;
-  const steps = spent.map(({ step, seconds }) => `${step} ${seconds.toFixed(1)} s`);
-  return [
-    `- **writes are stopped** since ${moment(since)}${until}`,
-    ...(steps.length > 0 ? [`- steps so far: ${steps.join(', ')}`] : []),
   ];
 }
 

@@ -24,7 +24,7 @@ import { retryUntilDone } from './retry-until-done.ts';
 import type { Reason } from './state/reason.ts';
 import { NOT_AGAIN, runAfterRelease } from './after-release.ts';
 import { buildConstraints, disableTriggers, refreshViews, streamChanges } from './stream.ts';
-import { summarize } from './summary.ts';
+import { comparedText, summarize } from './summary.ts';
 import { beginWayBack, openOld } from './way-back.ts';
 import { requireWayBack } from './way-back-slot.ts';
 import { duration } from './wording.ts';
@@ -176,7 +176,7 @@ function openingOf({ input, migration }: Execution): string | null {
 /** The old database first: until it is open, neither takes writes. */
 async function completeBack(run: Execution, done: Switched): Promise<MigrationSummary> {
   const { migration, input, state } = run;
-  const { cutover, mark, report } = done;
+  const { cutover, mark, report, counts } = done;
   await openOld(run, cutover);
   run.backEnd.returned = true;
   const { definitions } = run.backEnd;
@@ -191,7 +191,9 @@ async function completeBack(run: Execution, done: Switched): Promise<MigrationSu
       : 'stays closed for writes as its fence left it.';
   const found = differences.map((one) => ` ${capital(one)}.`).join('');
   const time = report.downtimeMs === null ? '' : ` ${duration(report.downtimeMs / 1000)}`;
-  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there; materialized views are as of the cutover, refresh them.${found} Point the application to "${source}". "${target}" ${closed}${keptHint(run)}`;
+  // Null: a run before a reset has compared.
+  const equal = counts === null ? '' : ` (${comparedText(counts)})`;
+  const text = `switched back to "${source}": writes were stopped for${time || ' an unknown time'}. Everything committed on "${target}" is there${equal}; materialized views are as of the cutover, refresh them.${found} Point the application to "${source}". "${target}" ${closed}${keptHint(run)}`;
   const { summary } = state.back ?? {};
   if (!summary) throw new TypeError('a switch back without a way back');
   return { ...summary, summary: text, ...(differences.length === 0 ? {} : { differences }) };

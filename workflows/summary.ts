@@ -39,12 +39,8 @@ export function summarize(
   const { skippedViews: skipped } = state;
   const began = Date.parse(state.startedAt.preflight ?? state.asOf);
   const seconds = Math.round((Date.now() - began) / MS_PER_SECOND);
-  const equal =
-    counts.rows === null
-      ? 'row counts and values of generated columns not compared'
-      : `${count(counts.rows)} rows on both sides${counts.compared === undefined ? '' : `, ${counts.compared}`}`;
   return {
-    summary: `${stopped(downtime)}"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${counted(counts.tables, 'table')}, ${equal}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
+    summary: `${stopped(downtime)}"${target}" is ready: everything committed on "${source}" before ${endMark} is there (${comparedText(counts)}, ${counted(sequences, 'sequence')} set), ${duration(seconds)} after the start.${absent(missing, unnamed)}${unlike(differences)}${[
       ...leftOutSentences(state.leftOut ?? undefined),
       ...skippedSentence(skipped),
     ]
@@ -66,6 +62,15 @@ export function summarize(
     ...(skipped.length === 0 ? {} : { skippedViews: skipped }),
     ...(differences.length === 0 ? {} : { differences }),
   };
+}
+
+/** `5 tables, 101 rows on both sides`: what was found equal, or that nothing was compared. */
+export function comparedText({ tables, rows, compared }: Counts): string {
+  const equal =
+    rows === null
+      ? 'row counts and values of generated columns not compared'
+      : `${count(rows)} rows on both sides${compared === undefined ? '' : `, ${compared}`}`;
+  return `${counted(tables, 'table')}, ${equal}`;
 }
 
 function absent(missing: readonly string[], unnamed: number): string {

@@ -19,7 +19,8 @@ const SHOWN = 5;
  */
 export function reportText(report: VerificationReport, repaired: number | null): string {
   if (repaired === null) return resultText(report, `, in ${duration(report.seconds)}`);
-  return `Repaired ${counted(repaired, 'row')} and compared them again. ${resultText(report, '')}`;
+  const them = repaired === 1 ? 'it' : 'them';
+  return `Repaired ${counted(repaired, 'row')} and compared ${them} again. ${resultText(report, '')}`;
 }
 
 function resultText(report: VerificationReport, took: string): string {

@@ -4,6 +4,7 @@ import type { CutoverRecord, LagSample } from '../../contract/record.ts';
 import {
   activitiesOf,
   carriedOf,
+  deadlineOf,
   downtimeOf,
   newestOf,
   ofType,
@@ -58,9 +59,16 @@ export function cutoversOf(known: Known): Report['cutovers'] {
   const stored = (storedRecord(newestOf(known)) ?? known.record ?? carriedCourse(known))?.cutovers;
   const cutovers = stored ?? fromHistories(known);
   return cutovers.map((one) => ({
-    ...one,
+    ...cameBack(one, known.now),
     seconds: one.end ? secondsBetween(one.at, one.end.at) : null,
   }));
+}
+
+/** The undo may wait for the target long after the deadline. */
+function cameBack(one: CutoverRecord, now: string): CutoverRecord {
+  const { stoppedAt, stoppedSeconds, returnsBy = now } = one;
+  if (stoppedAt === undefined || stoppedSeconds !== undefined || returnsBy >= now) return one;
+  return { ...one, stoppedSeconds: secondsBetween(stoppedAt, returnsBy) };
 }
 
 /** Updates that begin one. */
@@ -94,7 +102,7 @@ function stoppedOf(
   known: Known,
   from: string,
   until = '~',
-): Pick<CutoverRecord, 'stoppedAt' | 'stoppedSeconds'> {
+): Pick<CutoverRecord, 'stoppedAt' | 'stoppedSeconds' | 'returnsBy'> {
   const armed = ofType(known, 'armCutover').find(
     ({ scheduledAt }) => scheduledAt >= from && scheduledAt <= until,
   );
@@ -103,10 +111,25 @@ function stoppedOf(
   const decided = ofType(known, 'switchCutover', 'undoCutover').find(
     (one) => one.scheduledAt >= stoppedAt && outcomeOf(one) !== undefined,
   );
-  if (!decided) return { stoppedAt };
+  const returnsBy = returnOf(known, armed, decided);
+  if (!decided) return { stoppedAt, ...(returnsBy === undefined ? {} : { returnsBy }) };
   const measured = downtimeOf(decided);
-  const atMost = secondsBetween(stoppedAt, decided.endedAt ?? decided.scheduledAt);
+  const undone = decided.endedAt ?? decided.scheduledAt;
+  const back = returnsBy !== undefined && returnsBy < undone ? returnsBy : undone;
+  const atMost = secondsBetween(stoppedAt, back);
   return { stoppedAt, stoppedSeconds: measured === undefined ? atMost : measured / MS_PER_SECOND };
+}
+
+/** When a fence gives the writes back by itself at the latest; undefined if it does not, or may have been sealed. */
+function returnOf(known: Known, armed: Activity, decided?: Activity): string | undefined {
+  const milliseconds = deadlineOf(armed);
+  const { scheduledAt: from, endedAt } = armed;
+  if (milliseconds === undefined || endedAt === undefined || armed.end !== 'completed') return;
+  const until = decided?.scheduledAt ?? '~';
+  const seals = ofType(known, 'sealCutover').some(
+    ({ scheduledAt }) => scheduledAt >= from && scheduledAt <= until,
+  );
+  return seals ? undefined : new Date(Date.parse(endedAt) + milliseconds).toISOString();
 }
 
 function fromUpdates(known: Known, updates: readonly Update[]): CutoverRecord[] {

@@ -1,6 +1,7 @@
 /** Payloads of histories, parsed as far as a report needs them. Any version may have written them: nothing is required. */
 import * as v from 'valibot';
 import { approval } from '../../contract/approval.ts';
+import { DATABASE_EXTRAS } from '../../contract/fence.ts';
 import { fenceTaking, type FenceTaking } from '../../contract/fence-change.ts';
 import type { Progress } from '../../contract/progress.ts';
 import { course, migrationRecord, type MigrationRecord } from '../../contract/record.ts';
@@ -84,6 +85,21 @@ const ordered = v.object({
   box: optional(v.object({ rehearsal: optional(v.boolean()) })),
   oldDatabase: optional(v.string()),
 });
+
+const arming = v.object({
+  input: v.object({
+    fence: v.literal('trigger'),
+    fenceExtras: optional(v.record(v.string(), v.boolean())),
+  }),
+  box: v.object({ milliseconds: v.number(), rehearsal: optional(v.boolean()) }),
+});
+/** Milliseconds after which a fence gives back by itself what this step has stopped; undefined: not all of it. */
+export function deadlineOf({ input: raw }: Activity): number | undefined {
+  const { input: asked, box } = parsed(arming, raw) ?? {};
+  // A rehearsal takes nothing else than the trigger.
+  const extras = box?.rehearsal === true ? undefined : asked?.fenceExtras;
+  return DATABASE_EXTRAS.some((one) => extras?.[one]) ? undefined : box?.milliseconds;
+}
 
 interface FenceStep {
   /** Result of a preparation. */

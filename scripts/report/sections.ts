@@ -129,23 +129,29 @@ function stoppedText({ endedSessions: ended = 0, ...cutover }: CutoverRecord): s
   return `${stoppedFor(cutover)}${ended === 0 ? '' : ` Sessions that wrote too long were ended: ${count(ended)}.`}`;
 }
 
-function stoppedFor({ kind, stoppedAt, stoppedSeconds, end }: CutoverRecord): string {
+function stoppedFor(cutover: CutoverRecord): string {
+  const { kind, stoppedAt, stoppedSeconds, end } = cutover;
   // Without a fence the operator stopped the writers, for an unknown time.
   if (stoppedAt === undefined)
     return end?.how === 'done' && kind !== 'rehearsal' ? '' : ' walferry stopped no write.';
   if (stoppedSeconds === undefined) return ` Writes are stopped since ${when(stoppedAt)}.`;
   if (stoppedSeconds === null) return ' Writes were stopped; for how long is not known.';
-  const atMost = end?.how === 'done' ? '' : ' at most';
+  const atMost = isMeasured(cutover) ? '' : ' at most';
   return ` Writes were stopped for ${took(stoppedSeconds)}${atMost}.`;
 }
 
+/** By the databases, which they do when they switch; otherwise the workflow's clock says how long it was at most. */
+const isMeasured = ({ kind, end }: CutoverRecord): boolean =>
+  kind !== 'rehearsal' && end?.how === 'done';
+
 /** Every second in which applications were refused, rehearsals and undone cutovers included. */
 function downtimeBlocks(cutovers: readonly CutoverRecord[], measured: number | undefined): Block[] {
-  const stopped = cutovers.flatMap(({ stoppedSeconds: one }) => (one == null ? [] : [one]));
+  const stopped = cutovers.filter(({ stoppedSeconds: one }) => one != null);
   if (stopped.length > 0) {
-    const total = stopped.reduce((sum, one) => sum + one, 0);
+    const total = stopped.reduce((sum, { stoppedSeconds: one }) => sum + (one ?? 0), 0);
     const count = stopped.length === 1 ? 'once' : `${stopped.length} times`;
-    return [text(`walferry stopped the writes ${count}, for ${took(total)} in total.`)];
+    const atMost = stopped.every(isMeasured) ? '' : 'at most ';
+    return [text(`walferry stopped the writes ${count}, for ${atMost}${took(total)} in total.`)];
   }
   if (measured !== undefined) {
     return [text(`Write downtime, as the cutover measured it: ${took(measured)}.`)];

@@ -51,6 +51,7 @@ test.concurrent(
     const refreshed = world.count('refreshViews');
     const { allowed, text: answer } = await migration.ask('switchback');
     expect(answer).toMatch(/^Switched back to "orders_old": writes were stopped for 1\.2 s\./);
+    expect(answer).toContain('is there (3 tables, 600 rows on both sides); materialized views');
     expect(allowed).toBe(true);
     expect(answer).not.toMatch(WRONG_SIDE);
     // Opened, and removed.

@@ -149,6 +149,33 @@ test('how long writes were stopped is remembered of rehearsals, undone cutovers,
   ]);
 });
 
+test('writes that come back by themselves at the deadline were not stopped until the undo, unless a seal was tried', () => {
+  const HOURS = 8 * 3600;
+  const stoppedFor = (deadline: string | null, ...between: (readonly [Event, number])[]) => {
+    const events: (readonly [Event, number])[] = [
+      [{ type: 'cutover' }, 0],
+      [{ type: 'boxBegun', cutover: 'm/1' }, 1],
+      [{ type: 'armed', deadline, seconds: 30 }, 4],
+      ...between,
+      [{ type: 'stepBegun', step: 'undo the cutover' }, 20],
+    ];
+    const undone = [...events, [{ type: 'writesReturned' }, HOURS + 1] as const];
+    const state = (list: typeof events) =>
+      list.reduce((one, [event, second]) => transition(one, event, at(second)), streaming);
+    const [meanwhile] = state(events).course?.cutovers ?? [];
+    const [after] = state(undone).course?.cutovers ?? [];
+    return { returnsBy: meanwhile?.returnsBy, seconds: after?.stoppedSeconds, left: after };
+  };
+  // By the workflow's clock: 30 s after the answer of the step that has stopped them, at the latest.
+  const expired = stoppedFor(at(31));
+  expect(expired).toMatchObject({ returnsBy: at(34), seconds: 33 });
+  expect(expired.left).not.toHaveProperty('returnsBy');
+  const sealed = stoppedFor(at(31), [{ type: 'stepBegun', step: 'seal the source' }, 10]);
+  expect(sealed).toMatchObject({ returnsBy: undefined, seconds: HOURS });
+  // Rights that are revoked have no deadline.
+  expect(stoppedFor(null)).toMatchObject({ returnsBy: undefined, seconds: HOURS });
+});
+
 test('a wait for the operator is remembered until it ends, by resume or with the migration', () => {
   const waiting = { step: 'stream', code: 'RowMissing', reason: 'why', action: 'do' } as const;
   const waits = transition(streaming, { type: 'operatorNeeded', waiting }, at(1));

@@ -63,7 +63,7 @@ describe('current details', () => {
       ...{
         cutover: 'm/1',
         since: '2026-11-21T09:41:08.000Z',
-        deadline: '2026-11-21T09:41:38.000Z',
+        deadline: '2026-11-21T09:46:08.000Z',
       },
       spent: [{ step: 'stop the writes', seconds: 0.4 }],
     };
@@ -77,11 +77,48 @@ describe('current details', () => {
       const lines = renderDetails('orders', { ...asked, phase }, 'fenced').split('\n');
       expect(lines[0]).toBe(`## ${title}: writes are stopped`);
       expect(lines[3]).toMatch(
-        /^- \*\*writes are stopped\*\* since 2026-11-21 09:41:08 UTC; .* 09:41:38 UTC$/,
+        /^- \*\*writes are stopped\*\* since 2026-11-21 09:41:08 UTC; .* 09:46:08 UTC$/,
       );
       expect(lines[4]).toBe('- steps so far: stop the writes 0.4 s');
       expect(lines.filter((line) => /^- (?:copied|built|cutover approved)/.test(line))).toEqual([]);
     }
+  });
+
+  it('after the deadline of a fence that was not sealed do not say that writes are stopped', () => {
+    const failing = {
+      ...({ code: 'OutcomeUnknown', reason: 'ECONNREFUSED', action: 'Bring it back.' } as const),
+      ...{ since: '2026-11-21T09:41:20.000Z', seen: '2026-11-21T17:41:12.000Z' },
+    };
+    const cutover = { step: 'undo the cutover', since: '2026-11-21T09:41:18.000Z', failing };
+    const at = (phase: 'cutover' | 'reverse', seen: string, ...steps: string[]): string[] => {
+      const box = {
+        ...{ cutover: 'm/1', since: '2026-11-21T09:41:08.000Z' },
+        deadline: '2026-11-21T09:41:38.000Z',
+        spent: steps.map((step) => ({ step, seconds: 1 })),
+      };
+      const now = { ...cutover, failing: { ...failing, seen } };
+      const progress = { ...cuttingOver, phase, box, cutover: now };
+      return renderDetails('orders', progress, 'fenced').split('\n');
+    };
+    const before = at('cutover', '2026-11-21T09:41:37.000Z', 'stop the writes');
+    expect(before[0]).toBe('## Cutover: writes are stopped');
+    const after = at('cutover', failing.seen, 'stop the writes');
+    expect(after[0]).toBe('## Cutover: writes are back, waiting to undo it');
+    expect(after[3]).toBe(
+      '- **writes came back by themselves** at 2026-11-21 09:41:38 UTC by the clock of "orders_old"; they were stopped since 2026-11-21 09:41:08 UTC',
+    );
+    expect(after[4]).toBe('- what is left is to undo the cutover, which needs "orders_new"');
+    expect(after.join('\n')).not.toContain('writes are stopped');
+    const back = at('reverse', failing.seen, 'stop the writes');
+    expect(back[0]).toBe('## Switch back: writes are back, waiting to undo it');
+    expect(back[3]).toContain('by the clock of "orders_new"');
+    expect(back[4]).toBe('- what is left is to undo the switch back, which needs "orders_old"');
+    // An answer that was lost may have been that of a seal, which has no end.
+    const maybe = at('cutover', failing.seen, 'stop the writes', 'seal the source');
+    expect(maybe[0]).toBe('## Cutover: writes may be stopped');
+    expect(maybe[3]).toBe(
+      '- **writes may be stopped** since 2026-11-21 09:41:08 UTC: they came back by themselves at 2026-11-21 09:41:38 UTC unless "orders_old" was sealed before',
+    );
   });
 
   it('name the step of a cutover that keeps failing, why, since when, and how to cancel it', () => {

@@ -265,8 +265,68 @@ describe('without a record, as of a terminated or cancelled migration,', () => {
     );
     expect(report.approvals).toEqual([{ name: 'Ada', note: 'change 4711', at: at(1) }]);
     expect(report.cutovers).toMatchObject([{ stoppedAt: at(4), stoppedSeconds: 3 }]);
-    expect(markdownOf(report)).toContain('walferry stopped the writes once, for 3.0 s in total.');
+    expect(markdownOf(report)).toContain(
+      'walferry stopped the writes once, for at most 3.0 s in total.',
+    );
   });
+});
+
+test('writes that came back at the deadline count until then, also while the undo waits for the target, and a sum of such times says at most', () => {
+  const run = recorded('cancelled-cutover', 150);
+  const cutover = { at: '2026-11-27T10:00:00.000Z', steps: [] };
+  const stoppedAt = '2026-11-27T10:00:01.000Z';
+  const record = (...cutovers: MigrationRecord['cutovers'][number][]): MigrationRecord => ({
+    ...NO_COURSE,
+    ...{ startedAt: { preflight: '2026-11-27T09:00:00.000Z' }, cutovers },
+  });
+  const waiting = { ...cutover, stoppedAt, returnsBy: '2026-11-27T10:00:34.000Z' };
+  const shown = (now: string) => buildReport(known(run, { now, record: record(waiting) }));
+  const before = shown('2026-11-27T10:00:20.000Z');
+  expect(markdownOf(before)).toContain('Writes are stopped since 2026-11-27 10:00:01 UTC.');
+  const after = shown('2026-11-27T18:00:00.000Z');
+  expect(after.cutovers).toMatchObject([{ stoppedSeconds: 33 }]);
+  expect(markdownOf(after)).toContain(
+    'walferry stopped the writes once, for at most 33 s in total.',
+  );
+  expect(markdownOf(after)).toContain('Writes were stopped for 33 s at most.');
+  const end = { at: '2026-11-27T10:00:09.000Z', how: 'done' } as const;
+  const measured = { ...cutover, stoppedAt, stoppedSeconds: 3, end };
+  const total = (...cutovers: MigrationRecord['cutovers'][number][]) =>
+    /walferry stopped .* in total\./.exec(
+      markdownOf(buildReport(known(run, { record: record(...cutovers) }))),
+    )?.[0];
+  expect(total(measured)).toBe('walferry stopped the writes once, for 3.0 s in total.');
+  expect(total(measured, { ...measured, kind: 'rehearsal' })).toBe(
+    'walferry stopped the writes 2 times, for at most 6.0 s in total.',
+  );
+});
+
+test('from a history, writes that came back at the deadline count until then, unless a seal was tried or rights were revoked', () => {
+  const run = recorded('cancelled-cutover', 150);
+  const [first] = run.activities;
+  if (!first) throw new Error('no activity');
+  const at = (second: number) =>
+    new Date(Date.parse('2026-11-27T20:00:00.000Z') + second * 1000).toISOString();
+  const step = (type: string, from: number, to: number, input: unknown, result: unknown = {}) => ({
+    ...{ ...first, type, input, result, end: 'completed' as const },
+    ...{ scheduledAt: at(from), endedAt: at(to) },
+  });
+  const arm = (more: object) =>
+    step('armCutover', 1, 4, { input: more, box: { milliseconds: 30_000 } });
+  const undo = step('undoCutover', 20, 28_801, {}, { decided: 'undone', downtimeMs: null });
+  const stopped = (...steps: (typeof undo)[]) => {
+    const activities = [...run.activities, ...steps];
+    const ended = { ...run, end: 'terminated' as const, updates: [], activities };
+    return buildReport(known(ended)).cutovers[0]?.stoppedSeconds;
+  };
+  const trigger = arm({ fence: 'trigger' });
+  expect(stopped(trigger, undo)).toBe(33);
+  expect(stopped(trigger)).toBe(33);
+  expect(stopped(trigger, step('sealCutover', 10, 11, {}), undo)).toBe(28_800);
+  expect(stopped(arm({ fence: 'roles' }), undo)).toBe(28_800);
+  const extras = arm({ fence: 'trigger', fenceExtras: { connect: true, endSessions: false } });
+  expect(stopped(extras, undo)).toBe(28_800);
+  expect(stopped(arm({ fence: 'roles' }))).toBeUndefined();
 });
 
 test('of a terminated migration, what its fence has changed and not given back comes from the steps of its last run', () => {

@@ -188,6 +188,9 @@ describe('in words', () => {
     expect(reportText(verificationReport('a', true), 3)).toBe(
       'Repaired 3 rows and compared them again. Equal: every row is the same on both sides (12 tables, 3,000,000 rows, 240.0 MB, at 16/B374D848).',
     );
+    expect(reportText(verificationReport('a', true), 1)).toMatch(
+      /^Repaired 1 row and compared it again\. Equal: /,
+    );
     const many = [{ table: 'public.orders', keys: 5000, more: true }];
     expect(reportText(verificationReport('a', false, { differing: many }), null)).toMatch(
       /public\.orders \(5,000\).* again; then call verify again, because not all of them are listed\.$/,

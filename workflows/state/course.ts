@@ -11,6 +11,7 @@ import {
   type LagSample,
 } from '../../contract/record.ts';
 import type { LeaseReport } from '../../contract/work.ts';
+import { isSealStep } from './box-deadline.ts';
 import type { Event } from './event.ts';
 import { fenceAdvanced } from './fence-course.ts';
 import type { State } from './state.ts';
@@ -72,12 +73,13 @@ function cutoverAdvanced(
     const stoppedSeconds = downtimeMs === null ? null : downtimeMs / MS_PER_SECOND;
     return withNewest(course, (one) => ({ ...one, stoppedSeconds }));
   }
-  if (event.type === 'armed') {
-    const { ended = 0 } = event;
-    return ended === 0 ? course : withCutover(course, (one) => ({ ...one, endedSessions: ended }));
-  }
+  if (event.type === 'armed') return withCutover(course, (one) => armed(one, event, at));
   if (event.type === 'writesReturned') return withNewest(course, (one) => returned(one, at));
-  if (event.type === 'stepBegun') return withStep(course, { step: event.step, at });
+  if (event.type === 'stepBegun') {
+    const next = withStep(course, { step: event.step, at });
+    // Its answer may be lost, and what is sealed does not come back by itself.
+    return isSealStep(event.step) ? withNewest(next, withoutReturn) : next;
+  }
   if (event.type === 'releaseBegun') return withStep(course, { step: 'release the slot', at });
   if (event.type === 'cutoverUndone') {
     const { reason, rehearsed } = event;
@@ -96,12 +98,37 @@ function kindOf({ back }: State, type: 'cutover' | 'rehearse'): Pick<CutoverReco
   return back === undefined ? {} : { kind: 'switchback' };
 }
 
-/** By the workflow's clock, from before the first statement that stopped a write to the answer of the undo: at most so long. */
+/** Its answer comes after the arming: by the workflow's clock the deadline is no later than so long after it. */
+function armed(
+  one: CutoverRecord,
+  { deadline, seconds, ended = 0 }: Extract<Event, { type: 'armed' }>,
+  at: string,
+): CutoverRecord {
+  const returnsBy =
+    deadline === null || seconds === undefined
+      ? undefined
+      : new Date(Date.parse(at) + seconds * MS_PER_SECOND).toISOString();
+  return {
+    ...one,
+    ...(returnsBy === undefined ? {} : { returnsBy }),
+    ...(ended === 0 ? {} : { endedSessions: ended }),
+  };
+}
+
+function withoutReturn({ returnsBy: _, ...one }: CutoverRecord): CutoverRecord {
+  return one;
+}
+
+/**
+ * By the workflow's clock, from before the first statement that stopped a write to the answer of the undo, or to the deadline, which
+ * may be long before it: at most so long.
+ */
 function returned(one: CutoverRecord, at: string): CutoverRecord {
-  const { stoppedAt } = one;
+  const { stoppedAt, returnsBy = at } = one;
   if (stoppedAt === undefined) return one;
-  const stoppedSeconds = Math.max(0, Date.parse(at) - Date.parse(stoppedAt)) / MS_PER_SECOND;
-  return { ...one, stoppedSeconds };
+  const until = Math.min(Date.parse(at), Date.parse(returnsBy));
+  const stoppedSeconds = Math.max(0, until - Date.parse(stoppedAt)) / MS_PER_SECOND;
+  return { ...withoutReturn(one), stoppedSeconds };
 }
 
 /** Changes the cutover that is under way; without one, nothing. */

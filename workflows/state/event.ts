@@ -127,8 +127,17 @@ export type Fact =
   | { readonly type: 'positionUnknown'; readonly reason: Reason | null }
   /** Values of the live database that the fence is about to replace. */
   | { readonly type: 'settingsNoted'; readonly settings: readonly FenceSetting[] }
-  /** @property ended sessions that were ended. */
-  | { readonly type: 'armed'; readonly deadline: string; readonly ended?: number }
+  /**
+   * @property deadline null: the writes do not come back by themselves.
+   * @property seconds from the arming to the deadline.
+   * @property ended sessions that were ended.
+   */
+  | {
+      readonly type: 'armed';
+      readonly deadline: string | null;
+      readonly seconds?: number;
+      readonly ended?: number;
+    }
   | { readonly type: 'sealed' }
   /** The cutover is undone on both servers: whoever was refused may write again. */
   | { readonly type: 'writesReturned' }
