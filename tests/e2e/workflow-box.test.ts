@@ -109,6 +109,45 @@ test.concurrent('pause while writes are stopped gives them back', async () => {
   await migration.ask('abort');
 });
 
+test.concurrent(
+  'an undo that cannot open the source asks for the source: the outcome is known, and the target stays up',
+  async () => {
+    const migration = await streaming();
+    const { world } = migration;
+    world.hold('compareCounts');
+    const cutover = migration.ask('cutover');
+    await until('counting', () => world.isRunning('compareCounts'));
+    for (let at = 0; at < 8; at += 1) {
+      world.fail('undoCutover', 'Unreachable', 'no one answers', { side: 'source' });
+    }
+    const paused = migration.ask('pause');
+    const failing = await until(
+      'what fails',
+      async () => (await migration.progress()).cutover?.failing,
+    );
+    expect(failing).toMatchObject({
+      code: 'Unreachable',
+      action:
+        'The cutover is undone, and the source is the live database: bring it up, and walferry gives the writes back there.',
+    });
+    expect((await paused).allowed).toBe(true);
+    expect((await cutover).type).toBe('Cancelled');
+    await migration.ask('abort');
+  },
+);
+
+test.concurrent(
+  'the slot of a source that could not be looked at after the switch is kept, and the migration says why',
+  async () => {
+    const migration = await streaming((world) => world.fail('lookAtSource', 'Denied'));
+    expect((await migration.ask('cutover')).text).toContain(
+      'could not be checked after the switch',
+    );
+    expect(await migration.end()).toMatchObject({ status: 'FAILED', type: 'SlotKept' });
+    expect(migration.world.count('dropSlot')).toBe(0);
+  },
+);
+
 test.concurrent('pause after the outcome is refused, and the migration completes', async () => {
   const migration = await streaming();
   const go = migration.world.hold('lookAtSource');
