@@ -4,6 +4,7 @@ import { parseApproval, type GivenApproval } from '../contract/approval.ts';
 import { requestText } from '../contract/cutover-request.ts';
 import type { Execution } from './execution.ts';
 import { ending } from './failure.ts';
+import { passedWindow } from './window.ts';
 
 /** @throws ApplicationFailure `Refused`; changes nothing. */
 export function requireApproval(run: Execution, raw: unknown): GivenApproval {
@@ -24,6 +25,10 @@ export function approve(run: Execution, raw: unknown): string {
   run.tell({ type: 'approve', given });
   log.info('approved', { by: given.name });
   if (run.cutover) return `Approved by ${given.name}. A cutover is under way.`;
+  const passed = passedWindow(run);
+  if (passed !== undefined) {
+    return `Approved by ${given.name}. The ${passed}, and approve again, because an approval holds for one window.`;
+  }
   const { held, window } = run.state;
   const waits = requestText({ unapproved: false, ...(window ? { window } : {}) });
   const begins = streams(run) ? 'begins now' : 'begins when the migration streams again';

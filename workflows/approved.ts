@@ -9,10 +9,9 @@ interface Known {
   readonly state: State;
 }
 
-/** Whether a cutover may not begin because no one has approved it for the window that is in force. */
-export function isUnapproved({ input, state }: Known): boolean {
-  const { window, approvals } = state;
-  return input.approval === 'required' && approvalFor(window, approvals) === undefined;
+/** Whether a cutover may not begin because no one has approved it for this window; otherwise for the one that is in force. */
+export function isUnapproved({ input, state }: Known, window = state.window): boolean {
+  return input.approval === 'required' && approvalFor(window, state.approvals) === undefined;
 }
 
 /** What `progress` says about who may let the cutover begin, and when. */

@@ -1,5 +1,5 @@
 /** The slot of the way back before the switch: created beside the stream, and advanced with every lease. */
-import { CancellationScope, log, type RetryPolicy } from '@temporalio/workflow';
+import { CancellationScope, log, patched, type RetryPolicy } from '@temporalio/workflow';
 import type { CutoverOrder } from '../contract/cutover-request.ts';
 import { acceptedBy } from './accepted.ts';
 import { long } from './activities.ts';
@@ -7,6 +7,9 @@ import type { Execution } from './execution.ts';
 import { reasonOf, throwIfStopped } from './failure.ts';
 import { FIRST_TRIES, LONG } from './options.ts';
 import { retryUntilDone } from './retry-until-done.ts';
+
+/** Histories of earlier code never make a slot again. */
+const PATCH = 'way-back-again';
 
 /** What runs beside a lease, and is stopped with it. Without one nothing is awaited: histories of earlier code have none. */
 export interface Aside {
@@ -24,7 +27,7 @@ export function tendWayBack(run: Execution): Aside | null {
       const reason = reasonOf(error);
       if (!reason) throw error;
       log.warn('the way back is not ready', { ...reason });
-      run.tell({ type: 'wayBackFailed', why: reason.message });
+      run.tell({ type: 'wayBackFailed', reason });
     });
   return {
     stop: async () => {
@@ -35,13 +38,18 @@ export function tendWayBack(run: Execution): Aside | null {
 }
 
 async function tend(run: Execution): Promise<void> {
-  if (run.state.wayBack?.opened !== true) await open(run);
+  if (isMissing(run)) await open(run);
   const { position = null } = run.state.wayBack ?? {};
   const next = await long.advanceReverseSlot.executeWithOptions(
     { ...LONG, retry: FIRST_TRIES, activityId: 'advance', summary: 'advance the slot back' },
     [{ migration: run.migration, to: position }],
   );
   run.tell({ type: 'wayBackAdvanced', position: next });
+}
+
+/** Whether there is no slot: none was made, or it was lost since. Nothing has been released: the application is on the old database. */
+function isMissing({ state: { wayBack } }: Execution): boolean {
+  return wayBack?.opened !== true || (wayBack.lost === true && patched(PATCH));
 }
 
 async function open(run: Execution, retry: RetryPolicy = FIRST_TRIES): Promise<void> {
@@ -65,7 +73,7 @@ export async function requireWayBack(
   run.tell({ type: 'wayBackAdvanced', position: null });
   run.withoutWayBack = undefined;
   try {
-    if (run.state.wayBack?.opened !== true) {
+    if (isMissing(run)) {
       await retryUntilDone(run, 'open the way back', (retry) => open(run, retry));
     }
     await retryUntilDone(run, 'check the way back', (retry) =>
@@ -79,7 +87,7 @@ export async function requireWayBack(
     const reason = reasonOf(error);
     // The operator has said that the cutover goes on without one.
     if (!reason || !acceptedBy(run, order).includes('no-way-back')) throw error;
-    run.tell({ type: 'wayBackFailed', why: reason.message });
+    run.tell({ type: 'wayBackFailed', reason });
     run.withoutWayBack = reason.message;
   }
 }

@@ -18,7 +18,7 @@ import {
   type CutoverOrder,
   type HeldCutover,
 } from '../contract/cutover-request.ts';
-import { sameWindow, windowText } from '../contract/window.ts';
+import { sameWindow, windowText, type CutoverWindow } from '../contract/window.ts';
 import { quick } from './activities.ts';
 import { isUnapproved } from './approved.ts';
 import { beginCutover } from './begin-cutover.ts';
@@ -33,6 +33,9 @@ import { destination } from './state/transition.ts';
 import { verificationOf } from './state/verification-fact.ts';
 
 const PATCH = 'waits-for-verification';
+/** Histories of earlier code move the window of a request that waits although the call is refused. */
+const KEEPS_PATCH = 'refused-call-keeps-window';
+const ANOTHER = `give one that has not, cutover --input '{"window": {"from": …, "to": …}}'`;
 
 /**
  * Turns the window of the input into UTC, once. In an activity, because the rules of time zones differ between versions of
@@ -53,11 +56,13 @@ export async function resolveWindow(run: Execution): Promise<void> {
 /** @throws ApplicationFailure `Refused` when it could never begin; changes nothing. */
 export function requireOpenWindow(run: Execution, { window }: CutoverOptions): void {
   if (window ? isOver(window) : hasPassed(run)) {
-    throw ending(
-      'Refused',
-      `the cutover ${passedText(run, window)}: give one that has not, cutover --input '{"window": {"from": …, "to": …}}'`,
-    );
+    throw ending('Refused', `the cutover ${passedText(run, window)}: ${ANOTHER}`);
   }
+}
+
+/** What has to be done when the window in force has passed; undefined when it has not. */
+export function passedWindow(run: Execution): string | undefined {
+  return hasPassed(run) ? `${passedText(run)}: ${ANOTHER}` : undefined;
 }
 
 /**
@@ -66,21 +71,42 @@ export function requireOpenWindow(run: Execution, { window }: CutoverOptions): v
  */
 export function askForCutover(run: Execution, options: CutoverOptions): Promise<string> | string {
   requireOpenWindow(run, options);
-  const { window } = options;
-  if (window && !sameWindow(window, run.state.window)) run.tell({ type: 'windowSet', window });
+  const { window = run.state.window } = options;
   const updateId = currentUpdateInfo()?.id;
   const order = orderOf(run.input, options);
-  if (mayBegin(run)) {
-    requireVerified(run, order);
+  if (mayBegin(run, window)) {
+    requireVerifiedNow(run, order, window);
+    setWindow(run, window);
     const answer = new Deferred<string>();
     begin(run, { ...order, updateId }, answer);
     return answer.promise;
   }
+  setWindow(run, window);
   const request = { ...order, ...(updateId === undefined ? {} : { updateId }) };
   run.tell({ type: 'cutoverHeld', request });
   log.info('cutover asked for', { waits: waits(run) });
   watchRequest(run);
   return `Cutover asked for: it ${waits(run)}. The update await-cutover waits for its end, pause withdraws it.`;
+}
+
+/** Only for a call that is not refused: a request that waits keeps its window, and the approval that was given for it. */
+function setWindow(run: Execution, window: CutoverWindow | undefined): void {
+  if (window && !sameWindow(window, run.state.window)) run.tell({ type: 'windowSet', window });
+}
+
+/** @throws ApplicationFailure `NotReady`; changes nothing. */
+function requireVerifiedNow(
+  run: Execution,
+  order: CutoverOrder,
+  window: CutoverWindow | undefined,
+): void {
+  try {
+    requireVerified(run, order);
+  } catch (refusal) {
+    // The patch is asked only where it decides.
+    if (!sameWindow(window, run.state.window) && !patched(KEEPS_PATCH)) setWindow(run, window);
+    throw refusal;
+  }
 }
 
 /** Carries out the update `await-cutover`. @throws ApplicationFailure `Refused` when there is none. */
@@ -194,12 +220,13 @@ function begin(
   beginCutover(run, request, answer);
 }
 
-/** Whether a cutover may begin now: approved, in its window, and in a stage that has the move. */
-function mayBegin(run: Execution): boolean {
-  const { window } = run.state;
+/** Whether a cutover in this window may begin now: approved, in its window, and in a stage that has the move. */
+function mayBegin(run: Execution, window = run.state.window): boolean {
   const isOpen = !window || (Date.now() >= Date.parse(window.from) && !isOver(window));
   const streams = run.at === 'streaming' || run.at === 'paused';
-  return isOpen && streams && destination('cutover', run.at) !== undefined && !isUnapproved(run);
+  return (
+    isOpen && streams && destination('cutover', run.at) !== undefined && !isUnapproved(run, window)
+  );
 }
 
 function waits(run: Execution): string {

@@ -22,7 +22,7 @@ import { recordSchemas } from '../store/recorded-schema.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { writeMark } from '../replication/flushed-mark.ts';
 import { pidsOf, readBlockers, renderBlockers } from './blockers.ts';
-import { removeSlot } from './drop-slot.ts';
+import { dropLostSlot, removeSlot } from './drop-slot.ts';
 import { lookAtSlot, type SlotState } from './slot-state.ts';
 import { creationFailure } from './creation-failure.ts';
 import { storeConsistentPoint } from '../store/consistent-point.ts';
@@ -71,7 +71,9 @@ export async function createSlot(
       });
       // Checked again, because this may have taken long: a newer attempt's copy may need the slot.
       if ((await readNewestSnapshot(target, migration)) !== null) throw lostSlot(migration);
-      await removeSlot(source, migration.slot);
+      await (found.lost
+        ? dropLostSlot(source, migration.slot)
+        : removeSlot(source, migration.slot));
       found = null;
     }
     // Before the slot: it delivers no transaction that is open now, and of a later one this shows whether a schema was renamed.

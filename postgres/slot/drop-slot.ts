@@ -60,6 +60,19 @@ export async function removeSlot(
   }
 }
 
+/**
+ * Drops a slot that the server has invalidated, in one statement: an attempt that was frozen after it saw that must not drop the one
+ * that another attempt has made since.
+ */
+export async function dropLostSlot(client: pg.ClientBase, slot: string): Promise<void> {
+  await client.query(
+    /* sql */ `
+    select pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots
+     where slot_name = $1 and wal_status = 'lost'`,
+    [slot],
+  );
+}
+
 /** The backends that use or create the slot. */
 export function usersOf(slot: string): Backends {
   // The creating statement contains the slot's name as a literal, see create-slot.ts.

@@ -1,7 +1,7 @@
 /**
  * The target is lost between the seal and the release: only it knows the outcome, and neither side takes writes. walferry says so and
- * waits; a person may give the writes back, but not while the target answers. With the long proofs (`WALFERRY_PROVE_FAULTS=all`): it
- * waits for most of a box.
+ * waits; a person may give the writes back, but not while the target answers. Only as a long proof
+ * (`npm run prove -- outcome-unknown`): it waits for most of a box.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';

@@ -1,7 +1,7 @@
 /**
  * Kills, freezes and restarts at every durable step of a switch back, and at the start of the way back. Each ends in exactly one of
  * switched back or undone, and the application's ledger shows that no write was lost or taken by both sides. A few cases run always;
- * `WALFERRY_PROVE_FAULTS=all` runs every point with every fault.
+ * `WALFERRY_PROVE_FAULTS=all` runs every point with every fault (`npm run prove -- switchback-faults`).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';

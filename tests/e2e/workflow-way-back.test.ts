@@ -44,6 +44,33 @@ async function onNew(
 }
 
 test.concurrent(
+  'a slot of the way back that is lost before the cutover blocks until it is made again, which later leases try',
+  async () => {
+    const migration = await migrations.start((simulated) => void (simulated.leaseMs = 500), INPUT);
+    const { world } = migration;
+    await until('the slot', () => world.count('advanceReverseSlot') > 1);
+    // A first try that fails, and the retry of it.
+    for (let at = 0; at < 2; at += 1) world.fail('openWayBack', 'SlotBlocked', 'pid 7 writes');
+    world.wayBack.slot = false;
+    const lost = 'slot "x" does not exist on the new database';
+    const notes = async () => ((await migration.progress()).notes ?? []).join();
+    await until('the note', async () => (await notes()).includes(lost));
+    expect(await migration.ask('cutover')).toMatchObject({
+      type: 'NotReady',
+      text: text(/\[no-way-back\]/),
+    });
+    await until('the slot again', () => world.wayBack.slot);
+    await until('it to be known', async () => !(await notes()).includes('way back'));
+    expect(world.count('openWayBack')).toBe(4);
+    expect(await migration.ask('cutover')).toMatchObject({
+      allowed: true,
+      text: text(/The way back is open until/),
+    });
+    await migration.ask('finalize');
+  },
+);
+
+test.concurrent(
   'a switch back opens the old database, keeps the new one sealed, refreshes no view, and leaves nothing',
   async () => {
     const migration = await onNew();

@@ -217,7 +217,9 @@ describe('with a window', () => {
         ),
       });
       expect((await migration.progress()).notes?.join()).toContain('did not begin: its window');
-      await migration.ask('approve', ADA);
+      expect((await migration.ask('approve', ADA)).text).toMatch(
+        /^Approved by Ada\. The window from \S+ \S+ UTC to \S+ \S+ UTC has passed: give one that has not, cutover --input '\{"window": \{"from": …, "to": …\}\}', and approve again, because an approval holds for one window\.$/,
+      );
       expect(await migration.ask('cutover')).toMatchObject({
         type: 'Refused',
         text: text(/has passed: give one that has not/),
@@ -227,6 +229,47 @@ describe('with a window', () => {
       expect(world.count('writeEndMark')).toBe(0);
       await migration.ask('approve', { name: 'Bob' });
       expect((await migration.end()).status).toBe('COMPLETED');
+    },
+  );
+
+  test.concurrent.each([
+    ['', {}],
+    [', which was approved', { approval: 'required' }],
+  ])(
+    'a call that is refused leaves the request that waits for its window as it was%s',
+    async (_, more) => {
+      let release = (): void => undefined;
+      const migration = await streaming(
+        { fence: 'trigger', verify: 'before-cutover', ...more },
+        (world) => void (release = world.hold('comparePieces')),
+      );
+      const { world } = migration;
+      await until('a comparison', () => world.isRunning('comparePieces'));
+      const [night, noon] = [windowIn(3_600, 7_200), windowIn(-60, 600)];
+      for (const window of [noon, night]) {
+        if ('approval' in more) {
+          await migration.ask('cutover', { window });
+          await migration.ask('approve', ADA);
+        }
+      }
+      await migration.ask('cutover', { window: night });
+      const { window, request, approvals } = await migration.progress();
+      expect(Date.parse(window?.from ?? '')).toBe(Date.parse(night.from));
+      expect(await migration.ask('cutover', { window: noon })).toMatchObject({
+        type: 'NotReady',
+        text: text(/^cutover refused, the verification continues/),
+      });
+      const kept = { phase: 'stream', window, request, ...(approvals ? { approvals } : {}) };
+      expect(await migration.progress()).toMatchObject(kept);
+      release();
+      await until('its end', async () => (await migration.progress()).verification?.last);
+      const stoodAt = world.confirmed;
+      await until('the stream to go on', () => world.confirmed > stoodAt);
+      expect(await migration.progress()).toMatchObject(kept);
+      expect(world.count('armCutover')).toBe(0);
+      // Without another window the call is about the request that waits.
+      expect((await migration.ask('cutover')).text).toMatch(/^Cutover asked for: it runs in/);
+      await migration.ask('abort');
     },
   );
 

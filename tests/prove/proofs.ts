@@ -10,6 +10,8 @@ export const PROOF_NAMES = [
   'reverse',
   'operator',
   'faults',
+  'switchback-faults',
+  'outcome-unknown',
   'verification',
 ] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
@@ -25,6 +27,8 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   reverse: () => import('./reverse.ts'),
   operator: () => import('./operator.ts'),
   faults: () => import('./faults.ts'),
+  'switchback-faults': () => import('./switchback-faults.ts'),
+  'outcome-unknown': () => import('./outcome-unknown.ts'),
   verification: () => import('./verification-soak.ts'),
 };
 

@@ -115,6 +115,41 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'refused-while-held',
+    ends: FAILED,
+    // Recorded when a refused call still moved the window of the request that waits.
+    play: async (migrations) => {
+      const day = { from: '2020-01-01T00:00Z', to: '2198-01-01T00:00Z' };
+      const night = { from: '2198-01-01T00:00Z', to: '2199-01-01T00:00Z' };
+      const migration = await migrations.streaming((world) => void world.hold('comparePieces'), {
+        ...{ source: 'orders_old', target: 'orders_new', verify: 'before-cutover' },
+      });
+      await until('a comparison', () => migration.world.isRunning('comparePieces'));
+      await migration.ask('cutover', { window: night });
+      await migration.ask('cutover', { window: day });
+      await migration.ask('pause');
+      await migration.ask('abort');
+      return migration;
+    },
+  },
+  {
+    name: 'lost-way-back',
+    ends: FAILED,
+    // Recorded when a slot of the way back that was lost was not made again.
+    play: async (migrations) => {
+      const migration = await migrations.start((world) => void (world.leaseMs = 300), {
+        ...{ source: 'orders_old', target: 'orders_new', fence: 'trigger', switchback: '24h' },
+      });
+      const { world } = migration;
+      await until('the slot', () => world.count('advanceReverseSlot') > 0);
+      world.wayBack.slot = false;
+      const before = world.count('advanceReverseSlot');
+      await until('later leases', () => world.count('advanceReverseSlot') > before + 2);
+      await migration.ask('abort');
+      return migration;
+    },
+  },
+  {
     name: 'cancelled-in-the-copy',
     ends: CANCELED,
     play: async (migrations) => {

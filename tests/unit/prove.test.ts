@@ -1,4 +1,6 @@
 /** The frame of the long proofs: counts add up, a broken claim ends it with its rounds and seed. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { Proof } from '../prove/proof.ts';
 import { proofOf } from '../prove/proofs.ts';
@@ -43,6 +45,26 @@ test('servers that do not start, and a driver that ends early, prove nothing', a
     run: ({ counted }) => Promise.resolve(counted(3, {})),
   };
   expect((await prove('fence', lazy, options, silent)).broken).toBe('ended after 3 rounds');
+});
+
+/** Files of tests that run all of their cases only when this is set, or run only then. */
+const ALL = 'WALFERRY_PROVE_FAULTS';
+const TESTS = path.join(import.meta.dirname, '..');
+
+test('every file whose cases are too long for each run of the tests has a proof that runs them', () => {
+  const textsOf = (folder: string): (readonly [string, string])[] =>
+    readdirSync(path.join(TESTS, folder), { withFileTypes: true }).flatMap((entry) =>
+      entry.isFile()
+        ? [[entry.name, readFileSync(path.join(TESTS, folder, entry.name), 'utf8')] as const]
+        : [],
+    );
+  const long = textsOf('e2e').filter(([, text]) => text.includes(ALL));
+  expect(long.length).toBeGreaterThan(2);
+  const drivers = textsOf('prove').map(([, text]) => text);
+  const without = long.filter(
+    ([name]) => !drivers.some((text) => text.includes(`'tests/e2e/${name}'`)),
+  );
+  expect(without.map(([name]) => name)).toEqual([]);
 });
 
 test('an unknown proof is refused with those that there are', async () => {

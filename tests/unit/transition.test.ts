@@ -133,7 +133,7 @@ function events(pick: Pick): Event[] {
     },
     { type: 'wayBackOpened' },
     { type: 'wayBackAdvanced', position: pick.chance(0.5) ? lsn : null },
-    { type: 'wayBackFailed', why: 'no slot' },
+    { type: 'wayBackFailed', reason },
     { type: 'wayBackNoted', note: pick.chance(0.5) ? 'n' : null },
     { type: 'placeWaited', wait: pick.chance(0.5) ? { since: NOW, reason: 'full' } : null },
     { type: 'limitsStored', values: UNLIMITED, version: 1 },

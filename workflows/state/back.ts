@@ -16,6 +16,8 @@ export const wayBack = v.pipe(
     note: v.nullable(v.string()),
     /** Why its slot could not be made or advanced the last time. Absent: it could. */
     failed: v.exactOptional(v.string()),
+    /** It has to be made again: it was gone or invalidated. Absent in states of earlier code, too. */
+    lost: v.exactOptional(v.boolean()),
   }),
   v.readonly(),
 );

@@ -164,7 +164,7 @@ export type Fact =
   | { readonly type: 'wayBackAdvanced'; readonly position: Lsn | null }
   | { readonly type: 'wayBackNoted'; readonly note: string | null }
   /** Its slot could not be made, or advanced. */
-  | { readonly type: 'wayBackFailed'; readonly why: string }
+  | { readonly type: 'wayBackFailed'; readonly reason: Pick<Reason, 'code' | 'message'> }
   | { readonly type: 'placeWaited'; readonly wait: PlaceWait | null }
   | { readonly type: 'limitsStored'; readonly values: Limits; readonly version: number }
   | { readonly type: 'limitsUnstored'; readonly reason: Reason | null }

@@ -147,17 +147,17 @@ export function noted(state: State, event: Fact, now: string): State {
     case 'settingsNoted':
       return { ...state, fenceSettings: event.settings };
     case 'wayBackOpened':
-      return { ...state, wayBack: { ...recovered(state), opened: true, note: null } };
+      // An earlier position may be of a server that is gone.
+      return { ...state, wayBack: { ...recovered(state), ...NO_WAY_BACK, opened: true } };
     case 'wayBackAdvanced': {
       const wayBack = event.position === null ? (state.wayBack ?? NO_WAY_BACK) : recovered(state);
       return { ...state, wayBack: { ...wayBack, position: event.position } };
     }
     case 'wayBackFailed': {
-      const note = `the way back is not ready: ${event.why}`;
-      return {
-        ...state,
-        wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note, failed: event.why },
-      };
+      const { code, message: failed } = event.reason;
+      const lost = code === 'SlotMissing' ? { lost: true } : {};
+      const note = `the way back is not ready: ${failed}`;
+      return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note, failed, ...lost } };
     }
     case 'wayBackNoted':
       return { ...state, wayBack: { ...(state.wayBack ?? NO_WAY_BACK), note: event.note } };
@@ -182,7 +182,7 @@ export function noted(state: State, event: Fact, now: string): State {
 
 /** Its slot answered: an earlier failure is over. */
 function recovered({ wayBack = NO_WAY_BACK }: State): State['wayBack'] & object {
-  const { failed, ...others } = wayBack;
+  const { failed, lost: _lost, ...others } = wayBack;
   return failed === undefined ? others : { ...others, note: null };
 }
 

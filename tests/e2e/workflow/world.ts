@@ -228,7 +228,10 @@ export function simulatedSteps(worldOf: (migration: Migration) => World): Steps 
         return { slot: m.slot, consistentLsn: formatLsn(1n) };
       }),
     advanceReverseSlot: ({ migration: m }, work) =>
-      on('advanceReverseSlot', m, work, () => formatLsn(1n)),
+      on('advanceReverseSlot', m, work, (world) => {
+        if (world.wayBack.slot) return formatLsn(1n);
+        throw new MigrationError('SlotMissing', 'slot "x" does not exist on the new database');
+      }),
     planReverse: ({ migration: m }, work) =>
       on('planReverse', m, work, () => ({ tables: 3, notReturned: [] })),
     startReverse: ({ migration: m, released }, work) =>
