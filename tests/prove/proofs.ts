@@ -11,6 +11,7 @@ export const PROOF_NAMES = [
   'operator',
   'faults',
   'verification',
+  'changed-rows',
 ] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
@@ -26,6 +27,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   operator: () => import('./operator.ts'),
   faults: () => import('./faults.ts'),
   verification: () => import('./verification-soak.ts'),
+  'changed-rows': () => import('./changed-rows.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */
