@@ -6,7 +6,6 @@ import { inRounds } from './rounds.ts';
 export const proof: Proof = {
   claim:
     'after a verification and further changes the counts and the comparison of changed rows name a table with one foreign write on the target, and no table without.',
-  timed: true,
   run: async (options) => {
     await using lab = await ChangedRounds.start();
     await inRounds(proof.claim, (_, pick) => lab.round(pick)).run(options);
