@@ -15,7 +15,7 @@ import { quoted } from '../catalog/table-name.ts';
 import { rowHash, someRowsOf } from '../verification/row-hash.ts';
 import { keyCondition } from '../verification/row-replacement.ts';
 import type { Sides } from '../verification/sides.ts';
-import { readTable, UnreadableTable } from '../verification/table-reading.ts';
+import { readFailure, readTable, UnreadableTable } from '../verification/table-reading.ts';
 
 /** Beyond it a table is only counted: its rows would take longer than the writes may be stopped, and fill the memory. */
 const MOST_ROWS = 100_000;
@@ -165,26 +165,33 @@ function writtenSince(since: bigint): string {
 async function lookup(
   sides: Sides,
   side: ComparedSide,
-  { shape, since }: ChangedTable,
+  { id, shape, since }: ChangedTable,
   withinMs: () => number,
 ): Promise<(key: string) => Promise<string>> {
   const reader = sides.readers[side];
   const hash = rowHash(shape.columns, sides.hashing);
-  const statements: string[] = [];
+  const selects: ((values: readonly string[]) => Promise<readonly { hash: string }[]>)[] = [];
   for (const part of shape[side]) {
-    const condition = await keyCondition(reader, part, shape.key);
-    statements.push(
-      /* sql */ `select (${hash})::text as hash from only ${quoted(part)} t where ${condition}`,
-    );
+    const failed = (error: unknown) => {
+      throw readFailure(error, side, { ...part, comparison: id });
+    };
+    const matches = await keyCondition(reader, part, shape.key);
+    const select = await sides.planning[side]
+      .settled<{ hash: string }>(
+        ...([reader, quoted(part)] as const),
+        (condition, parameter) =>
+          /* sql */ `select (${hash})::text as hash from only ${quoted(part)} t where ${matches(parameter)} and ${condition}`,
+      )
+      .catch(failed);
+    selects.push(async (values) => (await select(values).catch(failed)).rows);
   }
   await begin(reader, since[side], withinMs());
   return async (key) => {
     const texts: unknown = JSON.parse(key);
     const values = Array.isArray(texts) ? texts.map(String) : [];
     let found: string | undefined;
-    for (const statement of statements) {
-      const { rows } = await reader.query<{ hash: string }>(statement, [...values, ...values]);
-      for (const row of rows) found = joined(found, row.hash);
+    for (const select of selects) {
+      for (const row of await select([...values, ...values])) found = joined(found, row.hash);
     }
     return found ?? '';
   };

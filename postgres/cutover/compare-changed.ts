@@ -6,6 +6,7 @@
  */
 import { MOST_NOT_CHECKED, type ChangedReport } from '../../contract/cutover.ts';
 import { MigrationError } from '../../contract/failure.ts';
+import { grouped } from '../../contract/grouped.ts';
 import { listed } from '../../contract/listed.ts';
 import type { MigrationInput } from '../../contract/input-schema.ts';
 import type { Lsn } from '../../contract/lsn.ts';
@@ -108,10 +109,17 @@ async function readComparable(
   const tables = await readVerifiedTables(target, place);
   const anchors = new Map<string, RecordedAnchor | null>();
   const comparable: Comparable[] = [];
-  const not = await readNew(target, place, tables);
+  const planned = await readParts(target, place);
+  const verified = new Set(tables.map(keyOfName));
+  // Also one that was a partition of a table of the verification and is on its own now.
+  const not = [...planned].flatMap(([key, parts]) =>
+    verified.has(key) ? [] : parts.map((one) => `${nameOf(one)}: new since the verification`),
+  );
   const regrown = await readRegrown(target, tables);
   for (const table of [...tables].sort((a, b) => a.bytes - b.bytes)) {
-    const why = whyNot(table) ?? (regrown.has(table.id) ? REGROWN : null);
+    const source = planned.get(keyOfName(table)) ?? [];
+    const why =
+      whyNot(table) ?? (source.length === 0 ? GONE : regrown.has(table.id) ? REGROWN : null);
     const id = table.anchor ?? '';
     if (!anchors.has(id)) anchors.set(id, await readAnchor(target, place, id));
     const anchor = anchors.get(id);
@@ -120,33 +128,32 @@ async function readComparable(
       not.push(`${nameOf(table)}: ${why ?? 'it was not compared'}`);
       continue;
     }
-    const { source, target: there } = anchor.snapshots;
-    const since = { source: oldest(source.visible), target: oldest(there.visible) };
+    const { source: here, target: there } = anchor.snapshots;
+    const since = { source: oldest(here.visible), target: oldest(there.visible) };
     const { key } = shape;
     comparable.push({
       name: nameOf(table),
-      table: { id: table.id, shape: { ...shape, key }, since },
+      table: { id: table.id, shape: { ...shape, source, key }, since },
     });
   }
   return { comparable, not };
 }
 
-/** Partitions and tables that are in the plan and were not when the verification began: it compared none of their rows. */
-async function readNew(
+/**
+ * The source's tables, by the target's table for their rows. Its tree may have changed since the verification: all rows of a
+ * partition that was created in its place are new, and any other change copied the whole table again, so that all of its rows are
+ * new on the target. In both cases the present partitions hold every row to compare.
+ */
+async function readParts(
   target: Session,
   { migration }: Verified,
-  tables: readonly VerifiedTable[],
-): Promise<string[]> {
-  const parts = new Set(tables.flatMap(({ shape }) => shape?.source.map(keyOfName) ?? []));
-  // Named with the reason why it was not compared; its parts are not recorded.
-  const skipped = new Set(tables.filter(({ shape }) => shape === null).map(keyOfName));
+): Promise<ReadonlyMap<string, readonly TableName[]>> {
   const planned = await readPlannedSizes(target, migration);
-  return planned
-    .filter(({ kind, state }) => kind === 'r' && state !== 'absent')
-    .filter((one) => !parts.has(keyOfName(one)) && !skipped.has(keyOfName(destinationOf(one))))
-    .map((one) => `${nameOf(one)}: new since the verification`);
+  const tables = planned.filter(({ kind, state }) => kind === 'r' && state !== 'absent');
+  return grouped(tables, (one) => keyOfName(destinationOf(one)));
 }
 
+const GONE = 'it is not moved any more';
 const REGROWN = 'its partitions on the target are not those of the verification';
 
 /**

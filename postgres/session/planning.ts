@@ -12,6 +12,9 @@ import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
 /** SQLSTATE classes that a search path can cause: names not found, privileges, values that a body is evaluated with. */
 const PLANNING = new Set(['42', '3F', '22', '0A', 'P0', '2F', '39']);
 
+/** @param condition one more. @param parameter SQL for the parameter of this number, from 1. */
+export type WithParameters = (condition: string, parameter: (at: number) => string) => string;
+
 /** The search paths to try for reads of a service's tables; the application's path is read when first needed. */
 export class Planning {
   readonly #service: string;
@@ -59,6 +62,31 @@ export class Planning {
     const path = await this.#pathOf(client, table);
     if ((await this.#fails(client, statement, path)) === null) return path;
     throw failure;
+  }
+
+  /**
+   * A statement with parameters, to be run in the open transaction as often as needed. It can be planned under the path that is
+   * found here, and prints names with their schemas.
+   * @throws the first error when neither path helps.
+   */
+  async settled<R extends pg.QueryResultRow>(
+    client: pg.ClientBase,
+    table: string,
+    statementOf: WithParameters,
+  ): Promise<(values: readonly unknown[]) => Promise<pg.QueryResult<R>>> {
+    // `explain` takes no parameters. A bare null would be folded, and the condition not planned.
+    const path = await this.settle(
+      client,
+      table,
+      statementOf('true', () => '(select null::text)'),
+    );
+    const statement = statementOf(path === '' ? 'true' : PRINTS_WITH_SCHEMAS, (at) => `$${at}`);
+    if (path !== '') await setPath(client, '', true);
+    return async (values) => {
+      // Its execution empties the path again.
+      if (path !== '') await setPath(client, path, true);
+      return client.query<R>(statement, [...values]);
+    };
   }
 
   /** Whether a statement can be planned under one of the paths; the session is in a transaction. */

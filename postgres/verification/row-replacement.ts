@@ -21,7 +21,7 @@ export interface ReplacementParts {
   readonly source: pg.Client;
   /** In a transaction in which the stream stands at the state. */
   readonly target: pg.Client;
-  readonly sides: Pick<Sides, 'hashing'>;
+  readonly sides: Pick<Sides, 'hashing' | 'planning'>;
   readonly defaults: Defaults;
 }
 
@@ -89,7 +89,7 @@ async function writtenTable(
 
 /** Deletes the target's rows with these keys; the source's rows with these keys are to be inserted. */
 async function byKey(
-  { source, target }: ReplacementParts,
+  { source, target, sides: { planning } }: ReplacementParts,
   table: SuspectTable,
   there: Written,
   key: readonly string[],
@@ -98,20 +98,26 @@ async function byKey(
   const texts = differences.map((one) => keyValues(key, one));
   const inserts: Values[] = [];
   for (const part of table.shape.source) {
-    const condition = await keyCondition(source, part, key);
-    const statement = /* sql */ `select ${valuesOf(there)} as values from only ${quoted(part)} t where ${condition}`;
+    const matches = await keyCondition(source, part, key);
+    const select = await planning.source.settled<{ values: Values }>(
+      ...([source, quoted(part)] as const),
+      (condition, parameter) =>
+        /* sql */ `select ${valuesOf(there)} as values from only ${quoted(part)} t where ${matches(parameter)} and ${condition}`,
+    );
     for (const values of texts) {
-      const { rows } = await source.query<{ values: Values }>(statement, [...values, ...values]);
+      const { rows } = await select([...values, ...values]);
       inserts.push(...rows.map((row) => row.values));
     }
   }
   let deleted = 0;
-  const condition = await keyCondition(target, table, key);
+  const matches = await keyCondition(target, table, key);
+  const remove = await planning.target.settled(
+    ...([target, quoted(table)] as const),
+    (condition, parameter) =>
+      /* sql */ `delete from ${there.table.only} t where ${matches(parameter)} and ${condition}`,
+  );
   for (const values of texts) {
-    const { rowCount } = await target.query(
-      /* sql */ `delete from ${there.table.only} t where ${condition}`,
-      [...values, ...values],
-    );
+    const { rowCount } = await remove([...values, ...values]);
     deleted += rowCount ?? 0;
   }
   return { inserts, deleted };
@@ -125,16 +131,19 @@ export async function keyCondition(
   client: pg.Client,
   table: TableName,
   key: readonly string[],
-): Promise<string> {
+): Promise<(parameter: (at: number) => string) => string> {
   const columns = await readSourceKey(client, table, key);
-  const equal = columns.map(
-    ({ operand, equals, baseType }, at) => `${operand} ${equals} $${at + 1}::${baseType}`,
-  );
-  const exact = key.map(
-    (name, at) =>
-      `pg_catalog.format('%s', t.${pg.escapeIdentifier(name)}) = $${key.length + at + 1}::text collate pg_catalog."C"`,
-  );
-  return [...equal, ...exact].join(' and ');
+  return (parameter) => {
+    const equal = columns.map(
+      ({ operand, equals, baseType }, at) =>
+        `${operand} ${equals} ${parameter(at + 1)}::${baseType}`,
+    );
+    const exact = key.map(
+      (name, at) =>
+        `pg_catalog.format('%s', t.${pg.escapeIdentifier(name)}) = ${parameter(key.length + at + 1)}::text collate pg_catalog."C"`,
+    );
+    return [...equal, ...exact].join(' and ');
+  };
 }
 
 /** Rows with the same hash are the same; the target gets or loses as many as it differs by. Scans the table on both sides. */
@@ -144,24 +153,27 @@ async function byNumber(
   there: Written,
   differences: readonly RowDifference[],
 ): Promise<Changes> {
+  const { planning } = sides;
   const hashes = differences.map(({ hash }) => hash);
   const hash = rowHash(table.shape.columns, sides.hashing);
   const here = new Map<string, Values[]>();
   for (const part of table.shape.source) {
-    const { rows } = await source.query<{ hash: string; values: Values }>(
-      /* sql */ `
+    const select = await planning.source.settled<{ hash: string; values: Values }>(
+      ...([source, quoted(part)] as const),
+      (condition, parameter) => /* sql */ `
       select (${hash})::text as hash, ${valuesOf(there)} as values
-        from only ${quoted(part)} t where ${hash} = any($1::bigint[])`,
-      [hashes],
+        from only ${quoted(part)} t where ${hash} = any(${parameter(1)}::bigint[]) and ${condition}`,
     );
+    const { rows } = await select([hashes]);
     for (const row of rows) here.set(row.hash, [...(here.get(row.hash) ?? []), row.values]);
   }
-  const { rows: present } = await target.query<{ hash: string; part: string; place: string }>(
-    /* sql */ `
+  const find = await planning.target.settled<{ hash: string; part: string; place: string }>(
+    ...([target, quoted(table)] as const),
+    (condition, parameter) => /* sql */ `
     select (${hash})::text as hash, t.tableoid::text as part, t.ctid::text as place
-      from ${there.table.only} t where ${hash} = any($1::bigint[])`,
-    [hashes],
+      from ${there.table.only} t where ${hash} = any(${parameter(1)}::bigint[]) and ${condition}`,
   );
+  const { rows: present } = await find([hashes]);
   const inserts: Values[] = [];
   const extra: { part: string; place: string }[] = [];
   for (const one of hashes) {
@@ -169,12 +181,17 @@ async function byNumber(
     inserts.push(...left.slice(right.length));
     extra.push(...right.slice(left.length));
   }
-  const { rowCount } = await target.query(
-    /* sql */ `
-    delete from ${there.table.only} t using unnest($1::oid[], $2::tid[]) as x (part, place)
-     where t.tableoid = x.part and t.ctid = x.place`,
-    [extra.map(({ part }) => part), extra.map(({ place }) => place)],
+  const remove = await planning.target.settled(
+    ...([target, quoted(table)] as const),
+    (condition, parameter) => /* sql */ `
+    delete from ${there.table.only} t
+     using unnest(${parameter(1)}::oid[], ${parameter(2)}::tid[]) as x (part, place)
+     where t.tableoid = x.part and t.ctid = x.place and ${condition}`,
   );
+  const { rowCount } = await remove([
+    extra.map(({ part }) => part),
+    extra.map(({ place }) => place),
+  ]);
   return { inserts, deleted: rowCount ?? 0 };
 }
 

@@ -78,12 +78,21 @@ export async function readTable<T>(
     const conditions = path === '' ? [] : [PRINTS_WITH_SCHEMAS];
     return await run(statementOf({ ...base, conditions }));
   } catch (error) {
-    const state = sqlstate(error);
-    if (state !== undefined && !PASSING.has(state.slice(0, 2)) && state !== DENIED) {
-      throw new UnreadableTable(table.comparison, side, state);
-    }
-    throw classify(error, { step: 'comparing rows', table: nameOf(table), side }, 'Internal');
+    throw readFailure(error, side, table);
   }
+}
+
+/** What to throw when reading a table fails. */
+export function readFailure(
+  error: unknown,
+  side: ComparedSide,
+  table: Omit<ReadTable, 'shape'>,
+): Error {
+  const state = sqlstate(error);
+  if (state !== undefined && !PASSING.has(state.slice(0, 2)) && state !== DENIED) {
+    return new UnreadableTable(table.comparison, side, state);
+  }
+  return classify(error, { step: 'comparing rows', table: nameOf(table), side }, 'Internal');
 }
 
 /** Connections, resources, operators, locks and the server's own state: another try may succeed. */

@@ -13,6 +13,7 @@ export const PROOF_NAMES = [
   'switchback-faults',
   'outcome-unknown',
   'verification',
+  'changed-rows',
 ] as const;
 export type ProofName = (typeof PROOF_NAMES)[number];
 
@@ -30,6 +31,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   'switchback-faults': () => import('./switchback-faults.ts'),
   'outcome-unknown': () => import('./outcome-unknown.ts'),
   verification: () => import('./verification-soak.ts'),
+  'changed-rows': () => import('./changed-rows.ts'),
 };
 
 /** @throws Error naming the proofs that there are. */

@@ -9,6 +9,7 @@ import { runVerification } from '../../../postgres/verification/whole-verificati
 import { inputOf, recordedWork } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
 import { statesOf } from '../../support/held-states.ts';
+import { drainWithCopies } from '../../support/resync.ts';
 import { EVERYTHING, startMigration } from '../../support/stream.ts';
 import { until } from '../../support/until.ts';
 import { failure } from '../schema/schema-fidelity.ts';
@@ -70,11 +71,11 @@ async function verified(open?: string): Promise<Verified> {
 }
 
 /** On shared servers the transaction of another test may be older than the rows: then every row counts as changed. */
-async function rowsAreOlder(db: FreshPair): Promise<void> {
+async function rowsAreOlder(db: FreshPair, table = 't'): Promise<void> {
   await until('the transactions that are older than the rows', async () => {
     const ages = [db.sourceClient, db.targetClient].map(async (client) => {
       const { rows } = await client.query<{ older: boolean }>(
-        /* sql */ `select bool_and(pg_snapshot_xmin(pg_current_snapshot())::text::bigint > xmin::text::bigint) as older from t`,
+        /* sql */ `select bool_and(pg_snapshot_xmin(pg_current_snapshot())::text::bigint > xmin::text::bigint) as older from ${table}`,
       );
       return rows[0]?.older === true;
     });
@@ -144,6 +145,67 @@ test('a table whose tree on the target has got or lost a partition is named as n
     });
     await dropSlot(migration);
   }
+});
+
+test.each([
+  {
+    how: 'has got a partition is compared with its rows in it',
+    sql: /* sql */ `create table tree_2 partition of tree for values in (2); insert into tree values (2, 5, 'new')`,
+    report: { tables: 1, rows: 1, notCompared: [] },
+    foreign: /* sql */ `update tree set v = 'foreign' where k = 2`,
+  },
+  {
+    how: 'has lost one that is a table of its own now is compared without it, and that table is named',
+    sql: /* sql */ `alter table tree detach partition tree_1; insert into tree_1 values (1, 6, 'new'); insert into tree values (3, 7, 'new')`,
+    report: { tables: 1, notCompared: ['public.tree_1: new since the verification'] },
+    foreign: /* sql */ `update tree set v = 'foreign' where id = 7`,
+  },
+  {
+    how: 'was replaced by new partitions is compared with these',
+    sql: /* sql */ `drop table tree_1, tree_3; create table tree_4 partition of tree default; insert into tree values (1, 6, 'new')`,
+    report: { tables: 1, rows: 1, notCompared: [] },
+    foreign: /* sql */ `update tree set v = 'foreign' where k = 1`,
+  },
+])('a table whose tree on the source $how', async ({ sql, report, foreign }) => {
+  await using db = await freshPair();
+  const columns = /* sql */ `(k int, id int, v text, primary key (k, id))`;
+  const selection = { ...EVERYTHING, viaPartitionRoot: ['public.tree'] };
+  const migration = await startMigration(
+    db,
+    /* sql */ `create table tree ${columns} partition by list (k); create table tree_1 partition of tree for values in (1);
+      create table tree_3 partition of tree for values in (3); insert into tree values (1, 1, 'old'), (3, 1, 'old')`,
+    selection,
+    /* sql */ `create table tree ${columns}`,
+  );
+  await drainWithCopies(db, migration, selection);
+  const input = inputOf(db, { tables: selection });
+  const step = { migration, input, verification: randomUUID() };
+  expect(await runVerification(step, recordedWork(), statesOf(db))).toMatchObject({
+    ...{ result: 'equal', tables: 1, rows: 2 },
+  });
+  await rowsAreOlder(db, 'tree');
+  await db.sourceClient.query(sql);
+  if (sql.includes('detach')) await db.targetClient.query(`create table public.tree_1 ${columns}`);
+  await drainWithCopies(db, migration, selection);
+  const compare = () => compareChanged(migration, input, { milliseconds: 60_000 }, recordedWork());
+  expect(await compare()).toMatchObject(report);
+  await db.targetClient.query(foreign);
+  expect((await failure(compare(), 'NotEqual')).message).toContain('public.tree (1)');
+  await dropSlot(migration);
+});
+
+test('a table that the plan does not have any more is named as not compared', async () => {
+  await using lab = await verified();
+  await lab.both(/* sql */ `insert into t values (201, 'a', 'new', 2); drop table idle`);
+  await lab.db.targetClient.query(
+    /* sql */ `update walferry.relation set state = 'dropped', pass = null where table_name = 'idle'`,
+  );
+  const { tables, notCompared } = await lab.compare();
+  expect(tables).toBe(1);
+  expect([...notCompared].sort()).toEqual([
+    'public.idle: it is not moved any more',
+    'public.keyless: it has no key',
+  ]);
 });
 
 test('a partition that joined after the verification is named as not compared', async () => {
