@@ -83,7 +83,7 @@ export class LeaseDoubt {
     }
     const earlier = await readDoubted(target, migration, rows);
     // An id of its own: a snapshot's xmax may be the id of a transaction that is open (docs/explanation/facts.md).
-    const before = earlier?.before ?? (await markTransaction(source, migration)).xid;
+    const before = earlier?.before ?? (await markTransaction(source, migration, 'local')).xid;
     const ended = earlier?.until != null || (await untilEnded(source, before, MOST_WAIT_MS));
     // After they have ended, so that their commits precede it.
     const mark = await writeMark();

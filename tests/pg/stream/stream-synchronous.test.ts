@@ -274,3 +274,15 @@ test('an anchor is given up when more than a batch follows a commit that its sna
   await lease;
   await expectSame(db);
 });
+
+test('a lease begins while the standby is away, also when a schema or a table was altered', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, `create schema app; create table app.t (id int)`);
+  for (const ddl of [`grant usage on schema app to pg_monitor`, `alter table app.t add v text`]) {
+    await db.sourceClient.query(ddl);
+    await db.targetClient.query(ddl);
+    await db.sourceClient.query(/* sql */ `insert into app.t values (1)`);
+    await drainWithCopies(db, migration);
+  }
+  await expectSame(db);
+});
