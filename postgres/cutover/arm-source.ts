@@ -49,7 +49,7 @@ export async function armSource(
     await cutoverPoint('after-arm', meet);
     const withinMs = await millisecondsUntil({ source, target }[fence.keeper], deadline);
     const proof = await fence.prove(source, migration, work, { withinMs, endSessions });
-    const mark = await markPosition(source, migration);
+    const mark = await markPosition(source, migration, 'on');
     await cutoverPoint('after-arm-mark', meet);
     const { holders, waitedMs, ended } = proof;
     return {

@@ -155,7 +155,7 @@ async function check(
   // Before the slot is read: what commits in between is seen there.
   const writing = await source.query<{ schema: string; table: string }>(BEING_WRITTEN, [oids]);
   // Flushes asynchronous commits: decoding stops at the flush position.
-  const { xid } = await markTransaction(source, migration);
+  const { xid } = await markTransaction(source, migration, 'on');
   // The first id since then: no other transaction has started to write, and all that had ended are flushed.
   const alone = before.rows[0]?.idle === String(xid);
   // After the mark, so that a later one takes the next transaction id.

@@ -40,7 +40,7 @@ export async function sealSource(
     if (!(await fence.seal(source, migration, cutover))) return { decided: null, mark: null };
     await cutoverPoint('after-seal', meet);
     await fence.prove(source, migration, work, { withinMs: PROOF_MS, endSessions: false });
-    const mark = await markPosition(source, migration);
+    const mark = await markPosition(source, migration, 'on');
     await cutoverPoint('after-seal-mark', meet);
     return { decided: null, mark };
   } catch (error) {

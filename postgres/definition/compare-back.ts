@@ -11,7 +11,8 @@ import { MigrationError } from '../../contract/failure.ts';
 import { inReverse, reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
 import { SYSTEM_SCHEMAS } from '../catalog/own-object.ts';
-import { readRelations } from '../catalog/read-relations.ts';
+import { readRelations, readRelationsNamed } from '../catalog/read-relations.ts';
+import { isViaRoot } from '../catalog/row-destination.ts';
 import type { TableName } from '../catalog/selection.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { isVisible, type ExportedSnapshot } from '../catalog/visibility.ts';
@@ -160,10 +161,14 @@ async function tablesSince(
     [selected.map(({ oid }) => oid)],
   );
   const since = new Set(rows.filter(isSince).map(({ oid }) => oid));
-  // A partition of a tree that goes through its root needs none on the old database.
-  return selected.filter(
-    (one) =>
-      one.kind !== 'f' && one.viaRoot === null && since.has(one.oid) && !known.has(nameOf(one)),
+  const fitting = selected.filter(
+    (one) => one.kind !== 'f' && since.has(one.oid) && !known.has(nameOf(one)),
+  );
+  // Of a tree that goes through its root, the old database needs the root, in any form, and no partition.
+  const there = await readRelationsNamed(old, fitting.filter(isViaRoot));
+  const isThere = new Set(there.map(nameOf));
+  return fitting.filter(
+    (one) => one.viaRoot === null || (isViaRoot(one) && !isThere.has(nameOf(one))),
   );
 }
 

@@ -6,7 +6,7 @@
  *
  *   under a name whose schema is gone or was also written      the planned table with that table name is resynced
  *   under the table's own name, while another schema that is   the table is resynced: the change may be from the other one
- *   gone or was written has such a table
+ *   gone or was written had or has such a table
  *
  * Two schemas whose owner or privileges changed were written for that reason and are not suspected.
  */
@@ -120,11 +120,13 @@ export class Doubt<Table extends TableName = TableName> {
     });
   }
 
-  /** Schemas that are gone, and written ones that have a table with this name. */
+  /** Schemas that are gone and had a table with this name, and written ones that have one. */
   #others({ name }: TableName): string[] {
-    const gone = [...this.#before.keys()].filter((one) => !this.#now.has(one));
+    const gone = [...this.#before].filter(
+      ([one, { tables }]) => !this.#now.has(one) && (tables === null || tables.includes(name)),
+    );
     return [
-      ...gone,
+      ...gone.map(([one]) => one),
       ...this.#written().filter((schema) => this.#rivals.has(keyOfName({ schema, name }))),
     ];
   }

@@ -47,7 +47,11 @@ export async function verifyCatalog(
   },
   waiting: (forMs: number) => Promise<void>,
 ): Promise<void> {
-  if (xids.size === 0 && known.left.length === 0) return;
+  if (xids.size === 0 && known.left.length === 0) {
+    // What a barrier shows is visible, and may still have had a wrong name.
+    known.refuseDoubtful();
+    return;
+  }
   const tables = withRoots(relations);
   // An excluded name may now belong to a selected table: changes excluded since then would be lost.
   const left = [...known.left];

@@ -78,7 +78,12 @@ export class Guard implements AsyncDisposable {
     return { guard: guardText(report), guardHolding: report.holding };
   }
 
-  /** Whether it has measured, or failed to, often enough to hold. */
+  /** How often it has measured, or failed to; does not grow while a server does not answer. */
+  get looks(): number {
+    return this.#looks;
+  }
+
+  /** Whether that is often enough to hold. */
   get hasDecided(): boolean {
     return this.#looks >= Math.max(LOOKS_TO_HOLD, FAILURES_TO_HOLD);
   }

@@ -10,14 +10,27 @@ import { isLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
 import { sameRows, type SchemaRows } from '../catalog/schema-row.ts';
 
+const row = v.union([
+  v.tuple([v.string(), v.string(), v.string(), v.nullable(v.array(v.string()))]),
+  // As an earlier version stored it.
+  v.pipe(
+    v.tuple([v.string(), v.string(), v.string()]),
+    v.transform((one) => [...one, null] as const),
+  ),
+]);
 const schema = v.pipe(
-  v.array(v.tuple([v.string(), v.string(), v.string()])),
+  v.array(row),
   v.transform(
-    (list) => new Map(list.map(([name, version, rights]) => [name, { version, rights }])),
+    (list) =>
+      new Map(
+        list.map(([name, version, rights, tables]) => [name, { version, rights, tables }] as const),
+      ),
   ),
 );
 const stored = (rows: SchemaRows): string =>
-  JSON.stringify([...rows].map(([name, { version, rights }]) => [name, version, rights]));
+  JSON.stringify(
+    [...rows].map(([name, { version, rights, tables }]) => [name, version, rights, tables]),
+  );
 
 /** Null if none are recorded. */
 export async function readRecordedSchemas(

@@ -18,7 +18,7 @@ import { messagePrefix } from '../wal2json/plugin-options.ts';
  * before M. A stream gets there at once, even on an idle source: the mark's commit record follows the message, so its end
  * (`C.nextlsn`, the next position to be confirmed) is greater than M.
  *
- * `synchronous_commit = on` because decoding stops at the flush position: the mark's flush includes everything before it, even
+ * Not `synchronous_commit = off`, because decoding stops at the flush position: the mark's flush includes everything before it, even
  * commits that returned unflushed.
  * @param signal cuts the session: a hanging source must not prevent cancelling the cutover.
  * @param call the update that requests the cutover; undefined for callers that cannot be repeated by a reset.
@@ -32,7 +32,7 @@ export async function writeEndMark(
   if (call) await beginCall(migration, call, signal);
   try {
     await using source = await connectSource(migration, 'cutover', { ...(signal && { signal }) });
-    return await markPosition(source, migration);
+    return await markPosition(source, migration, 'on');
   } catch (error) {
     throw classify(error, { step: 'writing the end mark', side: 'source' }, 'Internal');
   }
@@ -52,9 +52,20 @@ async function beginCall(
   }
 }
 
+/**
+ * What the commit of a mark waits for; both flush it. The marks of a cutover wait for a synchronous standby (`on`): what precedes
+ * them, the fence itself, must survive a failover. Those of a lease do not (`local`): the standby may be away for long, and a
+ * failover that loses such a mark ends every transaction that it was to follow.
+ */
+export type MarkCommit = 'on' | 'local';
+
 /** Writes a mark through an open session of the source; see {@link writeEndMark}. */
-export async function markPosition(source: pg.ClientBase, migration: Migration): Promise<Lsn> {
-  return (await markTransaction(source, migration)).lsn;
+export async function markPosition(
+  source: pg.ClientBase,
+  migration: Migration,
+  commit: MarkCommit,
+): Promise<Lsn> {
+  return (await markTransaction(source, migration, commit)).lsn;
 }
 
 /**
@@ -64,8 +75,9 @@ export async function markPosition(source: pg.ClientBase, migration: Migration):
 export async function markTransaction(
   source: pg.ClientBase,
   migration: Migration,
+  commit: MarkCommit,
 ): Promise<{ readonly lsn: Lsn; readonly xid: bigint }> {
-  await source.query(/* sql */ `set synchronous_commit = on`);
+  await source.query(/* sql */ `set synchronous_commit = ${commit}`);
   const { rows } = await source.query<{ lsn: string; xid: string }>(
     /* sql */ `select pg_catalog.pg_logical_emit_message(true, $1, $2)::text as lsn,
                       pg_catalog.pg_current_xact_id()::text as xid`,

@@ -122,9 +122,9 @@ export class Gathering {
   row(kind: LineKind, line: Line, head: HeadReader): boolean {
     const open = this.#open;
     if (open?.xid !== head.xid) throw outsideTransaction(open?.lsn ?? null);
-    if (open.known) return true;
     // The head does not have the LSN of the change.
     if (this.#parts.doubt) return false;
+    if (open.known) return true;
     const path = this.#paths.of(line, head, this.#parts);
     if (path === null) return false;
     const { mapping } = path;
@@ -170,10 +170,11 @@ export class Gathering {
   exact(message: RowMessage | TruncateMessage, bytes: number): void {
     const open = this.#open;
     if (open?.xid !== message.xid) throw outsideTransaction(message.lsn);
-    if (open.known) return;
     const { schema, table, lsn } = message;
     const place = { lsn, xid: open.xid, commitLsn: open.lsn };
+    // Also what a barrier knows: the anchor decided by a name that may have been wrong already.
     this.#parts.doubt?.met({ schema, name: table }, place);
+    if (open.known) return;
     open.messages.push(message);
     open.bytes += bytes;
     const leftOut = this.#parts.mappings.get(schema, table) === null;

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { compareLsn, type Lsn } from '../../contract/lsn.ts';
 import type { Migration } from '../../contract/migration.ts';
-import { readNamed, sameRows, type SchemaRows } from '../catalog/schema-row.ts';
+import { readNamed, sameRows, sameTables, type SchemaRows } from '../catalog/schema-row.ts';
 import { untilEnded } from '../catalog/transaction-wait.ts';
 import { Doubt } from '../drift/renamed-schema-change.ts';
 import type { PlannedRelationRow } from '../store/planned-relation.ts';
@@ -77,13 +77,14 @@ export class LeaseDoubt {
     if (!this.doubt.any) {
       const mark = await writeMark();
       // Without a suspicion, no planned table had another name, whatever happened to other schemas.
-      const isKnown = this.#recorded !== null && sameRows(this.#recorded, rows);
+      const recorded = this.#recorded;
+      const isKnown = recorded !== null && sameRows(recorded, rows) && sameTables(recorded, rows);
       if (!isKnown) await fenced(() => recordSchemas(target, migration, rows));
       return mark;
     }
     const earlier = await readDoubted(target, migration, rows);
     // An id of its own: a snapshot's xmax may be the id of a transaction that is open (docs/explanation/facts.md).
-    const before = earlier?.before ?? (await markTransaction(source, migration)).xid;
+    const before = earlier?.before ?? (await markTransaction(source, migration, 'local')).xid;
     const ended = earlier?.until != null || (await untilEnded(source, before, MOST_WAIT_MS));
     // After they have ended, so that their commits precede it.
     const mark = await writeMark();

@@ -118,7 +118,7 @@ export async function readPlan(
     writeFenced(target, migration, epoch, write);
   // After the catalog was read: everything committed before that is before the mark.
   const mark = await schemaDoubt.begin(fenced, async () =>
-    moving ? await markPosition(source, migration) : null,
+    moving ? await markPosition(source, migration, 'local') : null,
   );
   if (checked.alike.size > 0) {
     await fenced(() => storeDefinitions(target, migration, checked.alike));

@@ -21,11 +21,11 @@ export async function settleMissing(
   position: Lsn,
   failure?: MigrationError,
 ): Promise<void> {
-  if (open?.known === true) return;
   // Outside of a transaction it is unknown which changes are missing.
   if (open === null) throw failure ?? warningFailure('01000', position, `${schema}.${table}`);
   const where = { schema, table, commitLsn: open.lsn, xid: open.xid };
   doubt?.met({ schema, name: table }, { lsn: null, ...where });
+  if (open.known) return;
   let mapping = mappings.get(schema, table);
   if (mapping === undefined) {
     await settle(where);

@@ -301,3 +301,37 @@ test('GRANTs, REVOKEs and owner changes of schemas copy nothing, also with many 
   }
   await expectSame(db);
 });
+
+test('a schema that is dropped makes no change of another one doubtful, unless it had a table of that name when a lease began', async () => {
+  await using db = await freshPair();
+  const selection = { include: ['app.*'], exclude: [] };
+  const migration = await startMigration(db, APP, selection);
+  const drained = () => drainWithCopies(db, migration, selection);
+  // As an earlier version stored it, without tables.
+  await db.targetClient.query(/* sql */ `
+    update walferry.migration set source_schemas = (select jsonb_agg(one - 3) from jsonb_array_elements(source_schemas) one)`);
+  // The second time the GRANT changes no privilege, and nothing says why the schema was written.
+  for (const table of [`create table more.u (id int primary key)`, `select 1`]) {
+    await db.sourceClient.query(`create schema more; ${table}`);
+    expect(await drained()).toEqual([]);
+    await db.sourceClient.query(`update app.t set v = v || '.'`);
+    await db.sourceClient.query(`drop schema more cascade`);
+    await db.sourceClient.query(`grant usage on schema app to pg_monitor`);
+    expect(await drained()).toEqual([]);
+  }
+  await db.sourceClient.query(`create schema more`);
+  expect(await drained()).toEqual([]);
+  // Writes no row of a schema.
+  await db.sourceClient.query(`create table more.t (id int primary key, v text)`);
+  expect(await drained()).toEqual([]);
+  for (const one of [
+    `alter schema app rename to old; alter schema more rename to app`,
+    `insert into app.t values (80, 'of more')`,
+    `drop schema app cascade; alter schema old rename to app`,
+  ]) {
+    await db.sourceClient.query(one);
+  }
+  expect((await drained()).join()).toContain('app.t,');
+  const sql = /* sql */ `select id, v from app.t order by id`;
+  expect((await db.targetClient.query(sql)).rows).toEqual((await db.sourceClient.query(sql)).rows);
+});

@@ -274,3 +274,48 @@ test('an anchor is given up when more than a batch follows a commit that its sna
   await lease;
   await expectSame(db);
 });
+
+test('a lease begins while the standby is away, also when a schema or a table was altered', async () => {
+  await using db = await freshPair({ source });
+  const migration = await startMigration(db, `create schema app; create table app.t (id int)`);
+  for (const ddl of [`grant usage on schema app to pg_monitor`, `alter table app.t add v text`]) {
+    await db.sourceClient.query(ddl);
+    await db.targetClient.query(ddl);
+    await db.sourceClient.query(/* sql */ `insert into app.t values (1)`);
+    await drainWithCopies(db, migration);
+  }
+  await expectSame(db);
+});
+
+test('a row is not lost when an anchor shows it and not the renaming of its schema before it, which is undone later', async () => {
+  for (const include of ['app.*', '*.*']) {
+    await using db = await freshPair({ source });
+    const selection = { include: [include], exclude: [] };
+    const migration = await startMigration(
+      db,
+      /* sql */ `create schema app; create table app.t (id int primary key, v text)`,
+      selection,
+    );
+    await drain(db, migration, selection);
+    const work = testWork();
+    const lease = streamChanges(migration, { ...OPTIONS, ...selection }, work);
+    await untilStreaming(db, migration);
+    const owner = await ManualOwner.ask(db, migration);
+    await owner.untilState('standing');
+    await using renamed = await hanging(db, /* sql */ `alter schema app rename to away`);
+    // Its change has the new name already; the snapshot shows the change and not the name.
+    await db.sourceClient.query(/* sql */ `insert into app.t values (1, 'is visible')`);
+    await owner.take();
+    await owner.untilState('reached');
+    await owner[Symbol.asyncDispose]();
+    work.abort();
+    await lease;
+    expect(await barrierRow(db.targetClient)).toMatchObject({ anchor: owner.id });
+    await renamed.release();
+    await db.sourceClient.query(/* sql */ `alter schema away rename to app`);
+    const copied = await drainWithCopies(db, migration, selection);
+    await expectSame(db);
+    expect(copied).toContain('app.t');
+    expect(await drainWithCopies(db, migration, selection)).toEqual([]);
+  }
+});

@@ -82,6 +82,28 @@ test('after the switch nothing that walferry makes, nor what either side had of 
   await dropReverseSlot(migration);
 });
 
+test('a partitioned table that the old database lacks is a difference also where its rows go through its root, its partitions and its form are none', async () => {
+  await using db = await freshPair();
+  const migration = await switched(
+    db,
+    /* sql */ `create table m_there (k int primary key) partition by range (k);
+      create table m_there_1 partition of m_there for values from (1) to (9)`,
+  );
+  const input = inputOf(db, { tables: { viaPartitionRoot: ['public.m_*'] } });
+  const found = async () => (await compareBack(migration, input)).map(({ object }) => object);
+  expect(await found()).toEqual([]);
+  await db.sourceClient.query(
+    /* sql */ `create table public.m_both (k int primary key) partition by hash (k)`,
+  );
+  await db.targetClient.query(/* sql */ `
+    create table public.m_both (k int primary key) partition by range (k);
+    create table public.m_there_2 partition of public.m_there for values from (9) to (20);
+    create table public.m_fresh (k int primary key) partition by range (k);
+    create table public.m_fresh_1 partition of public.m_fresh for values from (1) to (9)`);
+  expect(await found()).toEqual(['public.m_fresh']);
+  await dropReverseSlot(migration);
+});
+
 test('rights that the fence "roles" has revoked on the old database are no difference', async () => {
   await using db = await freshPair();
   const role = 'pg_monitor';

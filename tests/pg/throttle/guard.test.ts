@@ -3,8 +3,10 @@ import { expect, test } from 'vitest';
 import type { GuardInput, GuardReport } from '../../../contract/guard.ts';
 import { UNLIMITED } from '../../../contract/limits.ts';
 import { exchangeShare, storeGuard, storeLimits } from '../../../postgres/store/throttle.ts';
-import { holding, registered } from '../../support/control.ts';
+import { guardingFromTheStart } from '../../../postgres/verification/guarded-run.ts';
+import { holding, recordedWork, registered } from '../../support/control.ts';
 import { connectTo, freshPair, type FreshPair } from '../../support/database.ts';
+import { observed } from '../../support/observed.ts';
 import { copiedOnce, inTheMiddle, planned, running, set } from '../../support/throttled.ts';
 import { until } from '../../support/until.ts';
 
@@ -97,4 +99,27 @@ test('limits, guard and copy streams do not wait for a batch that has the migrat
   const mine = { worker: 'a', streams: 1, pass: 1 };
   expect((await exchangeShare(db.targetClient, migration, mine)).guard).toEqual(HOLDING);
   await batch.query('rollback');
+});
+
+test('a step that waits for the first measurements fails when the source does not answer them', async () => {
+  await using db = await freshPair();
+  const migration = await registered(db);
+  const guard: GuardInput = { activeSessions: 1_000 };
+  const work = recordedWork();
+  const waits = observed(guardingFromTheStart({ migration, guard }, db.targetClient, work, 1_500));
+  await using _frozen = await until('the session of the guard', async () => {
+    const { rows } = await db.sourceClient.query<{ pid: number }>(
+      /* sql */ `select pid from pg_stat_activity where datname = current_database() and application_name like '%guard%'`,
+    );
+    const pid = rows[0]?.pid;
+    if (pid === undefined) return false;
+    process.kill(pid, 'SIGSTOP');
+    return { [Symbol.asyncDispose]: () => Promise.resolve(void process.kill(pid, 'SIGCONT')) };
+  });
+  await expect(waits).rejects.toMatchObject({
+    code: 'Stalled',
+    message: expect.stringContaining('the guard of the source') as string,
+  });
+  await using begun = await guardingFromTheStart({ migration, guard }, db.targetClient, work);
+  expect(begun?.hasDecided).toBe(true);
 });
