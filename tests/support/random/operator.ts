@@ -28,6 +28,8 @@ const ANYTHING_SHARE = 0.35;
 const PROGRESS_MS = 1_000;
 const ENOUGH_SECONDS = 60;
 const LOOK_MS = 200;
+const WINDOW_LEFT_MS = 5_000;
+const END_WINDOW_SECONDS = 600;
 
 export class Operator {
   readonly #lab: Lab;
@@ -133,7 +135,7 @@ export class Operator {
     if (now.request?.unapproved === true || this.#pick.chance(0.3)) {
       await this.#answered('approve', { name: 'Ada' });
     }
-    await this.#answered('cutover', { maxDowntimeSeconds: 90 });
+    await this.#answered('cutover', { maxDowntimeSeconds: 90, ...freshWindow(now) });
   }
 
   async #endWayBack(now: Progress, writersStopped: boolean): Promise<void> {
@@ -222,6 +224,12 @@ export class Operator {
         return null;
     }
   }
+}
+
+/** Once one was given a cutover has a window, and one that has passed is refused until there is another. */
+function freshWindow({ window }: Progress): object {
+  if (!window || Date.parse(window.to) > Date.now() + WINDOW_LEFT_MS) return {};
+  return { window: { from: inSeconds(0), to: inSeconds(END_WINDOW_SECONDS) } };
 }
 
 /** As an operator types it: without a fraction of a second. */
