@@ -11,9 +11,9 @@ import { FENCE_SCHEMA } from '../catalog/own-object.ts';
 import type { Selection } from '../catalog/selection.ts';
 import { inTransaction } from '../connection/in-transaction.ts';
 import { isoMoment } from '../connection/iso-moment.ts';
-import { replaceFunction } from './fence-body.ts';
 import { fenceNames } from './fence-name.ts';
 import type { Arming } from './fence-contract.ts';
+import { replaceBody } from './replace-body.ts';
 
 const GATE = `${FENCE_SCHEMA}.gate`;
 const USED = `${FENCE_SCHEMA}.used`;
@@ -108,7 +108,7 @@ export async function ensureGate(
         insert into ${GATE} (migration, workflow, state, include, exclude) values ($1, $2, $3, $4, $5) on conflict do nothing`,
         [migration.id, migration.workflowId, initial, include, exclude],
       );
-      if (rowCount === 1) await client.query(replaceFunction(migration, { state: initial }));
+      if (rowCount === 1) await replaceBody(client, migration, { state: initial });
       else {
         await client.query(
           /* sql */ `update ${GATE} set include = $2, exclude = $3 where migration = $1 and (include, exclude) is distinct from ($2, $3)`,
@@ -172,7 +172,7 @@ export async function armGate(
         [migration.id, cutover, milliseconds],
       );
       const deadline = rows[0]?.deadline ?? '';
-      await client.query(replaceFunction(migration, { state: 'armed', deadline }));
+      await replaceBody(client, migration, { state: 'armed', deadline });
       return { deadline };
     },
     BEGIN,
@@ -211,7 +211,7 @@ export async function sealGate(
         [migration.id, cutover],
       );
       if (rowCount === 1) {
-        await client.query(replaceFunction(migration, { state: 'sealed' }));
+        await replaceBody(client, migration, { state: 'sealed' });
         return true;
       }
       const gate = await readGate(client, migration);
@@ -237,7 +237,7 @@ export async function openGate(
          where migration = $1 and cutover = $2 and state in ('armed', 'sealed')`,
         [migration.id, cutover],
       );
-      if (rowCount === 1) await client.query(replaceFunction(migration, { state: 'open' }));
+      if (rowCount === 1) await replaceBody(client, migration, { state: 'open' });
     },
     BEGIN,
   );
@@ -254,7 +254,7 @@ export async function setTargetGate(
     /* sql */ `update ${GATE} set state = $2 where migration = $1 and state <> $2 and state in ('open', 'closed')`,
     [migration.id, state],
   );
-  if (rowCount === 1) await client.query(replaceFunction(migration, { state }));
+  if (rowCount === 1) await replaceBody(client, migration, { state });
 }
 
 async function lockGate(client: pg.ClientBase, migration: Migration): Promise<Gate> {

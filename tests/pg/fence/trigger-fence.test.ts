@@ -38,6 +38,24 @@ const WRITES = [
   /* sql */ `with moved as (delete from b returning a) select count(*) from moved`,
 ];
 
+test('an event trigger that logs DDL into a moved table logs nothing of the fence: rows between the two marks would undo every cutover', async () => {
+  await using f = await fenced(`${SCHEMA}; create table ddl_log (tag text)`, SELECTION);
+  await f.db.sourceClient.query(/* sql */ `
+    create function note_ddl() returns event_trigger language plpgsql as $$ begin insert into public.ddl_log values (tg_tag); end $$;
+    create event trigger note_ddl on ddl_command_end execute function note_ddl()`);
+  const logged = async () =>
+    (await f.db.sourceClient.query<{ tag: string }>(/* sql */ `select tag from public.ddl_log`))
+      .rows;
+  const { cutover } = await f.arm();
+  const installed = await logged();
+  expect(await f.fence.seal(f.source, f.migration, cutover)).toBe(true);
+  await f.fence.open(f.source, f.migration, cutover);
+  expect(await logged()).toEqual(installed);
+  // Of whoever else: as ever.
+  await f.db.sourceClient.query(/* sql */ `create table public.other (id int)`);
+  expect((await logged()).length).toBe(installed.length + 1);
+});
+
 test('writes of every role are refused: the owner, a superuser, a member, a grantee, a SECURITY DEFINER function, COPY, MERGE, cascades', async () => {
   await using f = await fenced(SCHEMA, SELECTION);
   const { sourceClient } = f.db;
