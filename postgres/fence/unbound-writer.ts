@@ -1,5 +1,5 @@
 /**
- * Who writes to the tables when nobody has a right on them any more: roles that need none, and whatever writes with the rights of such a
+ * Who writes to the tables when no one has a right on them any more: roles that need none, and whatever writes with the rights of such a
  * role on behalf of others. It is named, not taken away. Reads catalogs; waits for no lock.
  */
 import type pg from 'pg';
@@ -35,7 +35,7 @@ select r.rolname::text as name from pg_catalog.pg_roles r join pg_catalog.pg_rol
 
 /**
  * Views, and tables with rules: a rule writes with the rights of the relation's owner, a view without `security_invoker` too, a trigger
- * instead of a write with those of its function's. What writes through another one of them needs a right on that, which nobody revokes.
+ * instead of a write with those of its function's. What writes through another one of them needs a right on that, which no one revokes.
  *
  * Whether a view can be updated says a function that locks it. Where DDL has one locked, or waits to, it is not asked.
  */

@@ -89,7 +89,7 @@ test('views and rules whose owner keeps writing are named when somebody else may
   expect((await passing(f)).get('views')).toBe(
     'views and rules write to the tables with the rights of their owners: public.above, public.by column, public.by_definer, public.other, public.plain, public.ruled',
   );
-  // While DDL has a view locked nobody waits for it: it is named without asking what it is.
+  // While DDL has a view locked no one waits for it: it is named without asking what it is.
   await using ddl = await lockedBy(f, 'summed');
   expect((await passing(f)).get('views')).toContain('public.summed');
   await ddl.end();
