@@ -86,7 +86,7 @@ export interface Prepared {
   readonly switched: string | null;
   readonly releaseLsn: Lsn | null;
   readonly downtimeMs: number | null;
-  /** The oldest transaction that writes at this moment, by pid and user; null: none is seen. */
+  /** The oldest transaction that writes selected tables at this moment, by pid and user; null: none is seen. */
   readonly writer: string | null;
   readonly writerMs: number;
   /** Values of the source's database that the fence replaces and gives back; unset: none. */

@@ -19,7 +19,7 @@ export type DowntimePart = v.InferOutput<typeof downtimePart>;
 export type RowChecks = { readonly rows: number } | { readonly seconds: number };
 
 export interface DowntimeFacts {
-  /** The oldest transaction that writes; null: none is seen. */
+  /** The oldest transaction whose end is waited for; null: none is seen. */
   readonly writer: { readonly who: string; readonly seconds: number } | null;
   /** How long the stream needs to catch up with what is written until then. */
   readonly drainSeconds: number;

@@ -111,13 +111,13 @@ export const READINESS = {
   'long-writer': {
     level: 'warns',
     meaning:
-      'A transaction on the source has been writing for longer than ten seconds: a cutover waits for its end.',
+      'A transaction on the source has been writing for longer than ten seconds: a cutover waits for its end. With a fence only writers of moved tables count.',
     action: 'Wait for it, or end it: its process id is in the finding.',
   },
   'prepared-transaction': {
     level: 'warns',
     meaning:
-      'A prepared transaction is open on the source: the cutover refuses if it writes to a moved table.',
+      'A prepared transaction is open on the source: the cutover refuses if it writes to a moved table. With a fence only such a one is named.',
     action: 'Commit it or roll it back on the source.',
   },
 } as const satisfies Record<string, Entry>;

@@ -28,7 +28,7 @@ export const readinessFacts = v.pipe(
     walBytes: v.nullable(v.number()),
     /** WAL between the source's end and the target's checkpoint. */
     lagBytes: v.number(),
-    /** The longest running transaction that has written something, other than ours. */
+    /** The longest running transaction that has written something, other than ours; with a fence, one that the proof waits for. */
     writer: v.nullable(
       v.pipe(
         v.object({ pid: v.number(), application: v.string(), seconds: v.number() }),

@@ -12,6 +12,8 @@ import type { Migration } from '../../contract/migration.ts';
 import type { CutoverCall, Work } from '../../contract/work.ts';
 import { classify } from '../connection/failure.ts';
 import type { Fence } from '../fence/fence-contract.ts';
+import { readFencedTables } from '../fence/fenced-tables.ts';
+import { readWriterAges } from '../fence/writer.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import type { Session } from '../session/session.ts';
 import { noteCutoverCall } from '../store/cutover-call.ts';
@@ -21,21 +23,6 @@ import { settleEarlier } from './settle-earlier.ts';
 /** VACUUM of a large table holds a lock that the trigger needs; longer than this no one waits for the answer of `cutover`. */
 const INSTALL_MS = 20_000;
 const PAUSE_MS = 500;
-
-/**
- * The oldest transaction that writes in this database. Prepared ones hold it up as well, and have no session. A role without
- * pg_read_all_stats sees only its own: then the proof finds the others, within the box.
- */
-const OLDEST_WRITER = /* sql */ `
-select who, (1000 * extract(epoch from pg_catalog.clock_timestamp() - since))::bigint::text as ms
-  from (select 'pid ' || a.pid || ' (' || coalesce(a.usename, '?') || ')' as who, a.xact_start as since
-          from pg_catalog.pg_stat_activity a
-         where a.backend_xid is not null and a.datname = pg_catalog.current_database()
-           and a.pid <> pg_catalog.pg_backend_pid() and a.backend_type = 'client backend'
-        union all
-        select 'prepared transaction of ' || p.owner, p.prepared
-          from pg_catalog.pg_prepared_xacts p where p.database = pg_catalog.current_database()) w
- where since is not null order by since limit 1`;
 
 /**
  * Idempotent; stops no write.
@@ -63,11 +50,9 @@ export async function prepareBox(
     await settleEarlier({ source, target }, migration, fence, null, work);
     if (call) await noteCutoverCall(target, migration, call);
     const { settings, changes } = await installEverywhere(source, migration, input, fence, work);
-    const { rows } = await source.query<{ who: string; ms: string }>(OLDEST_WRITER);
-    const [oldest] = rows;
     return {
       ...{ switched: null, releaseLsn: null, downtimeMs: null },
-      ...{ writer: oldest?.who ?? null, writerMs: Number(oldest?.ms ?? 0) },
+      ...(await oldestWriter(source, input)),
       ...(settings === undefined ? {} : { settings }),
       ...(changes === undefined ? {} : { changes }),
     };
@@ -75,6 +60,28 @@ export async function prepareBox(
     signal.throwIfAborted();
     throw classify(error, { step: 'preparing the cutover' }, 'Internal');
   }
+}
+
+/**
+ * Of those that the proof would wait for. A role without pg_read_all_stats sees only its own: then the proof finds the others, within
+ * the box.
+ */
+async function oldestWriter(
+  source: Session,
+  { tables: selection }: MigrationInput,
+): Promise<Pick<Prepared, 'writer' | 'writerMs'>> {
+  const { tables } = await readFencedTables(source, selection);
+  const [oldest] = await readWriterAges(
+    source,
+    tables.map(({ oid }) => oid),
+  );
+  if (!oldest) return { writer: null, writerMs: 0 };
+  const { pid, user, seconds } = oldest;
+  const role = user ?? '?';
+  return {
+    writer: pid === null ? `prepared transaction of ${role}` : `pid ${pid} (${role})`,
+    writerMs: Math.round(1000 * seconds),
+  };
 }
 
 async function installEverywhere(

@@ -9,6 +9,7 @@ import type { FencedInput } from './fence-contract.ts';
 import { readFencedTables } from './fenced-tables.ts';
 import { commandsOf } from './operator-command.ts';
 import { subscribedAmong } from './subscription.ts';
+import { unboundWriters } from './unbound-writer.ts';
 import { readWriteRights } from './write-right.ts';
 
 const TABLES = /* sql */ `
@@ -83,18 +84,8 @@ export async function roleRights(
   { tables: selection }: Pick<FencedInput, 'tables'>,
 ): Promise<FenceRights> {
   const { tables } = await readFencedTables(source, selection);
-  const rights = await readWriteRights(
-    source,
-    tables.map(({ oid }) => oid),
-  );
-  const { rows } = await source.query<{ role: string; superuser: boolean }>(
-    /* sql */ `
-    select r.rolname::text as role, r.rolsuper as superuser from pg_catalog.pg_roles r
-     where r.rolcanlogin and r.rolname <> current_user
-       and (r.rolsuper or exists (select from pg_catalog.pg_class c
-             where c.oid = any($1::oid[]) and pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'))) order by 1`,
-    [tables.map(({ oid }) => oid)],
-  );
+  const oids = tables.map(({ oid }) => oid);
+  const rights = await readWriteRights(source, oids);
   const lost = rights.filter(({ restorable }) => !restorable);
   return {
     kind: 'roles',
@@ -105,15 +96,7 @@ export async function roleRights(
             `rights that this role could not grant back exactly, by ${listed([...new Set(lost.map(({ grantor }) => grantor))], MOST_NAMED)}`,
           ],
     passes: [
-      ...passing(rows.length > 0, {
-        name: 'owners',
-        what: `roles that own the tables or are superusers keep writing: ${listed(
-          rows.map(({ role }) => role),
-          MOST_NAMED,
-        )}`,
-        action: 'End their sessions before the cutover, or use the fence "trigger".',
-        refuses: false,
-      }),
+      ...(await unboundWriters(source, oids)),
       ...(await subscriptions(source, tables)),
       noDeadline(REVOKED),
       ...everybody(await readGeneral(source)),

@@ -1,6 +1,6 @@
 /**
  * The rights to write that roles have on the source's tables, and taking them away and back exactly: by the same grantors, with the
- * same grant options, on the same columns. Owners and superusers need no right and keep writing.
+ * same grant options, on the same columns. Who needs no right keeps writing (unbound-writer.ts).
  */
 import pg from 'pg';
 import { MigrationError } from '../../contract/failure.ts';

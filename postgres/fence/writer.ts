@@ -41,16 +41,19 @@ export async function readWriters(
   return rows;
 }
 
-const NAMES = /* sql */ `
-select l.id, l.pid, coalesce(a.usename, x.owner)::text as "user", coalesce(a.application_name, '') as application,
-       pg_catalog.to_char(coalesce(a.xact_start, x.prepared) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since,
-       x.gid
-  from unnest($1::text[], $2::int4[]) as l (id, pid)
+/** Joins who they are to writers `l`: sessions `a`, prepared transactions `x`. */
+const IDENTIFIED = /* sql */ `
   left join pg_catalog.pg_stat_activity a on a.pid = l.pid
   -- A prepared transaction has no backend; it still holds the lock on its own transaction id.
   left join pg_catalog.pg_locks t on l.pid is null and t.pid is null and t.virtualtransaction = l.id
                                   and t.locktype = 'transactionid' and t.mode = 'ExclusiveLock'
   left join pg_catalog.pg_prepared_xacts x on x.transaction = t.transactionid`;
+
+const NAMES = /* sql */ `
+select l.id, l.pid, coalesce(a.usename, x.owner)::text as "user", coalesce(a.application_name, '') as application,
+       pg_catalog.to_char(coalesce(a.xact_start, x.prepared) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since,
+       x.gid
+  from unnest($1::text[], $2::int4[]) as l (id, pid) ${IDENTIFIED}`;
 
 interface Named extends Writer {
   readonly user: string | null;
@@ -77,4 +80,25 @@ function describe({ pid, user, application, since, gid }: Named): string {
   const when = since === null ? '' : `, since ${since}`;
   if (pid === null) return `prepared transaction "${gid ?? 'unknown'}" (${who}${when})`;
   return `pid ${pid} (${who}, application_name "${application}"${when})`;
+}
+
+/** Ages are of the transactions, not of their locks: a role without pg_read_all_stats does not see those of others' sessions. */
+const AGES = /* sql */ `
+with l as materialized (${HOLDERS})
+select l.pid, coalesce(a.usename, x.owner)::text as "user", coalesce(a.application_name, '') as application,
+       greatest(0, extract(epoch from pg_catalog.clock_timestamp() - coalesce(a.xact_start, x.prepared)))::float8 as seconds
+  from l ${IDENTIFIED}
+ where coalesce(a.xact_start, x.prepared) is not null
+ order by coalesce(a.xact_start, x.prepared)`;
+
+export interface AgedWriter extends Pick<Named, 'pid' | 'user' | 'application'> {
+  readonly seconds: number;
+}
+
+/** How long the transactions that a proof would wait for have been open, the oldest first; without those whose age is hidden. */
+export async function readWriterAges(
+  client: pg.ClientBase,
+  oids: readonly number[],
+): Promise<AgedWriter[]> {
+  return (await client.query<AgedWriter>(AGES, [oids])).rows;
 }

@@ -8,11 +8,13 @@ import type { Migration } from '../../contract/migration.ts';
 import type { ReadinessFacts } from '../../contract/readiness.ts';
 import { reverseOf } from '../../contract/reversed.ts';
 import type { Work } from '../../contract/work.ts';
-import { readCandidates } from '../catalog/read-relations.ts';
+import { readCandidates, type Candidate } from '../catalog/read-relations.ts';
 import { nameOf } from '../catalog/table-name.ts';
 import { classify } from '../connection/failure.ts';
 import { readWanted } from '../cutover/sequence-state.ts';
+import { fencedAmong } from '../fence/fenced-tables.ts';
 import { fenceFor } from '../fence/kinds.ts';
+import { readWriterAges } from '../fence/writer.ts';
 import { connectSource, connectTarget } from '../session/open.ts';
 import { whileWatched } from '../session/liveness.ts';
 import type { Session } from '../session/session.ts';
@@ -34,7 +36,7 @@ const LAG = /* sql */ `select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_w
 const MAY_LIST = /* sql */ `select pg_catalog.has_function_privilege('pg_catalog.pg_ls_waldir()', 'execute') as may`;
 const WAL = /* sql */ `select pg_catalog.sum(size)::float8 as bytes from pg_catalog.pg_ls_waldir()`;
 
-/** A transaction id is assigned with the first write. Others' names and ages are hidden from roles without pg_monitor: then zero. */
+/** Without a fence. A transaction id is assigned with the first write. Others' names and ages are hidden from roles without pg_monitor: then zero. */
 const WRITER = /* sql */ `
 select a.pid, coalesce(a.application_name, '') as application,
        greatest(0, extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::float8 as seconds
@@ -97,15 +99,14 @@ export async function assessReadiness(
         const slots = await source.query<NonNullable<ReadinessFacts['slot']>>(SLOT, [
           migration.slot,
         ]);
-        const writers = await source.query<NonNullable<ReadinessFacts['writer']>>(WRITER);
-        const prepared = await source.query<ReadinessFacts['prepared']>(PREPARED);
         const columns = [tables.map(({ schema }) => schema), tables.map(({ name }) => name)];
         return {
           slot: slots.rows[0] ?? null,
           walBytes: await walOf(source),
           lagBytes,
-          writer: writers.rows[0] ?? null,
-          prepared: prepared.rows[0] ?? { count: 0, seconds: 0 },
+          ...(isFenced(input)
+            ? await fencedWriters(source, all, selected)
+            : await anyWriters(source)),
           invalidIndexes: await namesOf(target, INVALID, columns),
           unanalyzed: await namesOf(target, UNANALYZED, columns),
           unreadableSequences: await namesOf(source, UNREADABLE, [
@@ -126,6 +127,36 @@ export async function assessReadiness(
     signal?.throwIfAborted();
     throw classify(error, { step: STEP }, 'Internal');
   }
+}
+
+type Writers = Pick<ReadinessFacts, 'writer' | 'prepared'>;
+
+/** The operator stops every writer. */
+async function anyWriters(source: Session): Promise<Writers> {
+  const writers = await source.query<NonNullable<Writers['writer']>>(WRITER);
+  const prepared = await source.query<Writers['prepared']>(PREPARED);
+  return {
+    writer: writers.rows[0] ?? null,
+    prepared: prepared.rows[0] ?? { count: 0, seconds: 0 },
+  };
+}
+
+/** Those that the proof would wait for: who writes other tables only may go on. */
+async function fencedWriters(
+  source: Session,
+  all: readonly Candidate[],
+  selected: ReadonlySet<number>,
+): Promise<Writers> {
+  const oids = fencedAmong(all, selected).tables.map(({ oid }) => oid);
+  const writers = await readWriterAges(source, oids);
+  const sessions = writers.flatMap(({ pid, application, seconds }) =>
+    pid === null ? [] : [{ pid, application, seconds }],
+  );
+  const prepared = writers.filter(({ pid }) => pid === null);
+  return {
+    writer: sessions[0] ?? null,
+    prepared: { count: prepared.length, seconds: prepared[0]?.seconds ?? 0 },
+  };
 }
 
 /** What its rights allow and what passes it changes with every GRANT, subscription and table. */
