@@ -12,6 +12,7 @@ export const PROOF_NAMES = [
   'faults',
   'switchback-faults',
   'outcome-unknown',
+  'network',
   'verification',
   'changed-rows',
 ] as const;
@@ -29,6 +30,7 @@ export const PROOFS: Readonly<Partial<Record<ProofName, Load>>> = {
   operator: () => import('./operator.ts'),
   faults: () => import('./faults.ts'),
   'switchback-faults': () => import('./switchback-faults.ts'),
+  network: () => import('./network.ts'),
   'outcome-unknown': () => import('./outcome-unknown.ts'),
   verification: () => import('./verification-soak.ts'),
   'changed-rows': () => import('./changed-rows.ts'),

@@ -16,6 +16,10 @@ export interface Wire extends AsyncDisposable {
    * From now on no answer arrives over existing connections whose greeting matches; new ones work.
    */
   mute(which: RegExp): number;
+  /** From now on nothing passes in either direction, over new connections neither, as behind a router that swallows packets. */
+  cut(): void;
+  /** New connections work again; those of before are lost. */
+  heal(): void;
   /** From now on the server's bytes come at this rate, over all connections. */
   slow(bytesPerSecond: number): void;
 }
@@ -24,8 +28,10 @@ export interface Wire extends AsyncDisposable {
 export async function wireTo(server: PostgresServer, database: string): Promise<Wire> {
   const lines = new Set<Line>();
   let rate = Infinity;
+  let isCut = false;
   const listener = createServer((client) => {
     const line = new Line(client, server.port ?? 0, () => rate);
+    line.cut = isCut;
     lines.add(line);
     client.once('close', () => lines.delete(line));
   });
@@ -46,6 +52,14 @@ export async function wireTo(server: PostgresServer, database: string): Promise<
       for (const line of some) line.muted = true;
       return some.length;
     },
+    cut: () => {
+      isCut = true;
+      for (const line of lines) line.cut = true;
+    },
+    heal: () => {
+      isCut = false;
+      for (const line of lines) if (line.cut) line.end();
+    },
     slow: (bytesPerSecond) => (rate = bytesPerSecond),
     [Symbol.asyncDispose]: async () => {
       for (const line of lines) line.end();
@@ -57,6 +71,7 @@ export async function wireTo(server: PostgresServer, database: string): Promise<
 class Line {
   greeting = '';
   muted = false;
+  cut = false;
   readonly #ends: readonly [Socket, Socket];
 
   constructor(client: Socket, port: number, rate: () => number) {
@@ -64,11 +79,12 @@ class Line {
     this.#ends = [client, server];
     for (const one of this.#ends) one.on('error', () => undefined).on('close', () => this.end());
     client.on('data', (data) => {
+      if (this.cut) return;
       if (this.greeting.length < GREETING_BYTES) this.greeting += data.toString('latin1');
       server.write(data);
     });
     server.on('data', (data) => {
-      if (this.muted) return;
+      if (this.muted || this.cut) return;
       client.write(data);
       const ms = (1000 * data.length) / rate();
       if (ms < 1) return;
